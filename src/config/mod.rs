@@ -1,0 +1,6 @@
+//! From files to a [`crate::plan::Plan`] and its diagnostics.
+//!
+//! `source` reads the files, `yaml` parses them into nodes with places, `spec` says what the YAML may
+//! say, one to one, and `compile` checks and resolves it, pass by pass.
+
+pub mod spec;

@@ -1,0 +1,464 @@
+//! The decoder behind [`spec!`](crate::spec): from nodes to specs, reporting everything on the way.
+
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
+use crate::document::{Entry, Kind, Node, Span};
+
+/// The codes of this pass.
+pub mod codes {
+    pub const UNKNOWN_KEY: &str = "unknown-key";
+    pub const MISSING_KEY: &str = "missing-key";
+    pub const WRONG_TYPE: &str = "wrong-type";
+    pub const BAD_VALUE: &str = "bad-value";
+}
+
+/// A type that a node can be read as. `None` means that it was reported.
+pub trait Decode: Sized {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self>;
+}
+
+/// A field of a map: required, or an `Option`.
+pub trait Field: Sized {
+    fn field(map: &mut MapReader<'_>, key: &'static str, diags: &mut Diagnostics) -> Option<Self>;
+}
+
+impl<T: Decode> Field for T {
+    fn field(map: &mut MapReader<'_>, key: &'static str, diags: &mut Diagnostics) -> Option<Self> {
+        match map.take(key) {
+            Some(entry) => T::decode(&entry.value, diags),
+            None => {
+                diags.push(Diagnostic::error(
+                    codes::MISSING_KEY,
+                    map.span,
+                    format!("`{key}` is missing"),
+                ));
+                None
+            }
+        }
+    }
+}
+
+impl<T: Decode> Field for Option<T> {
+    fn field(map: &mut MapReader<'_>, key: &'static str, diags: &mut Diagnostics) -> Option<Self> {
+        match map.take(key) {
+            Some(entry) => T::decode(&entry.value, diags).map(Some),
+            None => Some(None),
+        }
+    }
+}
+
+/// A map being read key by key; [`MapReader::finish`] reports what nobody asked for.
+#[derive(Debug)]
+pub struct MapReader<'n> {
+    entries: &'n [Entry],
+    asked: Vec<&'static str>,
+    pub span: Span,
+}
+
+impl<'n> MapReader<'n> {
+    /// `what` names the map for a message: `a backend`.
+    pub fn open(node: &'n Node, what: &str, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Map(entries) => Some(Self {
+                entries,
+                asked: Vec::new(),
+                span: node.span,
+            }),
+            _ => {
+                wrong_type(node, &format!("{what} (a map)"), diags);
+                None
+            }
+        }
+    }
+
+    pub fn take(&mut self, key: &'static str) -> Option<&'n Entry> {
+        self.asked.push(key);
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    pub fn finish(self, diags: &mut Diagnostics) {
+        for entry in self.entries {
+            if !self.asked.contains(&entry.key.as_str()) {
+                let near = suggest::nearest(&entry.key, self.asked.iter().copied());
+                diags.push(
+                    Diagnostic::error(
+                        codes::UNKNOWN_KEY,
+                        entry.key_span,
+                        format!("`{}` is not a key here", entry.key),
+                    )
+                    .did_you_mean(near)
+                    .help(format!("keys here: {}", self.asked.join(", "))),
+                );
+            }
+        }
+    }
+}
+
+/// Reports that `node` is not `wanted`.
+pub fn wrong_type(node: &Node, wanted: &str, diags: &mut Diagnostics) {
+    diags.push(Diagnostic::error(
+        codes::WRONG_TYPE,
+        node.span,
+        format!("expected {wanted}, found {}", node.describe()),
+    ));
+}
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct At<T> {
+    pub value: T,
+    pub span: Span,
+}
+
+impl<T: Decode> Decode for At<T> {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        T::decode(node, diags).map(|value| Self {
+            value,
+            span: node.span,
+        })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl Decode for String {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Text(scalar) => Some(scalar.text.clone()),
+            Kind::Bool(_) | Kind::Number(_) | Kind::Null => {
+                diags.push(
+                    Diagnostic::error(
+                        codes::WRONG_TYPE,
+                        node.span,
+                        format!("expected text, found {}", node.describe()),
+                    )
+                    .label("quote it"),
+                );
+                None
+            }
+            _ => {
+                wrong_type(node, "text", diags);
+                None
+            }
+        }
+    }
+}
+
+impl Decode for bool {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        if let Kind::Bool(value) = node.kind {
+            return Some(value);
+        }
+        wrong_type(node, "true or false", diags);
+        None
+    }
+}
+
+macro_rules! decode_integer {
+    ($($type:ty),*) => {$(
+        impl Decode for $type {
+            fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+                let number = match &node.kind {
+                    Kind::Number(number) => number.as_u64().and_then(|n| <$type>::try_from(n).ok()),
+                    _ => None,
+                };
+                if number.is_none() {
+                    wrong_type(node, concat!("a whole number (", stringify!($type), ")"), diags);
+                }
+                number
+            }
+        }
+    )*};
+}
+decode_integer!(u16, u32, u64);
+
+/// Any value: compiled later, by the position in which it stands.
+impl Decode for Node {
+    fn decode(node: &Node, _: &mut Diagnostics) -> Option<Self> {
+        Some(node.clone())
+    }
+}
+
+impl JsonSchema for Node {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Any".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!(true)
+    }
+}
+
+impl<T: Decode> Decode for Vec<T> {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            // Every item is decoded, so that every problem is reported.
+            Kind::List(items) => {
+                let decoded: Vec<_> = items.iter().map(|item| T::decode(item, diags)).collect();
+                decoded.into_iter().collect()
+            }
+            _ => {
+                wrong_type(node, "a list", diags);
+                None
+            }
+        }
+    }
+}
+
+/// A map whose keys are the user's own names, in the order of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entries<T>(pub Vec<(At<String>, T)>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Decode> Decode for Entries<T> {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        let Kind::Map(entries) = &node.kind else {
+            wrong_type(node, "a map", diags);
+            return None;
+        };
+        let decoded: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                let key = At {
+                    value: entry.key.clone(),
+                    span: entry.key_span,
+                };
+                T::decode(&entry.value, diags).map(|value| (key, value))
+            })
+            .collect();
+        // One bad entry is reported and left out, so that the passes see the others.
+        Some(Self(decoded.into_iter().flatten().collect()))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Entries<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Entries_of_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        json_schema!({ "type": "object", "additionalProperties": value })
+    }
+}
+
+/// A span of time by value: `500ms`, `5s`, `10m`, `2h`, `30d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeSpan(pub Duration);
+
+/// A number of bytes by value: `64KiB`, `1MiB`, or a plain number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub usize);
+
+impl Decode for TimeSpan {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        let parsed = node.as_text().and_then(|text| {
+            let (number, unit) = split_unit(text)?;
+            let unit_ms: u64 = match unit {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return None,
+            };
+            number.checked_mul(unit_ms).map(Duration::from_millis)
+        });
+        if parsed.is_none() {
+            diags.push(
+                Diagnostic::error(codes::BAD_VALUE, node.span, "expected a span of time")
+                    .help("write a whole number with ms, s, m, h or d, such as `500ms` or `20s`"),
+            );
+        }
+        parsed.map(TimeSpan)
+    }
+}
+
+impl Decode for Size {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        let parsed = match &node.kind {
+            Kind::Number(number) => number.as_u64(),
+            Kind::Text(scalar) => split_unit(&scalar.text).and_then(|(number, unit)| {
+                let unit: u64 = match unit {
+                    "B" => 1,
+                    "KiB" => 1 << 10,
+                    "MiB" => 1 << 20,
+                    "GiB" => 1 << 30,
+                    _ => return None,
+                };
+                number.checked_mul(unit)
+            }),
+            _ => None,
+        }
+        .and_then(|bytes| usize::try_from(bytes).ok());
+        if parsed.is_none() {
+            diags.push(
+                Diagnostic::error(codes::BAD_VALUE, node.span, "expected a size")
+                    .help("write a whole number of bytes, or one with KiB, MiB or GiB"),
+            );
+        }
+        parsed.map(Size)
+    }
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+impl JsonSchema for TimeSpan {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]+ ?(ms|s|m|h|d)$",
+            "description": "A span of time: `500ms`, `5s`, `10m`, `2h`, `30d`.",
+        })
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Size".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "integer", "minimum": 0 },
+                { "type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)$" },
+            ],
+            "description": "A number of bytes: `64KiB`, `1MiB`.",
+        })
+    }
+}
+
+/// Declares a map of the language: the struct, its decoder and its JSON Schema.
+///
+/// A field of type `Option<T>` may be absent; any other is required. A field named after a Rust
+/// keyword is written raw (`r#match`). The string is what messages call the map.
+#[macro_export]
+macro_rules! spec {
+    (
+        $(#[$meta:meta])*
+        $name:ident as $what:literal {
+            $( $(#[$field_meta:meta])* $field:ident : $type:ty ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, schemars::JsonSchema)]
+        #[schemars(deny_unknown_fields)]
+        pub struct $name {
+            $( $(#[$field_meta])* pub $field: $type, )*
+        }
+
+        impl $crate::config::spec::decode::Decode for $name {
+            fn decode(
+                node: &$crate::document::Node,
+                diags: &mut $crate::diagnostics::Diagnostics,
+            ) -> Option<Self> {
+                use $crate::config::spec::decode::{Field, MapReader};
+                let mut map = MapReader::open(node, $what, diags)?;
+                // Every field is read before any failure counts, so that all of them are reported.
+                $( let $field = Field::field(&mut map, key_of(stringify!($field)), diags); )*
+                map.finish(diags);
+                return Some(Self { $( $field: $field?, )* });
+
+                fn key_of(field: &'static str) -> &'static str {
+                    field.strip_prefix("r#").unwrap_or(field)
+                }
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{FileId, Scalar};
+
+    crate::spec! {
+        /// For the test.
+        Sample as "a sample" {
+            /// Its name.
+            name: At<String>,
+            r#match: Option<bool>,
+        }
+    }
+
+    fn text(value: &str) -> Node {
+        Node {
+            span: Span::new(FileId(0), 0, 0),
+            kind: Kind::Text(Scalar {
+                text: value.into(),
+                verbatim_at: None,
+                plain: true,
+            }),
+        }
+    }
+
+    fn map(entries: &[(&str, Node)]) -> Node {
+        let entries = entries
+            .iter()
+            .map(|(key, value)| Entry {
+                key: (*key).into(),
+                key_span: Span::default(),
+                value: value.clone(),
+            })
+            .collect();
+        Node {
+            span: Span::default(),
+            kind: Kind::Map(entries),
+        }
+    }
+
+    #[test]
+    fn all_problems_of_a_map_are_reported_at_once() {
+        let mut diags = Diagnostics::default();
+        let node = map(&[("nmae", text("x")), ("match", text("maybe"))]);
+        assert!(Sample::decode(&node, &mut diags).is_none());
+        let found: Vec<_> = diags.iter().map(|item| item.code).collect();
+        assert_eq!(
+            found,
+            [codes::MISSING_KEY, codes::WRONG_TYPE, codes::UNKNOWN_KEY]
+        );
+    }
+
+    #[test]
+    fn spans_and_sizes_carry_their_unit() {
+        let mut diags = Diagnostics::default();
+        assert_eq!(
+            TimeSpan::decode(&text("500ms"), &mut diags),
+            Some(TimeSpan(Duration::from_millis(500)))
+        );
+        assert_eq!(Size::decode(&text("64KiB"), &mut diags), Some(Size(65_536)));
+        assert!(diags.no_errors());
+        assert_eq!(TimeSpan::decode(&text("5"), &mut diags), None);
+        assert_eq!(Size::decode(&text("5 parsecs"), &mut diags), None);
+        assert_eq!(diags.errors(), 2);
+    }
+}

@@ -1,0 +1,130 @@
+//! What is wrong with a configuration: where, what, and what to type now.
+//!
+//! Passes push [`Diagnostic`]s and go on; nobody stops at the first. Renderings are beside this
+//! file: `text` (excerpt and caret), `json`, `sarif`.
+
+pub mod suggest;
+
+use crate::document::Span;
+
+/// How bad it is. An error keeps a configuration from being served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Warning,
+    Error,
+}
+
+/// One problem at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    /// Stable, kebab-case, one of [`codes`].
+    pub code: &'static str,
+    pub message: String,
+    /// `None` only for what has no place, such as a missing folder.
+    pub span: Option<Span>,
+    /// What stands beside the caret, such as ``did you mean `body.name`?``
+    pub label: Option<String>,
+    /// What to type now.
+    pub help: Option<String>,
+    /// Other places that matter, such as the first of two equal keys.
+    pub related: Vec<(Span, String)>,
+}
+
+impl Diagnostic {
+    pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            span: Some(span),
+            label: None,
+            help: None,
+            related: Vec::new(),
+        }
+    }
+
+    pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, span, message)
+        }
+    }
+
+    /// What stands beside the caret.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// ``did you mean `x`?`` beside the caret, when a near name is known.
+    pub fn did_you_mean(mut self, nearest: Option<&str>) -> Self {
+        if let Some(name) = nearest {
+            self.label = Some(format!("did you mean `{name}`?"));
+        }
+        self
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub fn related(mut self, span: Span, message: impl Into<String>) -> Self {
+        self.related.push((span, message.into()));
+        self
+    }
+}
+
+/// All problems of one load, in the order found.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    items: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.items.push(diagnostic);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.items.iter()
+    }
+
+    pub fn errors(&self) -> usize {
+        self.count(Severity::Error)
+    }
+
+    pub fn warnings(&self) -> usize {
+        self.count(Severity::Warning)
+    }
+
+    pub fn no_errors(&self) -> bool {
+        self.errors() == 0
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.items
+            .iter()
+            .filter(|item| item.severity == severity)
+            .count()
+    }
+}
+
+/// The stable codes. `help-code` explains each; a code never changes its meaning.
+pub mod codes {
+    // Templates and expressions (transform).
+    pub const BAD_TEMPLATE: &str = "bad-template";
+    pub const RAW_OUTPUT: &str = "raw-output";
+    pub const UNKNOWN_VARIABLE: &str = "unknown-variable";
+    pub const UNKNOWN_HELPER: &str = "unknown-helper";
+    pub const BAD_ARGUMENT: &str = "bad-argument";
+    pub const UNKNOWN_MAP: &str = "unknown-map";
+    pub const UNKNOWN_RESOURCE: &str = "unknown-resource";
+    pub const UNKNOWN_TEMPLATE: &str = "unknown-template";
+    pub const MISPLACED_EXPRESSION: &str = "misplaced-expression";
+    pub const UNNAMED_FORMAT: &str = "unnamed-format";
+    pub const BAD_JSONPATH: &str = "bad-jsonpath";
+    pub const BAD_REGEX: &str = "bad-regex";
+    pub const BAD_PATH: &str = "bad-path";
+}

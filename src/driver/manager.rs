@@ -1,0 +1,2 @@
+//! Drivers by backend: made from a plan, carried over by name at a reload.
+pub struct DriverManager;

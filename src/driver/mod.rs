@@ -1,0 +1,157 @@
+//! A driver is the protocol that reaches a backend. It sends one rendered call, once, and says what
+//! came of it. A driver never sees a route, a mapping or a template of one.
+
+pub mod https;
+pub mod manager;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::clock::Boottime;
+
+pub use manager::DriverManager;
+
+/// A boxed future: `Driver` is used as a trait object.
+pub type Async<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A rendered call: all that a backend will hear, but for its credentials.
+#[derive(Clone, Debug)]
+pub enum RenderedCall {
+    Http(HttpRequest),
+}
+
+/// A rendered call of the `https` driver.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    pub method: Method,
+    /// Encoded path and query below the backend's base path: `/v2.0/ports?fields=id`.
+    pub path_and_query: String,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Content type and body.
+    pub body: Option<(HeaderValue, Bytes)>,
+    /// A name of the backend's `auths`; `None`: its `auth`.
+    pub auth: Option<Box<str>>,
+}
+
+/// Leave to send, asked right before every byte sequence that can act (SEMANTICS 9): the write gate,
+/// the epoch and the deadline.
+#[derive(Clone)]
+pub struct Clearance {
+    pub deadline: Boottime,
+    /// The call may change something: reuse of idle connections is bounded by `idle_reuse`.
+    pub mutating: bool,
+    /// Whether this node is still the one that calls backends.
+    pub gate: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Clearance {
+    /// Refuses when the gate is closed or the deadline has passed.
+    pub fn check(&self) -> Result<Duration, Refusal> {
+        if !(self.gate)() {
+            return Err(Refusal::Gate);
+        }
+        self.deadline.remaining().ok_or(Refusal::Deadline)
+    }
+}
+
+impl fmt::Debug for Clearance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clearance")
+            .field("deadline", &self.deadline)
+            .field("mutating", &self.mutating)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why leave to send was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// This node is not, or no longer, active.
+    Gate,
+    Deadline,
+}
+
+/// What a backend answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// Decompressed, at most the backend's `limits.response_body`.
+    pub body: Bytes,
+    /// The body was cut, too large, or could not be decompressed: it must not be believed.
+    pub body_error: Option<String>,
+    /// How often the call's bytes were sent: 1, or 2 after a refused 401.
+    pub sends: u32,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{phase}: {detail}")]
+pub struct DriverError {
+    pub phase: Phase,
+    pub outcome: SendOutcome,
+    /// For the log and the operation: never a secret.
+    pub detail: String,
+    pub sends: u32,
+    /// The backend's status where one came (a second 401, a failed login's).
+    pub backend_status: Option<u16>,
+}
+
+/// What is known of a call that has no answer: it decides what is journalled and what the CMP hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// Not one byte was handed to a socket.
+    NotSent,
+    /// Refused before the first byte by the gate or the deadline.
+    Refused(Refusal),
+    /// The login failed, or the call was refused a second time for its credentials: it did not run.
+    Unauthorized,
+    /// Sent, then silence, a reset or a timeout.
+    Unknown,
+}
+
+/// How far a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Resolve,
+    Connect,
+    Tls,
+    Authenticate,
+    Send,
+    Wait,
+    Read,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Resolve => "resolving the host",
+            Phase::Connect => "connecting",
+            Phase::Tls => "negotiating TLS",
+            Phase::Authenticate => "authenticating",
+            Phase::Send => "sending",
+            Phase::Wait => "waiting for the answer",
+            Phase::Read => "reading the answer",
+        })
+    }
+}
+
+/// The protocol that reaches one backend.
+pub trait Driver: Send + Sync + 'static {
+    /// Sends the call once and reads the answer, within the clearance's deadline.
+    fn send<'a>(
+        &'a self,
+        call: &'a RenderedCall,
+        clearance: &'a Clearance,
+    ) -> Async<'a, Result<Answer, DriverError>>;
+
+    /// Ends sessions (logout where declared) and closes connections: at shutdown, and when a reload
+    /// replaces the driver.
+    fn close(&self) -> Async<'_, ()>;
+}

@@ -1,0 +1,32 @@
+//! cmp-relay: one CMP request, one backend call, one recorded mapping.
+//!
+//! The layers, in reading order; arrows go one way, one may be skipped, never reversed:
+//!
+//! ```text
+//! main -> cli -> { config, http, telemetry }
+//! http -> relay (route -> resource) -> { backend -> driver, store } -> plan -> transform
+//! config -> { diagnostics, plan, transform }            secret, clock, shutdown: leaves
+//! ```
+
+pub mod cli;
+pub mod config;
+pub mod diagnostics;
+pub mod document;
+
+pub mod http;
+
+pub mod relay;
+
+pub mod backend;
+pub mod driver;
+pub mod store;
+
+pub mod plan;
+pub mod transform;
+
+pub mod demo;
+pub mod telemetry;
+
+pub mod clock;
+pub mod secret;
+pub mod shutdown;

@@ -1,0 +1,222 @@
+//! A backend, compiled: one instance of a kind, how it is reached and what it can bear.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use serde_json::Value;
+
+use crate::secret::Secret;
+use crate::transform::{Condition, JsonPath, Text};
+
+/// One file of `backends.d/`.
+#[derive(Debug)]
+pub struct Backend {
+    pub name: Box<str>,
+    pub kind: Box<str>,
+    pub labels: Vec<(Box<str>, Box<str>)>,
+    /// `backend` as templates see it: `name`, `kind`, `labels`, `vars`.
+    pub scope: Value,
+    pub state: BackendState,
+    pub limits: BackendLimits,
+    pub breaker: Breaker,
+    pub driver: DriverSpec,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendState {
+    Active,
+    /// Gets nothing new; what is mapped on it is still served.
+    Drain,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendLimits {
+    /// Calls at once.
+    pub concurrency: usize,
+    /// Requests that may wait for a place.
+    pub queue: usize,
+    pub connect_timeout: Duration,
+    /// To the first byte of the answer, once the request is sent.
+    pub first_byte_timeout: Duration,
+    /// Of a call as a whole, waiting for a place included.
+    pub timeout: Duration,
+    /// A connection idle for longer is not used for a mutating call (SEMANTICS 8).
+    pub idle_reuse: Duration,
+    /// Bytes of an answer's body, decompressed.
+    pub response_body: usize,
+}
+
+/// Opens after `failures` in a row, for `open_for`; then one call tries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    pub failures: u32,
+    pub open_for: Duration,
+}
+
+/// How a backend is reached.
+#[derive(Debug)]
+pub enum DriverSpec {
+    Https(HttpsDriver),
+}
+
+#[derive(Debug)]
+pub struct HttpsDriver {
+    pub url: BaseUrl,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Joined to every call, already percent-encoded pairs left to the driver.
+    pub query: Vec<(Box<str>, Box<str>)>,
+    /// Index 0 is `auth`; the others are `auths`, by name.
+    pub auths: Vec<(Box<str>, Auth)>,
+    pub tls: BackendTls,
+}
+
+/// Where calls go: `https://host:port/base`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    pub https: bool,
+    /// As in a `Host` header: IPv6 in brackets, no port.
+    pub host: Box<str>,
+    pub port: u16,
+    /// Stands before every path; no trailing slash; may be empty.
+    pub path: Box<str>,
+}
+
+/// How calls to a backend authenticate.
+#[derive(Debug)]
+pub enum Auth {
+    None,
+    Basic {
+        user: Box<str>,
+        password: Secret,
+    },
+    Bearer(Secret),
+    Headers(Vec<(HeaderName, Secret)>),
+    Query(Vec<(Box<str>, Secret)>),
+    /// The certificate of `tls.client_cert` is all there is.
+    ClientCertificate,
+    Keystone(Keystone),
+    Login(Box<Login>),
+}
+
+/// Keystone v3 (OpenStack Identity API v3, "Password authentication with scoped authorization").
+#[derive(Debug)]
+pub struct Keystone {
+    /// With `/v3`, without a trailing slash.
+    pub url: BaseUrl,
+    pub credentials: KeystoneCredentials,
+    pub tls: BackendTls,
+}
+
+#[derive(Debug)]
+pub enum KeystoneCredentials {
+    Password {
+        user: Box<str>,
+        user_domain: Box<str>,
+        password: Secret,
+        project: Box<str>,
+        project_domain: Box<str>,
+    },
+    ApplicationCredential {
+        id: Box<str>,
+        secret: Secret,
+    },
+}
+
+/// A login that gives tokens, and how calls carry them.
+#[derive(Debug)]
+pub struct Login {
+    pub method: Method,
+    /// Below the backend's base URL; literal.
+    pub path: Box<str>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: LoginBody,
+    /// `None`: any 2xx.
+    pub success_when: Option<Condition>,
+    pub tokens: Vec<(Box<str>, TokenSource)>,
+    pub expires: Option<Expiry>,
+    pub send: Vec<TokenCarrier>,
+    /// When an answer of a call means "log in again"; `None`: status 401.
+    pub expired_when: Option<Condition>,
+    pub logout: Option<(Method, Box<str>)>,
+    /// `on_unauthorized: fail` turns the one re-send off.
+    pub resend: bool,
+}
+
+#[derive(Debug)]
+pub enum LoginBody {
+    None,
+    Form(Vec<(Box<str>, SecretTree)>),
+    Json(SecretTree),
+}
+
+/// A literal tree with secrets at some leaves.
+#[derive(Debug)]
+pub enum SecretTree {
+    Literal(Value),
+    Secret(Secret),
+    List(Vec<SecretTree>),
+    Map(Vec<(Box<str>, SecretTree)>),
+}
+
+#[derive(Debug)]
+pub enum TokenSource {
+    Json(JsonPath),
+    Cookie(Box<str>),
+    Header(HeaderName),
+}
+
+#[derive(Debug)]
+pub enum Expiry {
+    After(Duration),
+    /// RFC 3339 or seconds since the epoch.
+    At(JsonPath),
+    /// Seconds from now.
+    In(JsonPath),
+}
+
+#[derive(Debug)]
+pub enum TokenCarrier {
+    /// A cookie of this name; the text reads `tokens.*`.
+    Cookie {
+        name: Box<str>,
+        value: Text,
+    },
+    Header {
+        name: HeaderName,
+        value: Text,
+    },
+}
+
+/// TLS towards a backend.
+#[derive(Clone, Debug, Default)]
+pub struct BackendTls {
+    /// `None`: the system's roots.
+    pub ca_file: Option<PathBuf>,
+    pub server_name: Option<Box<str>>,
+    pub client_cert: Option<ClientCert>,
+    pub min_version: Option<TlsVersion>,
+    pub max_version: Option<TlsVersion>,
+    /// TLS 1.3 suites and OpenSSL names of older ones, as written.
+    pub ciphers: Vec<Box<str>>,
+    /// SHA-256 of the leaf certificate (DER); when set, it alone decides.
+    pub pin_sha256: Vec<[u8; 32]>,
+    /// TLS 1.0/1.1, CBC and RSA key exchange, for old appliances.
+    pub legacy: bool,
+    /// `verify: false`, with the reason of `accept_risk`.
+    pub unverified: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ClientCert {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    Tls10,
+    Tls11,
+    Tls12,
+    Tls13,
+}

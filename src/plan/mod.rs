@@ -1,0 +1,97 @@
+//! The compiled configuration: whole, checked, immutable, every name resolved; swapped atomically.
+//!
+//! `config::compile` builds it; everybody else only reads it. No serde, no tokio, no I/O. What is
+//! optional in a file is settled here: after compilation nobody asks whether a timeout is set.
+
+mod backend;
+mod ids;
+mod route;
+mod schema;
+mod server;
+mod table;
+
+use std::collections::BTreeMap;
+
+pub use backend::*;
+pub use ids::*;
+pub use route::*;
+pub use schema::*;
+pub use server::*;
+pub use table::*;
+
+/// One whole configuration.
+#[derive(Debug)]
+pub struct Plan {
+    pub server: Server,
+    /// By name; a [`BackendId`] is an index.
+    pub backends: Vec<Backend>,
+    /// A [`ResourceId`] is an index.
+    pub resources: Vec<Resource>,
+    /// A [`RouteId`] is an index.
+    pub routes: Vec<Route>,
+    pub table: RouteTable,
+    /// SHA-256 over every file of the load, in hex: equal digests, equal behaviour.
+    pub digest: Box<str>,
+    backends_by_name: BTreeMap<Box<str>, BackendId>,
+    routes_by_name: BTreeMap<Box<str>, RouteId>,
+    resources_by_name: BTreeMap<Box<str>, ResourceId>,
+}
+
+impl Plan {
+    pub fn new(
+        server: Server,
+        backends: Vec<Backend>,
+        resources: Vec<Resource>,
+        routes: Vec<Route>,
+        table: RouteTable,
+        digest: Box<str>,
+    ) -> Self {
+        let backends_by_name = (0u16..)
+            .zip(&backends)
+            .map(|(id, backend)| (backend.name.clone(), BackendId(id)))
+            .collect();
+        let routes_by_name = (0u16..)
+            .zip(&routes)
+            .map(|(id, route)| (route.name.clone(), RouteId(id)))
+            .collect();
+        let resources_by_name = (0u16..)
+            .zip(&resources)
+            .map(|(id, resource)| (resource.name.clone(), ResourceId(id)))
+            .collect();
+        Self {
+            server,
+            backends,
+            resources,
+            routes,
+            table,
+            digest,
+            backends_by_name,
+            routes_by_name,
+            resources_by_name,
+        }
+    }
+
+    pub fn backend(&self, id: BackendId) -> &Backend {
+        &self.backends[usize::from(id.0)]
+    }
+
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.routes[usize::from(id.0)]
+    }
+
+    pub fn resource(&self, id: ResourceId) -> &Resource {
+        &self.resources[usize::from(id.0)]
+    }
+
+    pub fn backend_named(&self, name: &str) -> Option<BackendId> {
+        self.backends_by_name.get(name).copied()
+    }
+
+    pub fn route_named(&self, name: &str) -> Option<RouteId> {
+        self.routes_by_name.get(name).copied()
+    }
+
+    pub fn resource_named(&self, name: &str) -> Option<ResourceId> {
+        self.resources_by_name.get(name).copied()
+    }
+}

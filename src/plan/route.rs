@@ -1,0 +1,282 @@
+//! A route, compiled: what matches, the one call, what is recorded, what is answered.
+
+use std::time::Duration;
+
+use http::{HeaderName, Method, StatusCode};
+
+use super::{BackendId, ResourceId, RouteId, Schema};
+use crate::transform::{Condition, PathTemplate, Source, Template, Text, Tree};
+
+/// A type of CMP object: the mapping table's key.
+#[derive(Debug)]
+pub struct Resource {
+    pub name: Box<str>,
+    /// The kind of backend that serves it.
+    pub kind: Box<str>,
+    /// One CMP object may have one mapping on each of several backends.
+    pub per_backend: bool,
+}
+
+/// One CMP endpoint.
+#[derive(Debug)]
+pub struct Route {
+    pub id: RouteId,
+    /// The route id of the YAML; names it in logs, metrics and OpenAPI.
+    pub name: Box<str>,
+    pub summary: Option<Box<str>>,
+    pub resource: ResourceId,
+    pub method: Method,
+    /// As written after the method: `/v1/networks/{id}`.
+    pub path: Box<str>,
+    /// The names in `path`, in order.
+    pub path_params: Vec<Box<str>>,
+    /// It is journalled: every method but GET and HEAD unless `safe`, and a GET that has `mapping`.
+    pub mutating: bool,
+    /// A retry after an unknown outcome may run (SEMANTICS 16).
+    pub idempotent: bool,
+    /// The only clients that may use it; `None`: every client with the role `cmp`.
+    pub clients: Option<Vec<Box<str>>>,
+    /// `journal: { reply: none }`, or the reply could hold a `writeOnly` field.
+    pub store_reply: bool,
+    pub request: RequestRules,
+    pub object: Option<ObjectRef>,
+    pub parents: Vec<Parent>,
+    /// Rendered once, in order.
+    pub lets: Vec<(Box<str>, Tree)>,
+    pub select: Select,
+    pub call: Call,
+    pub response: ResponseRules,
+    /// `extracted.*`.
+    pub extract: Vec<(Box<str>, Source)>,
+    /// Commits together.
+    pub mapping: Vec<MappingOp>,
+    pub reply: Reply,
+    /// `replication.confirm` of the route, where it has one of its own.
+    pub confirm: Option<super::Confirm>,
+}
+
+impl Route {
+    /// Whether a 404 or 410 of the backend means "already gone" (SEMANTICS 14).
+    pub fn deletes(&self) -> bool {
+        self.mapping.iter().any(|op| op.verb == Verb::Delete)
+    }
+}
+
+/// What a request must be.
+#[derive(Debug, Default)]
+pub struct RequestRules {
+    /// `None`: a request with a body is refused.
+    pub body: Option<Schema>,
+    /// An object schema; its properties are the only query parameters that pass.
+    pub query: Option<Schema>,
+    /// An object schema over lower-case names with `-` as `_`; only these reach `header.*`.
+    pub headers: Option<Schema>,
+}
+
+/// An id made of one text, or of several joined injectively.
+#[derive(Debug)]
+pub struct IdTemplate {
+    pub parts: Vec<Text>,
+}
+
+/// The CMP object that a route is about: `object`.
+#[derive(Debug)]
+pub struct ObjectRef {
+    pub resource: ResourceId,
+    pub id: IdTemplate,
+}
+
+/// Another CMP object that must be mapped: an entry of `parents`.
+#[derive(Debug)]
+pub struct Parent {
+    pub alias: Box<str>,
+    pub resource: ResourceId,
+    pub id: IdTemplate,
+}
+
+/// How an instance is chosen where no mapping says it.
+#[derive(Debug)]
+pub struct Select {
+    /// Every instance of the route's kind, in the order of their names.
+    pub candidates: Vec<BackendId>,
+    /// Index into `parents`: the instance of that parent's mapping.
+    pub same_as: Option<usize>,
+    /// The instance of this name; unknown: 404 `no_such_backend`.
+    pub instance: Option<Text>,
+    /// All must equal the instance's labels.
+    pub labels: Vec<(Box<str>, Text)>,
+    /// Among those left.
+    pub prefer: Prefer,
+}
+
+/// Which of several instances that all match.
+#[derive(Debug)]
+pub enum Prefer {
+    First,
+    RoundRobin,
+    LeastObjects,
+    /// Rendezvous hash of this text over the instances' names.
+    Hash(Text),
+}
+
+/// The one request that a route sends to a backend.
+#[derive(Debug)]
+pub struct Call {
+    pub action: Action,
+    /// The total time; `None`: the backend's `limits.timeout`.
+    pub timeout: Option<Duration>,
+}
+
+/// What a call is, by driver.
+#[derive(Debug)]
+pub enum Action {
+    Http(HttpCall),
+}
+
+/// A call of the `https` driver.
+#[derive(Debug)]
+pub struct HttpCall {
+    pub method: Method,
+    pub path: PathTemplate,
+    /// One value or, when it renders a list, the key once per item; absent: no key.
+    pub query: Vec<(Box<str>, Tree)>,
+    pub headers: Vec<(HeaderName, Text)>,
+    pub body: HttpBody,
+    /// A name of the backend's `auths`; `None`: its `auth`.
+    pub auth: Option<Box<str>>,
+}
+
+/// The body of an `https` call.
+#[derive(Debug)]
+pub enum HttpBody {
+    None,
+    Json(Tree),
+    /// Rendered as `query` is.
+    Form(Vec<(Box<str>, Tree)>),
+    Template(Template),
+}
+
+/// How an answer is read and judged.
+#[derive(Debug, Default)]
+pub struct ResponseRules {
+    pub format: Option<BodyFormat>,
+    /// XML names that always become lists.
+    pub lists: Vec<Box<str>>,
+    pub parse: Option<Parse>,
+    /// Statuses that are a success; empty: any 2xx.
+    pub success: Vec<u16>,
+    pub success_when: Option<Condition>,
+    pub fail_when: Vec<Condition>,
+    /// The first that holds wins.
+    pub errors: Vec<ErrorRule>,
+}
+
+/// How a body becomes JSON; `None` in the rules: by its content type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFormat {
+    Json,
+    Xml,
+    Text,
+}
+
+/// How text becomes `response.body`.
+#[derive(Debug)]
+pub enum Parse {
+    Json,
+    Regex {
+        regex: regex::Regex,
+        rows: bool,
+        types: Vec<(Box<str>, CaptureType)>,
+    },
+    Table,
+    KeyValue {
+        separator: Box<str>,
+    },
+}
+
+/// What a captured text is turned into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptureType {
+    Int,
+    /// Split at commas and blanks.
+    List,
+    Text,
+}
+
+/// One rule of `response.errors`.
+#[derive(Debug)]
+pub struct ErrorRule {
+    pub when: Condition,
+    pub reply: StatusCode,
+    /// Stable, snake_case; `None`: `backend_error`.
+    pub code: Option<Box<str>>,
+    pub detail: Option<Text>,
+    /// `side_effect: none` asserts that nothing was done (SEMANTICS 11).
+    pub side_effect: Option<SideEffect>,
+}
+
+/// What is known of the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SideEffect {
+    None,
+    Unknown,
+    Done,
+}
+
+/// One change of the mapping table.
+#[derive(Debug)]
+pub struct MappingOp {
+    pub verb: Verb,
+    pub resource: ResourceId,
+    pub cmp_id: CmpIdSource,
+    /// Applied only if it holds of the answer.
+    pub when: Option<Condition>,
+    /// `None`: an update or delete that leaves the backend id alone.
+    pub backend_id: Option<BackendIdSource>,
+    pub attributes: Vec<(Box<str>, Source)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Create,
+    Update,
+    /// Create or update.
+    Put,
+    Delete,
+}
+
+/// Which CMP object a mapping change is about.
+#[derive(Debug)]
+pub enum CmpIdSource {
+    /// The route's `object`.
+    Object,
+    /// Named by the CMP: known before the call.
+    Given(IdTemplate),
+    /// A UUIDv7 that the relay makes and fixes in the intent.
+    RelayMade,
+}
+
+/// Where a backend id comes from.
+#[derive(Debug)]
+pub enum BackendIdSource {
+    Extract(Source),
+    /// The id comes later; calls on the object are 409 `pending_object`.
+    Pending,
+}
+
+/// What the CMP is told on success.
+#[derive(Debug)]
+pub struct Reply {
+    /// `None`: the backend's status.
+    pub status: Option<StatusCode>,
+    pub headers: Vec<(HeaderName, Text)>,
+    pub body: ReplyBody,
+}
+
+#[derive(Debug)]
+pub enum ReplyBody {
+    /// The backend's JSON body as it came (`reply` left out whole).
+    PassThrough,
+    None,
+    Tree(Tree),
+}

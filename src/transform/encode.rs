@@ -1,0 +1,1 @@
+//! How each position encodes a value, and what it refuses.

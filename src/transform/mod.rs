@@ -1,0 +1,103 @@
+//! From what is written in a route to what is sent: trees, text, paths, conditions and sources.
+//!
+//! Everything here is compiled once, at load, from `document` nodes, and rendered per request from
+//! a [`Scope`]. Handlebars' own parser reads every `{{ }}`; the evaluation is ours, because it must
+//! be strict, typed, and encoded by the position in which a value lands (invariants 3 and 4).
+//! Nothing here knows a route, a backend or the network.
+
+pub mod condition;
+pub mod encode;
+pub mod expr;
+pub mod path;
+pub mod scope;
+pub mod select;
+pub mod source;
+pub mod template;
+pub mod text;
+pub mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::document::FileId;
+
+pub use condition::{AnswerView, Condition};
+pub use expr::Expr;
+pub use path::PathTemplate;
+pub use scope::{Lookup, LookupRow, Root, Scope};
+pub use select::JsonPath;
+pub use source::{ExtractError, Source};
+pub use template::Template;
+pub use text::{Position, Text};
+pub use tree::Tree;
+
+/// What a position may name: the roots, aliases and tables that exist when it is rendered.
+#[derive(Clone, Copy, Debug)]
+pub struct Env<'a> {
+    /// The namespaces that exist at this stage of a request.
+    pub roots: &'a [Root],
+    /// The parameters of the route's path (`path.*`).
+    pub path: &'a [Box<str>],
+    /// The aliases of `parents`.
+    pub parents: &'a [Box<str>],
+    /// The `let` names rendered before this position.
+    pub lets: &'a [Box<str>],
+    /// The names of `extract`.
+    pub extracted: &'a [Box<str>],
+    /// The names of a login's tokens.
+    pub tokens: &'a [Box<str>],
+    /// The file's `maps`.
+    pub maps: &'a BTreeMap<Box<str>, Arc<ValueMap>>,
+    /// Every resource of the configuration, for `backend_id 'network' id` and its siblings.
+    pub resources: &'a BTreeSet<Box<str>>,
+    /// The files of `templates/` by their name, such as `fw/rule.xml.hbs`.
+    pub templates: &'a BTreeMap<Box<str>, (FileId, Arc<str>)>,
+}
+
+/// One table of `maps`: CMP word -> backend word; `unmap` reads it backwards.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ValueMap {
+    pub entries: Vec<(Value, Value)>,
+}
+
+/// Whether a position that may be `optional` holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Present,
+    Absent,
+}
+
+/// Why a value could not be rendered. `field` is where in the route (`call.body.network.name`).
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RenderError {
+    /// A variable has no value, and the position is neither `optional` nor has a `default`.
+    #[error("`{field}` needs `{variable}`, which has no value")]
+    Missing { field: String, variable: String },
+    /// A value that cannot stand where it is put (a control character in a header, `..` as a path
+    /// segment, an object inside text, a word that `map` does not list, a boolean that is none).
+    #[error("`{variable}` cannot stand in `{field}`: {reason}")]
+    Unsafe {
+        field: String,
+        variable: String,
+        reason: String,
+    },
+    /// `backend_id` or `cmp_id` of an object that no mapping names.
+    #[error("`{field}` names {resource} `{id}`, which is not mapped")]
+    NotMapped {
+        field: String,
+        resource: String,
+        id: String,
+    },
+    /// `backend_id` of an object whose backend id is not known yet.
+    #[error("`{field}` names {resource} `{id}`, whose backend id is not known yet")]
+    Pending {
+        field: String,
+        resource: String,
+        id: String,
+    },
+    /// Rows of the mapping table are wanted first: [`Scope::take_wanted`], [`Scope::supply`], again.
+    #[error("rows of the mapping table are wanted first")]
+    Lookups,
+}
