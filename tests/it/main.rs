@@ -1,1 +1,9 @@
+//! The only integration binary. Each module is one subject; `support` holds what they share.
 
+mod config;
+mod demo;
+mod driver;
+mod http;
+mod relay;
+mod store;
+mod support;

@@ -1,0 +1,1 @@
+//! What the tests share: fake backends, a relay on loopback ports, temporary folders.
