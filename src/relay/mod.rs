@@ -29,8 +29,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ring::hmac;
 
-use crate::backend::{AdmitError, BackendManager};
+use crate::backend::{AdmitError, BackendManager, Place};
 use crate::clock::Boottime;
+use crate::driver::{Clearance, RenderedCall};
 use crate::plan::{Plan, Role, SideEffect};
 use crate::store::{Journal, Operation, OperationId};
 
@@ -128,85 +129,74 @@ impl Relay {
         Ok(relay)
     }
 
-    /// One CMP request: matched, parsed, perhaps replayed; validated, resolved, rendered; sent once.
+    /// One CMP request, answered.
     pub async fn handle(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Failure> {
         let snapshot = self.snapshot.load_full();
         let (route, params) = route::find(&snapshot, &inbound).map_err(Failure::refused)?;
-        let facts = snapshot.plan.route(route);
-        let mut context = Failure::of_route(facts, RelayError::Standby);
+        let context = Failure::of_route(snapshot.plan.route(route), RelayError::Standby);
         if !self.gate.is_open() {
             return Err(context);
         }
-        // Bounded, because only a race with another request or a reload can make a target stale.
+        // A race with another request or an operator can make a target stale: nothing was written
+        // then, and it is settled anew. The bound keeps a mistake finite.
         const ROUNDS: usize = 4;
         for _ in 0..ROUNDS {
-            let params = params.clone();
-            let parsed = route::parse(
-                snapshot.clone(),
-                route,
-                params,
-                inbound.clone(),
-                &self.fingerprint_key,
-            );
-            let mut request = parsed.map_err(|error| context.because(error))?;
-            let mut previous = None;
-            if let Some(operation) = self
-                .earlier(&request)
-                .await
-                .map_err(|error| context.because(error.into()))?
-            {
-                match self.settle_earlier(&request, operation)? {
-                    Earlier::Replay(reply) => return Ok(reply),
-                    Earlier::RunAgain(operation) => previous = Some(*operation),
-                }
-            }
-            let id = previous
-                .as_ref()
-                .map_or_else(OperationId::now_v7, |row| row.id);
-            let prepared = self.prepare(&mut request, id, previous.as_ref()).await;
-            let prepared = match prepared {
-                Ok(prepared) => prepared,
-                Err(RelayError::AlreadyMapped { resource, cmp_id }) => {
-                    return self.natural_replay(&request, resource, cmp_id).await;
-                }
-                Err(error) => return Err(context.because(error)),
-            };
-            context.backend = Some(snapshot.plan.backend(prepared.target.backend).name.clone());
-            if !facts.mutating {
-                return self.read(request, prepared, context).await;
-            }
-            let Prepared {
-                target,
-                place,
-                call,
-                deadline,
-            } = prepared;
-            let ready = Ready {
-                request,
-                target,
-                place,
-                call,
-                deadline,
-                previous,
-                id,
-            };
-            let task = tokio::spawn(operation::run(self.clone(), ready));
-            match task.await {
-                Ok(Ended::Reply(reply)) => return Ok(reply),
-                Ok(Ended::Failure(failure)) => return Err(*failure),
-                Ok(Ended::Stale) => {}
-                Err(_) => {
-                    context.operation = Some(id);
-                    context.side_effect = SideEffect::Unknown;
-                    context.safe_to_retry = false;
-                    context.error = RelayError::OutcomeUnknown(
-                        "the relay failed while it ran this request".into(),
-                    );
-                    return Err(context);
-                }
+            let key = &self.fingerprint_key;
+            let parsed = route::parse(snapshot.clone(), route, &params, inbound.clone(), key);
+            let request = parsed.map_err(|error| context.because(error))?;
+            if let Some(reply) = self.round(request, &context).await? {
+                return Ok(reply);
             }
         }
         Err(context.because(RelayError::RelayBusy))
+    }
+
+    /// Perhaps replayed; else validated, resolved, rendered, and sent once. `None`: stale.
+    async fn round(
+        self: &Arc<Self>,
+        mut request: Request,
+        context: &Failure,
+    ) -> Result<Option<Reply>, Failure> {
+        let previous = match self.earlier(&request).await? {
+            Earlier::None => None,
+            Earlier::Replay(reply) => return Ok(Some(reply)),
+            Earlier::RunAgain(operation) => Some(*operation),
+        };
+        let id = previous
+            .as_ref()
+            .map_or_else(OperationId::now_v7, |row| row.id);
+        let prepared = match self.prepare(&mut request, id, previous.as_ref()).await {
+            Ok(prepared) => prepared,
+            Err(RelayError::AlreadyMapped { resource, cmp_id }) => {
+                return self
+                    .natural_replay(&request, resource, cmp_id)
+                    .await
+                    .map(Some);
+            }
+            Err(error) => return Err(context.because(error)),
+        };
+        if !request.route().mutating {
+            return self.read(request, prepared, context).await.map(Some);
+        }
+        let ready = Ready {
+            request,
+            prepared,
+            previous,
+            id,
+        };
+        match tokio::spawn(operation::run(self.clone(), ready)).await {
+            Ok(Ended::Reply(reply)) => Ok(Some(reply)),
+            Ok(Ended::Failure(failure)) => Err(*failure),
+            Ok(Ended::Stale) => Ok(None),
+            Err(_) => Err(Failure {
+                operation: Some(id),
+                side_effect: SideEffect::Unknown,
+                safe_to_retry: false,
+                ..context.because(RelayError::OutcomeUnknown(
+                    "the relay failed while it ran this request".into(),
+                ))
+            }),
+        }
     }
 
     pub fn plan(&self) -> Arc<Plan> {
@@ -312,10 +302,20 @@ impl Relay {
         self: &Arc<Self>,
         mut request: Request,
         prepared: Prepared,
-        context: Failure,
+        context: &Failure,
     ) -> Result<Reply, Failure> {
+        let backend = request
+            .snapshot
+            .plan
+            .backend(prepared.target.backend)
+            .name
+            .clone();
+        let context = Failure {
+            backend: Some(backend.clone()),
+            ..context.clone()
+        };
         let gate = self.gate.clone();
-        let clearance = crate::driver::Clearance {
+        let clearance = Clearance {
             deadline: prepared.deadline,
             mutating: false,
             gate: Arc::new(move || gate.is_open()),
@@ -350,11 +350,7 @@ impl Relay {
         let rendered = reply::render(self, &request, prepared.target.backend, &read).await;
         let rendered = rendered.map_err(|error| context.because(error))?;
         let mut headers = rendered.headers;
-        replay::insert_text(
-            &mut headers,
-            "relay-backend",
-            &snapshot.plan.backend(prepared.target.backend).name,
-        );
+        replay::insert_text(&mut headers, "relay-backend", &backend);
         Ok(Reply {
             status: rendered.status,
             headers,
@@ -365,10 +361,10 @@ impl Relay {
 
 /// A request whose target is settled and whose call is rendered.
 #[derive(Debug)]
-struct Prepared {
+pub struct Prepared {
     target: resource::Target,
-    place: crate::backend::Place,
-    call: crate::driver::RenderedCall,
+    place: Place,
+    call: RenderedCall,
     deadline: Boottime,
 }
 

@@ -12,12 +12,11 @@ use super::answer::{self, ReadAnswer};
 use super::outcome::{Judged, Verdict, judge, judge_silence};
 use super::owned::InHand;
 use super::reply::{self, Rendered};
-use super::resource::{BACKEND_ID_LIMIT, Target};
+use super::resource::BACKEND_ID_LIMIT;
 use super::route::Request;
-use super::{Failure, Relay, RelayError, Reply, call};
-use crate::backend::Place;
-use crate::clock::{self, Boottime};
-use crate::driver::{Answer, Clearance, RenderedCall};
+use super::{Failure, Prepared, Relay, RelayError, Reply, call};
+use crate::clock;
+use crate::driver::{Answer, Clearance};
 use crate::plan::{BackendIdSource, SideEffect, Verb};
 use crate::store::{
     Begun, Effect, Finished, Intent, Mapping, MappingChange, ObjectKey, Operation, OperationId,
@@ -29,10 +28,7 @@ use crate::transform::{ExtractError, Root};
 #[derive(Debug)]
 pub struct Ready {
     pub request: Request,
-    pub target: Target,
-    pub place: Place,
-    pub call: RenderedCall,
-    pub deadline: Boottime,
+    pub prepared: Prepared,
     /// The row of an earlier attempt that this one replaces.
     pub previous: Option<Operation>,
     pub id: OperationId,
@@ -68,12 +64,14 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
     let gate = relay.gate().clone();
     let epoch = operation.epoch;
     let clearance = Clearance {
-        deadline: ready.deadline,
+        deadline: ready.prepared.deadline,
         mutating: true,
         gate: Arc::new(move || gate.holds(epoch)),
     };
     let backends = ready.request.snapshot.backends.clone();
-    let sent = backends.send(&ready.place, &ready.call, &clearance).await;
+    let sent = backends
+        .send(&ready.prepared.place, &ready.prepared.call, &clearance)
+        .await;
     let conclusion = match sent {
         Ok(answer) => conclude(&relay, &mut ready, answer).await,
         Err(error) => Conclusion {
@@ -119,26 +117,26 @@ fn intent(relay: &Relay, ready: &Ready) -> Intent {
     let effects = route
         .mapping
         .iter()
-        .zip(&ready.target.keys)
+        .zip(&ready.prepared.target.keys)
         .map(|(change, key)| Effect {
             verb: verb_name(change.verb).to_owned(),
             key: key.clone(),
             kind: plan.resource(change.resource).kind.to_string(),
         })
         .collect();
-    let named = ready.target.claim.clone();
+    let named = ready.prepared.target.claim.clone();
     let object = named
         .clone()
-        .or_else(|| ready.target.keys.first().cloned())
+        .or_else(|| ready.prepared.target.keys.first().cloned())
         .unwrap_or_else(|| ObjectKey {
             resource: plan.resource(route.resource).name.to_string(),
             cmp_id: String::new(),
             scope: String::new(),
         });
-    let left = ready.deadline.remaining().unwrap_or_default();
+    let left = ready.prepared.deadline.remaining().unwrap_or_default();
     let previous = ready.previous.as_ref();
     Intent {
-        expects: ready.target.expects.clone(),
+        expects: ready.prepared.target.expects.clone(),
         replaces: previous.map(|row| (row.attempt, row.state)),
         operation: Operation {
             id: ready.id,
@@ -149,11 +147,11 @@ fn intent(relay: &Relay, ready: &Ready) -> Intent {
             attempt: previous.map_or(1, |row| row.attempt + 1),
             claim: named.as_ref().map(ObjectKey::claim),
             object,
-            backend: plan.backend(ready.target.backend).name.to_string(),
+            backend: plan.backend(ready.prepared.target.backend).name.to_string(),
             effects,
             state: State::Pending,
             idempotent: route.idempotent,
-            call_hash: call::hash(&ready.call),
+            call_hash: call::hash(&ready.prepared.call),
             backend_status: None,
             sends: 0,
             reply_status: None,
@@ -265,7 +263,7 @@ async fn conclude(relay: &Relay, ready: &mut Ready, answer: Answer) -> Conclusio
         route,
         &read,
         &ready.request.scope,
-        ready.target.object.as_deref(),
+        ready.prepared.target.object.as_deref(),
     );
     let mut conclusion = match verdict {
         Verdict::Failure(judged) => Conclusion::failure(judged),
@@ -297,7 +295,7 @@ async fn succeeded(
             return Conclusion::failure(Judged::unknown(RelayError::ExtractionFailed(why)));
         }
     };
-    let rendered = reply::render(relay, &ready.request, ready.target.backend, read).await;
+    let rendered = reply::render(relay, &ready.request, ready.prepared.target.backend, read).await;
     let (judged, rendered) = match rendered {
         Ok(rendered) => (None, Some(rendered)),
         // It was done, and its mapping is committed whatever else fails (SEMANTICS 12).
@@ -319,7 +317,7 @@ fn deletions(ready: &Ready) -> Vec<MappingChange> {
     route
         .mapping
         .iter()
-        .zip(&ready.target.keys)
+        .zip(&ready.prepared.target.keys)
         .filter(|(change, _)| change.verb == Verb::Delete)
         .map(|(_, key)| MappingChange::Delete { key: key.clone() })
         .collect()
@@ -352,11 +350,11 @@ fn extract(
     extract_values(&mut ready.request, read)?;
     let scope = &ready.request.scope;
     let view = read.view(scope);
-    let backend = plan.backend(ready.target.backend);
+    let backend = plan.backend(ready.prepared.target.backend);
     let now = clock::unix_micros();
     let mut first_id = None;
     let mut changes = Vec::with_capacity(route.mapping.len());
-    for (change, key) in route.mapping.iter().zip(&ready.target.keys) {
+    for (change, key) in route.mapping.iter().zip(&ready.prepared.target.keys) {
         if change
             .when
             .as_ref()

@@ -12,30 +12,28 @@ use crate::store::{Operation, OperationId, State, StoreError};
 /// What an earlier request with the same key means for this one.
 #[derive(Debug)]
 pub enum Earlier {
+    None,
     Replay(Reply),
     RunAgain(Box<Operation>),
 }
 
 impl Relay {
-    /// The operation of an explicit key.
-    pub(super) async fn earlier(&self, request: &Request) -> Result<Option<Operation>, StoreError> {
-        match &request.idempotency_key {
-            Some(key) => {
-                self.journal
-                    .store()
-                    .operation_by_key(&request.caller.name, key)
-                    .await
-            }
-            None => Ok(None),
-        }
-    }
-
-    pub(super) fn settle_earlier(
-        &self,
-        request: &Request,
-        operation: Operation,
-    ) -> Result<Earlier, Failure> {
+    /// What the operation of an explicit key, if there is one, means for this request.
+    pub(super) async fn earlier(&self, request: &Request) -> Result<Earlier, Failure> {
         let refuse = |error| Err(Failure::of_route(request.route(), error));
+        let Some(key) = &request.idempotency_key else {
+            return Ok(Earlier::None);
+        };
+        let found = self
+            .journal()
+            .store()
+            .operation_by_key(&request.caller.name, key)
+            .await;
+        let operation = match found {
+            Ok(Some(operation)) => operation,
+            Ok(None) => return Ok(Earlier::None),
+            Err(error) => return refuse(error.into()),
+        };
         if operation.fingerprint != request.fingerprint {
             return refuse(RelayError::IdempotencyKeyReused);
         }

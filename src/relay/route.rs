@@ -60,7 +60,7 @@ pub fn find(
 pub fn parse(
     snapshot: Arc<Snapshot>,
     route_id: RouteId,
-    params: Vec<(String, String)>,
+    params: &[(String, String)],
     inbound: Inbound,
     fingerprint_key: &hmac::Key,
 ) -> Result<Request, RelayError> {
@@ -68,7 +68,7 @@ pub fn parse(
     authorize(route, &inbound.caller)?;
 
     let mut path = Map::new();
-    for (name, raw) in &params {
+    for (name, raw) in params {
         path.insert(name.clone(), Value::String(decode(raw, false)?));
     }
     let segments = inbound
