@@ -1,1 +1,4 @@
 //! What the tests share: fake backends, a relay on loopback ports, temporary folders.
+
+pub mod relay;
+pub mod scripted;
