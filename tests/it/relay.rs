@@ -101,8 +101,13 @@ async fn tell(folder: &Path, text: &str) -> Result<(), String> {
                 let wanted = steps
                     .next_if(|next| next.word == "reply")
                     .ok_or_else(|| at("a request needs a reply block".into()))?;
-                check_reply(&message(&wanted.text), reply.status.as_u16(), &reply.headers, &said)
-                    .map_err(at)?;
+                check_reply(
+                    &message(&wanted.text),
+                    reply.status.as_u16(),
+                    &reply.headers,
+                    &said,
+                )
+                .map_err(at)?;
             }
             "rows" => check_rows(&block.text, &**relay.relay.journal().store())
                 .await
@@ -173,7 +178,10 @@ fn act(text: &str) -> Act {
 
 fn check_calls(expected: &[Message], heard: &[Heard]) -> Result<(), String> {
     if expected.len() != heard.len() {
-        return Err(format!("{} calls were expected, heard {heard:?}", expected.len()));
+        return Err(format!(
+            "{} calls were expected, heard {heard:?}",
+            expected.len()
+        ));
     }
     for (expected, heard) in expected.iter().zip(heard) {
         let first = format!("{} {}", heard.method, heard.path_and_query);
@@ -193,7 +201,10 @@ fn check_reply(
     body: &str,
 ) -> Result<(), String> {
     if expected.first != status.to_string() {
-        return Err(format!("the reply was {status}, not {}: {body}", expected.first));
+        return Err(format!(
+            "the reply was {status}, not {}: {body}",
+            expected.first
+        ));
     }
     check_headers(&expected.headers, headers)?;
     check_body(&expected.body, body, status < 400)
@@ -201,7 +212,9 @@ fn check_reply(
 
 fn check_headers(expected: &[(String, String)], found: &HeaderMap) -> Result<(), String> {
     for (name, value) in expected {
-        let there = found.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let there = found
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
         if there.as_deref() != Some(value.as_str()) {
             return Err(format!("header `{name}` is {there:?}, not `{value}`"));
         }
@@ -228,7 +241,9 @@ fn fits(expected: &Value, found: &Value, exactly: bool) -> bool {
         (Value::Object(expected), Value::Object(found)) => {
             (!exactly || expected.len() == found.len())
                 && expected.iter().all(|(key, value)| {
-                    found.get(key).is_some_and(|there| fits(value, there, exactly))
+                    found
+                        .get(key)
+                        .is_some_and(|there| fits(value, there, exactly))
                 })
         }
         (Value::Array(expected), Value::Array(found)) => {
@@ -293,7 +308,11 @@ async fn check_rows(expected: &str, store: &dyn Store) -> Result<(), String> {
         });
     match equal {
         true => Ok(()),
-        false => Err(format!("the rows are\n{}\nnot\n{}", rows.join("\n"), expected.join("\n"))),
+        false => Err(format!(
+            "the rows are\n{}\nnot\n{}",
+            rows.join("\n"),
+            expected.join("\n")
+        )),
     }
 }
 

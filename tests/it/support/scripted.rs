@@ -28,6 +28,18 @@ pub enum Act {
     Reset,
     /// Reads the call, and says nothing for as long as the caller waits.
     Silence,
+    /// Does something first, such as killing the caller.
+    After(Effect, Box<Act>),
+}
+
+/// Something to be done at a point of the script.
+#[derive(Clone)]
+pub struct Effect(pub Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Effect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Effect")
+    }
 }
 
 /// A call as the backend heard it.
@@ -90,6 +102,11 @@ impl Scripted {
         self.shared.lock().unwrap().acts.push_back(act);
     }
 
+    /// Drops the answers that no call has fetched.
+    pub fn forget(&self) {
+        self.shared.lock().unwrap().acts.clear();
+    }
+
     /// Takes the calls heard since the last time.
     pub fn take_heard(&self) -> Vec<Heard> {
         std::mem::take(&mut self.shared.lock().unwrap().heard)
@@ -107,7 +124,11 @@ async fn act(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
     let act = {
         let mut script = script.lock().unwrap();
         script.heard.push(Heard {
@@ -118,7 +139,15 @@ async fn act(
         });
         script.acts.pop_front()
     };
+    let act = match act {
+        Some(Act::After(effect, act)) => {
+            (effect.0)();
+            Some(*act)
+        }
+        act => act,
+    };
     match act {
+        Some(Act::After(..)) => unreachable!("an effect is followed by an answer"),
         Some(Act::Answer {
             status,
             headers,
