@@ -80,6 +80,7 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
+    masked: Vec<Span>,
 }
 
 impl Diagnostics {
@@ -89,6 +90,16 @@ impl Diagnostics {
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.items.iter()
+    }
+
+    /// Hides a place from every excerpt: a secret in the clear stands there.
+    pub fn mask(&mut self, span: Span) {
+        self.masked.push(span);
+    }
+
+    /// The places that no excerpt may show.
+    pub fn masked(&self) -> &[Span] {
+        &self.masked
     }
 
     pub fn errors(&self) -> usize {

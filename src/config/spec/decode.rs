@@ -7,13 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Entry, Kind, Node, Span};
 
-/// The codes of this pass.
-pub mod codes {
-    pub const UNKNOWN_KEY: &str = "unknown-key";
-    pub const MISSING_KEY: &str = "missing-key";
-    pub const WRONG_TYPE: &str = "wrong-type";
-    pub const BAD_VALUE: &str = "bad-value";
-}
+pub use crate::config::codes;
 
 /// A type that a node can be read as. `None` means that it was reported.
 pub trait Decode: Sized {
