@@ -4,4 +4,10 @@
 //! missing and mistyped key is reported, with its place and the nearest right name, and decoding goes
 //! on) and its JSON Schema. Private to `config`: what leaves it is compiled.
 
+pub mod call;
 pub mod decode;
+pub mod example;
+pub mod mapping;
+pub mod part;
+pub mod response;
+pub mod route;
