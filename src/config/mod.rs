@@ -4,6 +4,7 @@
 //! say, one to one, and `compile` checks and resolves it, pass by pass.
 
 pub mod codes;
+pub mod compile;
 pub mod secrets;
 pub mod source;
 pub mod spec;

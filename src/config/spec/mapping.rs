@@ -4,8 +4,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::decode::{Decode, Entries, wrong_type};
 use super::part::{OneOrMany, Written, unknown_word};
-use crate::document::{Entry, Kind, Node, Span};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
+use crate::document::{Entry, Kind, Node, Span};
 use crate::plan::Verb;
 
 const VERBS: [(&str, Verb); 4] = [
