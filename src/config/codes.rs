@@ -25,3 +25,22 @@ pub const UNKNOWN_KEY: &str = "unknown-key";
 pub const MISSING_KEY: &str = "missing-key";
 pub const WRONG_TYPE: &str = "wrong-type";
 pub const BAD_VALUE: &str = "bad-value";
+
+// Secrets.
+pub const SECRET_IN_CLEAR: &str = "secret-in-clear";
+pub const UNRESOLVED_SECRET: &str = "unresolved-secret";
+
+// The server and the backends.
+pub const BAD_NAME: &str = "bad-name";
+pub const BAD_URL: &str = "bad-url";
+pub const NO_EFFECT: &str = "no-effect";
+pub const OPEN_LISTENER: &str = "open-listener";
+pub const DUPLICATE_CLIENT: &str = "duplicate-client";
+pub const MISSING_STANDBY: &str = "missing-standby";
+pub const DUPLICATE_BACKEND: &str = "duplicate-backend";
+pub const UNSUPPORTED_DRIVER: &str = "unsupported-driver";
+pub const PLAINTEXT_BACKEND: &str = "plaintext-backend";
+pub const UNVERIFIED_TLS: &str = "unverified-tls";
+pub const BAD_TLS: &str = "bad-tls";
+pub const MISSING_FILE: &str = "missing-file";
+pub const UNUSED_TOKEN: &str = "unused-token";

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{codes, yaml};
-use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
+use crate::diagnostics::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::document::{FileId, Node, Span};
 
 /// The largest file that is read.
@@ -224,6 +224,20 @@ impl SourceFiles {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         hex.into()
+    }
+}
+
+impl Sources for SourceFiles {
+    fn path(&self, file: FileId) -> &str {
+        &self.get(file).path
+    }
+
+    fn text(&self, file: FileId) -> &str {
+        &self.get(file).text
+    }
+
+    fn count(&self) -> usize {
+        self.len()
     }
 }
 

@@ -1,16 +1,16 @@
 //! The diagnostic codes of compiling routes. A code never changes its meaning, and `help-code`
 //! explains each.
 
-pub use crate::config::codes::{BAD_VALUE, DUPLICATE_KEY, MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE};
+pub use crate::config::codes::{
+    BAD_NAME, BAD_VALUE, DUPLICATE_KEY, MISSING_FILE, MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE,
+};
 
 // References.
-pub const MISSING_FILE: &str = "missing-file";
 pub const REMOTE_REFERENCE: &str = "remote-reference";
 pub const BAD_REFERENCE: &str = "bad-reference";
 pub const REFERENCE_CYCLE: &str = "reference-cycle";
 
 // Names.
-pub const BAD_NAME: &str = "bad-name";
 pub const DUPLICATE_RESOURCE: &str = "duplicate-resource";
 pub const DUPLICATE_ROUTE: &str = "duplicate-route";
 pub const UNKNOWN_PARENT: &str = "unknown-parent";

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::backend::Backends;
 use super::codes;
 use crate::config::source::SourceFiles;
 use crate::config::spec::decode::At;
@@ -14,7 +15,7 @@ use crate::transform::{Env, Root, ValueMap};
 /// What every route of the configuration is compiled against.
 pub(super) struct World<'a> {
     pub files: &'a SourceFiles,
-    pub backends: &'a [Backend],
+    pub backends: &'a Backends,
     pub server: &'a Server,
     pub resources: &'a [Resource],
     pub resource_names: BTreeSet<Box<str>>,
@@ -32,7 +33,7 @@ impl<'a> World<'a> {
     /// The instances of a kind, in the order of their names.
     pub(super) fn of_kind(&self, kind: &str) -> Vec<(BackendId, &'a Backend)> {
         let mut found: Vec<_> = (0u16..)
-            .zip(self.backends)
+            .zip(self.backends.iter())
             .filter(|(_, backend)| *backend.kind == *kind)
             .map(|(id, backend)| (BackendId(id), backend))
             .collect();

@@ -1,6 +1,8 @@
 //! Route files as sheets, and the resources that they declare: one each, each once.
 
+use super::backend::Backends;
 use super::codes;
+use super::name;
 use super::names::check_name;
 use super::reference::expand_file;
 use crate::config::source::SourceFiles;
@@ -8,8 +10,8 @@ use crate::config::spec::decode::Decode;
 use crate::config::spec::part::{Written, right};
 use crate::config::spec::route::RouteFileSpec;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
-use crate::document::{Kind, Node, Span};
-use crate::plan::{Backend, Resource, ResourceId};
+use crate::document::{Node, Span};
+use crate::plan::{Resource, ResourceId};
 
 /// One route file, read.
 pub(super) struct Sheet {
@@ -50,19 +52,7 @@ pub(super) fn sheets(files: &SourceFiles, diags: &mut Diagnostics) -> Vec<Sheet>
 }
 
 fn check_file(node: &Node, spec: &RouteFileSpec, diags: &mut Diagnostics) {
-    if let Some(version) = right(&spec.version) {
-        let known = matches!(&version.kind, Kind::Number(number) if number.as_u64() == Some(1));
-        if !known {
-            diags.push(
-                Diagnostic::error(
-                    codes::BAD_VALUE,
-                    version.span,
-                    "this version of the language is not known",
-                )
-                .help("write `version: 1`"),
-            );
-        }
-    }
+    name::check_version(spec.version.as_ref(), diags);
     let start = Span {
         end: node.span.start,
         ..node.span
@@ -88,7 +78,7 @@ fn check_file(node: &Node, spec: &RouteFileSpec, diags: &mut Diagnostics) {
 /// Gives each sheet its resource.
 pub(super) fn compile(
     sheets: &mut [Sheet],
-    backends: &[Backend],
+    backends: &Backends,
     diags: &mut Diagnostics,
 ) -> Vec<Resource> {
     let mut resources: Vec<Resource> = Vec::new();
@@ -136,7 +126,7 @@ pub(super) fn compile(
     resources
 }
 
-fn check_kind(sheet: &Sheet, backends: &[Backend], diags: &mut Diagnostics) {
+fn check_kind(sheet: &Sheet, backends: &Backends, diags: &mut Diagnostics) {
     let Some(written) = right(&sheet.spec.kind) else {
         return;
     };
@@ -146,7 +136,7 @@ fn check_kind(sheet: &Sheet, backends: &[Backend], diags: &mut Diagnostics) {
     if !check_name(kind, written.span(), "a kind", diags) {
         return;
     }
-    if !backends.iter().any(|backend| *backend.kind == *kind) {
+    if !backends.may_have_kind(kind) {
         let nearest = suggest::nearest(kind, backends.iter().map(|backend| &*backend.kind));
         diags.push(
             Diagnostic::warning(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::backend::Backends;
 use super::call;
 use super::codes;
 use super::conflict::{self, Declared};
@@ -29,9 +30,7 @@ use crate::config::spec::part::{Part, Written, misplaced, right};
 use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
-use crate::plan::{
-    Action, Backend, Call, Confirm, ObjectRef, Resource, Route, RouteId, RouteTable, Server,
-};
+use crate::plan::{Action, Call, Confirm, ObjectRef, Resource, Route, RouteId, RouteTable, Server};
 use crate::transform::ValueMap;
 
 /// What route files become.
@@ -54,7 +53,7 @@ pub struct RouteExamples {
 /// Compiles every route file against the backends and the server's settings.
 pub fn compile(
     files: &SourceFiles,
-    backends: &[Backend],
+    backends: &Backends,
     server: &Server,
     diags: &mut Diagnostics,
 ) -> Compiled {
@@ -125,7 +124,7 @@ fn report_once(found: Diagnostics, diags: &mut Diagnostics) {
 
 fn world<'a>(
     files: &'a SourceFiles,
-    backends: &'a [Backend],
+    backends: &'a Backends,
     server: &'a Server,
     resources: &'a [Resource],
 ) -> World<'a> {

@@ -154,6 +154,11 @@ fn parts(
     let stage = Stage::Select {
         per_backend: wanted.per_backend,
     };
+    // A backend that did not compile may be the one that is meant here.
+    let checked = match world.backends.all_known() {
+        true => candidates,
+        false => &[],
+    };
     let roots = names.roots(stage);
     let env = names.env(world, stage, &roots);
     let text = |written: &Written, field: &str, diags: &mut Diagnostics| {
@@ -172,14 +177,14 @@ fn parts(
     if let Some(instance) = right(&spec.instance) {
         select.instance = text(instance, "select.instance", diags);
         if let Some(name) = select.instance.as_ref().and_then(Text::as_literal) {
-            check_instance(name, instance.span(), wanted.kind, candidates, diags);
+            check_instance(name, instance.span(), wanted.kind, checked, diags);
         }
     }
     for (label, value) in right(&spec.labels)
         .map(|l| l.0.as_slice())
         .unwrap_or_default()
     {
-        check_label(&label.value, label.span, wanted.kind, candidates, diags);
+        check_label(&label.value, label.span, wanted.kind, checked, diags);
         let field = format!("select.labels.{}", label.value);
         if let Some(text) = text(value, &field, diags) {
             check_label_value(
@@ -187,7 +192,7 @@ fn parts(
                 &text,
                 value.span(),
                 wanted.kind,
-                candidates,
+                checked,
                 diags,
             );
             select.labels.push((label.value.as_str().into(), text));

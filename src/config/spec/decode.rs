@@ -11,6 +11,9 @@ pub use crate::config::codes;
 
 /// A type that a node can be read as. `None` means that it was reported.
 pub trait Decode: Sized {
+    /// As a choice it has no content: a bare word.
+    const BARE: bool = false;
+
     fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self>;
 }
 
@@ -195,6 +198,14 @@ impl JsonSchema for Node {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!(true)
+    }
+}
+
+impl<T: Decode> Decode for Box<T> {
+    const BARE: bool = T::BARE;
+
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        T::decode(node, diags).map(Box::new)
     }
 }
 
