@@ -1,1 +1,4 @@
 //! What the tests share: fake backends, a relay on loopback ports, temporary folders.
+
+pub(crate) mod certs;
+pub(crate) mod fake_backend;
