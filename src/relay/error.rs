@@ -76,8 +76,6 @@ pub enum RelayError {
     OperationInProgress(OperationId),
     /// An earlier request's outcome is unknown: 409.
     EarlierOutcomeUnknown(OperationId),
-    /// An administrative write does not apply to what there is; the words say why and what to do.
-    Refused(String),
 
     // The choice and the way to a backend.
     NoSuchBackend(String),
