@@ -295,7 +295,9 @@ impl<'a> Record<'a> {
                 .and_then(|value: &HeaderValue| value.to_str().ok())
         };
         let cause = failure.and_then(|failure| match &failure.error {
-            RelayError::Internal(cause) => Some(cause.as_str()),
+            RelayError::Internal(cause) | RelayError::DatabaseUnavailable(cause) => {
+                Some(cause.as_str())
+            }
             _ => None,
         });
         if let Some(cause) = cause {
@@ -309,7 +311,7 @@ impl<'a> Record<'a> {
             path = ?self.path,
             route = self.route_name(),
             status,
-            code = failure.map(|failure| problem::code(&failure.error)),
+            code = failure.map(|failure| failure.error.code()),
             operation = header(problem::RELAY_OPERATION),
             backend = header(problem::RELAY_BACKEND),
             ms = took.as_secs_f64() * 1e3,

@@ -11,6 +11,8 @@
 //!   "created_at": "…", "deadline": "…", "finished_at": "…" }
 //! ```
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,9 +20,10 @@ use serde_json::{Value, json};
 use super::problem;
 use crate::clock::rfc3339;
 use crate::plan::Role;
-use crate::relay::{Caller, Failure, Inbound, Judgement, Relay, RelayError, Reply, Settle};
+use crate::relay::settle::{Assertion, Overrides, may_see};
+use crate::relay::{Caller, Failure, Inbound, Relay, RelayError, Reply};
 use crate::store::{
-    ObjectKey, Operation, OperationFilter, OperationId, Settled, State, StoreError,
+    ObjectKey, Operation, OperationFilter, OperationId, Settled, State,
 };
 
 const PREFIX: &str = "/relay/v1/operations";
@@ -32,7 +35,7 @@ pub fn is_operations_path(path: &str) -> bool {
 }
 
 /// Everything that the CMP listener answers after its layers: operations here, routes in the relay.
-pub async fn handle(relay: &Relay, inbound: Inbound) -> Result<Reply, Failure> {
+pub async fn handle(relay: &Arc<Relay>, inbound: Inbound) -> Result<Reply, Failure> {
     if !is_operations_path(&inbound.path) {
         return relay.handle(inbound).await;
     }
@@ -82,7 +85,7 @@ async fn by_key(relay: &Relay, inbound: &Inbound) -> Result<Reply, RelayError> {
         return Err(only_key());
     }
     let filter = OperationFilter {
-        client: (!sees_all(&inbound.caller)).then(|| inbound.caller.name.to_string()),
+        client: (!inbound.caller.roles.contains(&Role::Operator)).then(|| inbound.caller.name.to_string()),
         idempotency_key: Some(key.clone()),
         limit: 100,
         ..OperationFilter::default()
@@ -91,32 +94,29 @@ async fn by_key(relay: &Relay, inbound: &Inbound) -> Result<Reply, RelayError> {
         .journal()
         .store()
         .list_operations(&filter)
-        .await
-        .map_err(unavailable)?;
+        .await?;
     let items: Vec<Value> = found.iter().map(to_json).collect();
     Ok(json_reply(StatusCode::OK, &json!({ "items": items })))
 }
 
 /// The operation, if this caller may see it; 404 whether it is missing or somebody else's.
 pub async fn visible(relay: &Relay, caller: &Caller, id: &str) -> Result<Operation, RelayError> {
-    let missing = || RelayError::NoSuchOperation(id.chars().take(64).collect());
-    let id: OperationId = id.parse().map_err(|_| missing())?;
-    let found = relay
-        .journal()
-        .store()
-        .operation(id)
-        .await
-        .map_err(unavailable)?;
-    found
-        .filter(|operation| sees_all(caller) || *operation.client == *caller.name)
-        .ok_or_else(missing)
+    let found = any(relay, id).await?;
+    match may_see(caller, &found) {
+        true => Ok(found),
+        false => Err(missing(id)),
+    }
 }
 
-fn sees_all(caller: &Caller) -> bool {
-    caller
-        .roles
-        .iter()
-        .any(|role| matches!(role, Role::Operator | Role::Reader))
+/// The operation, whosever it is.
+pub async fn any(relay: &Relay, id: &str) -> Result<Operation, RelayError> {
+    let parsed: OperationId = id.parse().map_err(|_| missing(id))?;
+    let found = relay.journal().store().operation(parsed).await?;
+    found.ok_or_else(|| missing(id))
+}
+
+fn missing(id: &str) -> RelayError {
+    RelayError::NoSuchOperation(id.chars().take(64).collect())
 }
 
 /// The body of `POST /relay/v1/operations/{id}/resolve`.
@@ -145,16 +145,16 @@ enum Verdict {
 }
 
 impl Resolve {
-    pub fn parse(body: &[u8]) -> Result<Settle, RelayError> {
+    pub fn parse(body: &[u8]) -> Result<(Assertion, Overrides), RelayError> {
         let order: Self = serde_json::from_slice(body)
             .map_err(|error| RelayError::MalformedRequest(format!("The body: {error}.")))?;
         let verdict = match order.verdict {
-            Verdict::Succeeded => Judgement::Succeeded {
+            Verdict::Succeeded => Assertion::Succeeded {
                 backend_id: order.backend_id,
                 reply: order.reply,
             },
             Verdict::Failed if order.backend_id.is_none() && order.reply.is_none() => {
-                Judgement::Failed
+                Assertion::Failed
             }
             Verdict::Failed => {
                 return Err(RelayError::MalformedRequest(
@@ -163,11 +163,11 @@ impl Resolve {
                 ));
             }
         };
-        Ok(Settle {
-            verdict,
+        let overrides = Overrides {
             force: order.force,
             replace: order.replace,
-        })
+        };
+        Ok((verdict, overrides))
     }
 }
 
@@ -176,15 +176,12 @@ pub async fn resolve(
     relay: &Relay,
     id: OperationId,
     caller: &Caller,
-    order: Settle,
+    (assertion, overrides): (Assertion, Overrides),
 ) -> Result<Value, RelayError> {
-    let settled = relay
-        .settle(id, &caller.name, order)
-        .await
-        .map_err(unavailable)?;
+    let settled = relay.settle(caller, id, assertion, overrides).await?;
     settled_or_refused(settled, &format!("operation {id}"))?;
-    let row = relay.journal().store().operation(id).await;
-    Ok(row.map_err(unavailable)?.as_ref().map_or(Value::Null, to_json))
+    let row = relay.journal().store().operation(id).await?;
+    Ok(row.as_ref().map_or(Value::Null, to_json))
 }
 
 /// An administrative write that did not apply, as the failure that says why.
@@ -210,12 +207,6 @@ pub fn key_words(key: &ObjectKey) -> String {
         "" => format!("{} `{}`", key.resource, key.cmp_id),
         scope => format!("{} `{}` on {scope}", key.resource, key.cmp_id),
     }
-}
-
-/// The store did not answer: the cause is for the log, the client is told to come back.
-pub fn unavailable(error: StoreError) -> RelayError {
-    tracing::error!(%error, "the store did not answer");
-    RelayError::DatabaseUnavailable
 }
 
 /// An operation as JSON; neither fingerprint nor stored reply leave the relay here.

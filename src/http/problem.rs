@@ -11,10 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::plan::SideEffect;
-use crate::relay::{Failure, RelayError};
+use crate::relay::{Failure, PROBLEM_TYPE, RelayError};
 
-/// The media type of every error.
-pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// The operation that a reply is about.
 pub const RELAY_OPERATION: HeaderName = HeaderName::from_static("relay-operation");
 /// The backend that a reply came from.
@@ -64,7 +62,6 @@ pub const TABLE: &[Entry] = &[
     BREAKER_OPEN,
     DATABASE_UNAVAILABLE,
     RELAY_BUSY,
-    SHUTTING_DOWN,
     OUTCOME_UNKNOWN,
 ];
 
@@ -114,38 +111,14 @@ entries! {
     BREAKER_OPEN = SERVICE_UNAVAILABLE "breaker_open" "The backend failed too often";
     DATABASE_UNAVAILABLE = SERVICE_UNAVAILABLE "database_unavailable" "The database is not available";
     RELAY_BUSY = SERVICE_UNAVAILABLE "relay_busy" "The relay has no place free";
-    SHUTTING_DOWN = SERVICE_UNAVAILABLE "shutting_down" "The relay is shutting down";
     OUTCOME_UNKNOWN = GATEWAY_TIMEOUT "outcome_unknown" "The outcome of this request is unknown";
 }
 
 /// A failure of the listener itself, before any route or backend was involved.
 pub fn refused(error: RelayError, method: &Method) -> Failure {
-    let safe_to_retry = matches!(
-        error,
-        RelayError::RelayBusy
-            | RelayError::ShuttingDown
-            | RelayError::RequestTimeout
-            | RelayError::DatabaseUnavailable
-            | RelayError::Standby
-    );
     Failure {
-        error,
-        side_effect: SideEffect::None,
-        safe_to_retry,
         mutating: method != Method::GET && method != Method::HEAD,
-        operation: None,
-        route: None,
-        backend: None,
-        backend_status: None,
-        retry_after: None,
-    }
-}
-
-/// The code that clients and metrics see; a route's own where a rule gave it.
-pub fn code(error: &RelayError) -> &str {
-    match error {
-        RelayError::Rule { code, .. } => code,
-        known => entry(known).1,
+        ..Failure::refused(error)
     }
 }
 
@@ -167,7 +140,7 @@ pub fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
     problem.insert("title".into(), title.into());
     problem.insert("status".into(), status.as_u16().into());
     problem.insert("code".into(), code.into());
-    problem.insert("detail".into(), detail(&failure.error).into());
+    problem.insert("detail".into(), failure.error.detail().into());
     if let Some(operation) = named_operation(failure) {
         problem.insert(
             "instance".into(),
@@ -212,7 +185,7 @@ pub fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
 /// The headers beside the problem.
 pub fn headers(failure: &Failure) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    headers.insert(CONTENT_TYPE, PROBLEM_TYPE);
     match &failure.error {
         RelayError::MethodNotAllowed { allow } => {
             headers.insert(ALLOW, allow_value(allow));
@@ -298,11 +271,10 @@ fn entry(error: &RelayError) -> Entry {
         E::NoSuchBackend(_) => NO_SUCH_BACKEND,
         E::NoBackend(_) => NO_BACKEND,
         E::BackendBusy => BACKEND_BUSY,
-        E::BreakerOpen => BREAKER_OPEN,
-        E::Standby => STANDBY,
-        E::DatabaseUnavailable => DATABASE_UNAVAILABLE,
+        E::BreakerOpen { .. } => BREAKER_OPEN,
+        E::Standby | E::ShuttingDown => STANDBY,
+        E::DatabaseUnavailable(_) => DATABASE_UNAVAILABLE,
         E::RelayBusy => RELAY_BUSY,
-        E::ShuttingDown => SHUTTING_DOWN,
         E::BackendUnreachable(_) => BACKEND_UNREACHABLE,
         E::BackendAuth(_) => BACKEND_AUTH,
         E::BackendError { .. } => BACKEND_ERROR,
@@ -313,84 +285,6 @@ fn entry(error: &RelayError) -> Entry {
         E::ExtractionFailed(_) => EXTRACTION_FAILED,
         E::ReplyFailed(_) => REPLY_FAILED,
         E::Internal(_) => INTERNAL_ERROR,
-    }
-}
-
-fn detail(error: &RelayError) -> String {
-    use RelayError as E;
-    match error {
-        E::MalformedRequest(words)
-        | E::Forbidden(words)
-        | E::UnsupportedMediaType(words)
-        | E::UnsafeValue(words)
-        | E::IdempotencyKeyInvalid(words)
-        | E::NoBackend(words)
-        | E::Refused(words)
-        | E::BackendUnreachable(words)
-        | E::BackendAuth(words)
-        | E::OutcomeUnknown(words)
-        | E::ExtractionFailed(words)
-        | E::ReplyFailed(words)
-        | E::WrongBackend { detail: words } => words.clone(),
-        E::Unauthenticated => "Send `Authorization: Bearer TOKEN` with a token of this relay.".into(),
-        E::RouteNotFound { nearest: None } => "No route has this path.".into(),
-        E::RouteNotFound {
-            nearest: Some(nearest),
-        } => format!("No route has this path; the nearest is `{nearest}`."),
-        E::MethodNotAllowed { allow } => format!(
-            "The path takes {}.",
-            allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
-        ),
-        E::BodyTooLarge { limit } => format!("The body may have {limit} bytes."),
-        E::UriTooLong { limit } => format!("The URI may have {limit} bytes."),
-        E::HeadersTooLarge => "The headers are too many or too long.".into(),
-        E::RequestTimeout => "The request did not arrive in time.".into(),
-        E::SchemaViolation(violations) => match violations.as_slice() {
-            [only] => format!("`{}`: {}", only.pointer, only.detail),
-            several => format!("{} values are not what the route takes.", several.len()),
-        },
-        E::IdempotencyKeyRequired => "Send an `Idempotency-Key` with this request.".into(),
-        E::IdempotencyKeyReused => {
-            "The key was used for a request with another method, path, query, header or body.".into()
-        }
-        E::NotMapped { resource, id } => format!("No mapping names {resource} `{id}`."),
-        E::NoSuchOperation(id) => format!("There is no operation `{id}` of this client."),
-        E::AlreadyMapped { resource, cmp_id } => {
-            format!("A mapping names {resource} `{cmp_id}` already.")
-        }
-        E::MappingConflict { ours, theirs } => format!(
-            "{ours} got the backend id that {theirs} has; forget the stale one, then resolve the operation."
-        ),
-        E::PendingObject { resource, id } => {
-            format!("The backend has not named {resource} `{id}` yet; ask again when its job has ended.")
-        }
-        E::OperationInProgress(id) => {
-            format!("Operation {id} works on this; its outcome decides what a retry gets.")
-        }
-        E::EarlierOutcomeUnknown(id) => format!(
-            "Whether operation {id} took effect is not known; look at the backend, then resolve it."
-        ),
-        E::NoSuchBackend(name) => format!("No backend is called `{name}`."),
-        E::BackendBusy => "All places at the backend are taken and its queue is full.".into(),
-        E::BreakerOpen => "The backend failed too often and gets no calls for a while.".into(),
-        E::Standby => "This node is not the active one; the active one serves the request.".into(),
-        E::DatabaseUnavailable => "The relay's database does not answer; nothing was sent.".into(),
-        E::RelayBusy => "The relay works on as many requests as it may.".into(),
-        E::ShuttingDown => "The relay is shutting down and takes nothing new.".into(),
-        E::BackendError { status, excerpt } if excerpt.is_empty() => {
-            format!("The backend answered {status}.")
-        }
-        E::BackendError { status, excerpt } => format!("The backend answered {status}: {excerpt}"),
-        E::BackendObjectMissing { resource, id } => format!(
-            "{resource} `{id}` is mapped, and the backend says that it does not exist; the mapping stays."
-        ),
-        E::Rule {
-            detail: Some(detail),
-            ..
-        } => detail.clone(),
-        E::Rule { .. } => "The backend refused the call.".into(),
-        // The cause is in the log, beside the request id: it may quote what clients must not see.
-        E::Internal(_) => "The relay failed; its log has the cause under this X-Request-Id.".into(),
     }
 }
 

@@ -50,8 +50,8 @@ impl Reloader {
     /// Reloads; says what changed:
     ///
     /// ```json
-    /// { "digest": "…", "routes": { "added": [], "removed": [], "changed": ["create_network"] },
-    ///   "backends": { "added": [], "removed": [], "changed": [] }, "restart_needed": ["listen"] }
+    /// { "digest": "…", "routes": { "added": ["create_port"], "removed": [] },
+    ///   "backends": { "added": [], "removed": [] }, "restart_needed": ["listen"] }
     /// ```
     pub async fn reload(&self, by: &str) -> Result<Value, ReloadError> {
         let _turn = self.one_at_a_time.lock().await;
@@ -79,11 +79,10 @@ impl Reloader {
         if let (Some(slot), Some(config)) = (&self.tls, certificates) {
             slot.store(config);
         }
-        let changes = |changes: &crate::relay::Changes| json!({ "added": changes.added, "removed": changes.removed, "changed": changes.changed });
         let report = json!({
             "digest": digest,
-            "routes": changes(&report.routes),
-            "backends": changes(&report.backends),
+            "routes": { "added": report.routes_added, "removed": report.routes_removed },
+            "backends": { "added": report.backends_added, "removed": report.backends_removed },
             "restart_needed": restart_needed,
         });
         self.audit(by, &report).await;

@@ -11,7 +11,6 @@ use super::{Admin, Problem, respond, views};
 use crate::clock::rfc3339;
 use crate::http::docs::{escape, html};
 use crate::http::layers;
-use crate::http::operations::unavailable;
 use crate::store::{OperationFilter, State as OperationState};
 
 /// The page as it is now; a reload of the page shows it anew.
@@ -24,7 +23,7 @@ pub(super) async fn page(State(admin): State<Admin>) -> Result<Response, Problem
         ..OperationFilter::default()
     };
     let store = admin.relay.journal().store();
-    let unknown = store.list_operations(&filter).await.map_err(unavailable)?;
+    let unknown = store.list_operations(&filter).await?;
 
     let mut body = String::from("<h1>cmp-relay</h1><table>");
     for (name, value) in status.as_object().into_iter().flatten() {

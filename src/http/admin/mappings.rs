@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::operations::{PAGE, read};
 use super::{Admin, Problem, body_of, respond};
 use crate::clock::{rfc3339, unix_micros};
-use crate::http::operations::{json_reply, key_words, settled_or_refused, unavailable};
+use crate::http::operations::{json_reply, key_words, settled_or_refused};
 use crate::relay::{Caller, RelayError};
 use crate::store::{Mapping, MappingFilter, ObjectKey, Settled, Write, Written};
 
@@ -59,7 +59,7 @@ pub(super) async fn list(
         limit,
     };
     let store = admin.relay.journal().store();
-    let found = store.list_mappings(&wanted).await.map_err(unavailable)?;
+    let found = store.list_mappings(&wanted).await?;
     let full = found.len() == limit as usize;
     let next = found.last().filter(|_| full).map(|row| cursor_of(&row.key));
     let items: Vec<Value> = found.iter().map(to_json).collect();
@@ -222,7 +222,7 @@ async fn of_object(
     let found = store
         .mappings_of_object(resource, cmp_id)
         .await
-        .map_err(unavailable)?;
+        ?;
     if found.is_empty() {
         return Err(RelayError::NotMapped {
             resource: resource.to_owned(),
@@ -238,7 +238,7 @@ async fn written(admin: &Admin, write: Write) -> Result<Settled, RelayError> {
         Ok(other) => Err(RelayError::Internal(format!(
             "an administrative write was answered with {other:?}"
         ))),
-        Err(error) => Err(unavailable(error)),
+        Err(error) => Err(error.into()),
     }
 }
 

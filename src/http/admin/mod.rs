@@ -35,6 +35,7 @@ use super::reload::Reloader;
 use super::{panic, problem};
 use crate::relay::{Relay, RelayError, Reply};
 use crate::shutdown::Shutdown;
+use crate::store::StoreError;
 use crate::telemetry::metrics;
 
 /// What the handlers share.
@@ -153,8 +154,17 @@ impl From<RelayError> for Problem {
     }
 }
 
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self(error.into())
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        if let RelayError::Internal(cause) | RelayError::DatabaseUnavailable(cause) = &self.0 {
+            tracing::error!(cause, "an admin request failed");
+        }
         // The two facts for a CMP's retry are about backends; an admin write never calls one.
         problem_answer(&problem::refused(self.0, &Method::GET)).map(Body::new)
     }

@@ -28,7 +28,7 @@ pub(super) async fn reload(
             *response.status_mut() = status;
             response
                 .headers_mut()
-                .insert(http::header::CONTENT_TYPE, problem::PROBLEM_JSON);
+                .insert(http::header::CONTENT_TYPE, crate::relay::PROBLEM_TYPE);
             Ok(response)
         }
         Err(ReloadError::Failed(error)) => {

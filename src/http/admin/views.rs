@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Admin, Problem, respond};
 use crate::clock::{rfc3339, unix_micros};
-use crate::http::operations::{json_reply, unavailable};
+use crate::http::operations::json_reply;
 use crate::plan::{BackendState, Database, DriverSpec, Plan, Route};
 
 /// `GET /relay/v1/status`:
@@ -27,7 +27,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<Response, Probl
 pub(super) async fn status_of(admin: &Admin) -> Result<Value, Problem> {
     let plan = admin.relay.plan();
     let store = admin.relay.journal().store();
-    let counts = store.count_by_state().await.map_err(unavailable)?;
+    let counts = store.count_by_state().await?;
     let mut operations = Map::new();
     for state in ["pending", "succeeded", "failed", "unknown"] {
         let found = counts.iter().find(|(known, _)| known.name() == state);
@@ -87,7 +87,7 @@ pub(super) async fn backends(State(admin): State<Admin>) -> Result<Response, Pro
 pub(super) async fn backends_of(admin: &Admin) -> Result<Vec<Value>, Problem> {
     let plan = admin.relay.plan();
     let store = admin.relay.journal().store();
-    let counts = store.count_by_backend().await.map_err(unavailable)?;
+    let counts = store.count_by_backend().await?;
     let backends = plan.backends.iter().map(|backend| {
         let DriverSpec::Https(driver) = &backend.driver;
         let scheme = if driver.url.https { "https" } else { "http" };
