@@ -43,7 +43,11 @@ pub fn check_head(parts: &Parts, bounds: &Bounds) -> Result<(), RelayError> {
         return Err(RelayError::HeadersTooLarge);
     }
     // CGI and its descendants read `x_a` and `x-a` as one name (SEMANTICS 33).
-    if let Some(name) = parts.headers.keys().find(|name| name.as_str().contains('_')) {
+    if let Some(name) = parts
+        .headers
+        .keys()
+        .find(|name| name.as_str().contains('_'))
+    {
         return Err(RelayError::MalformedRequest(format!(
             "The header name `{name}` has a `_`; write `-`."
         )));
@@ -152,7 +156,10 @@ mod tests {
             Err(RelayError::UriTooLong { limit: 8 })
         );
         let large = head("/", &[("a", "0123456789012345")]);
-        assert_eq!(check_head(&large, &bounds), Err(RelayError::HeadersTooLarge));
+        assert_eq!(
+            check_head(&large, &bounds),
+            Err(RelayError::HeadersTooLarge)
+        );
         let many = head("/", &[("a", ""), ("b", ""), ("c", "")]);
         assert_eq!(check_head(&many, &bounds), Err(RelayError::HeadersTooLarge));
         assert!(matches!(

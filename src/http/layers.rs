@@ -284,9 +284,9 @@ impl<'a> Record<'a> {
         self.ended = true;
         let took = self.started.elapsed();
         let status = answer.status().as_u16();
-        let metrics = self
-            .route
-            .map_or(&self.front.no_route, |id| &self.front.routes[usize::from(id.0)]);
+        let metrics = self.route.map_or(&self.front.no_route, |id| {
+            &self.front.routes[usize::from(id.0)]
+        });
         metrics.record(status, took);
         let header = |name| {
             answer
@@ -301,7 +301,12 @@ impl<'a> Record<'a> {
             _ => None,
         });
         if let Some(cause) = cause {
-            tracing::error!(request_id = self.request_id, route = self.route_name(), cause, "the relay failed");
+            tracing::error!(
+                request_id = self.request_id,
+                route = self.route_name(),
+                cause,
+                "the relay failed"
+            );
         }
         tracing::info!(
             request_id = self.request_id,

@@ -123,11 +123,13 @@ pub async fn serve<H, F>(
         tokio::spawn(async move {
             match acceptor {
                 None => drive(stream, peer, &bounds, shutdown, handler).await,
-                Some(acceptor) => match timeout(bounds.header_read, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => drive(stream, peer, &bounds, shutdown, handler).await,
-                    Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                    Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-                },
+                Some(acceptor) => {
+                    match timeout(bounds.header_read, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => drive(stream, peer, &bounds, shutdown, handler).await,
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                    }
+                }
             }
             drop(place);
         });
@@ -167,10 +169,7 @@ async fn drive<S, H, F>(
         // The clocks are below: hyper's own would end a connection without a word.
         .header_read_timeout(None)
         .max_buf_size(HEAD_BUFFER)
-        .serve_connection(
-            TokioIo::new(Watched::new(stream, watch.clone())),
-            service,
-        );
+        .serve_connection(TokioIo::new(Watched::new(stream, watch.clone())), service);
     let mut stop = pin!(async move { shutdown.stopping().await });
     let mut told = false;
     let mut clock = pin!(sleep(bounds.header_read));

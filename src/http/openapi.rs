@@ -51,10 +51,9 @@ impl Published {
             .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if !known {
             reply.status = StatusCode::OK;
-            reply.headers.insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
+            reply
+                .headers
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             reply.body = self.bytes.clone();
         }
         reply
@@ -136,7 +135,9 @@ fn parameters(plan: &Plan, route: &Route) -> Vec<Value> {
                 "header" => name.replace('_', "-"),
                 _ => name.clone(),
             };
-            found.push(json!({ "name": shown, "in": place, "required": required(name), "schema": schema }));
+            found.push(
+                json!({ "name": shown, "in": place, "required": required(name), "schema": schema }),
+            );
         }
     }
     if route.mutating {

@@ -22,9 +22,7 @@ use crate::clock::rfc3339;
 use crate::plan::Role;
 use crate::relay::settle::{Assertion, Overrides, may_see};
 use crate::relay::{Caller, Failure, Inbound, Relay, RelayError, Reply};
-use crate::store::{
-    ObjectKey, Operation, OperationFilter, OperationId, Settled, State,
-};
+use crate::store::{ObjectKey, Operation, OperationFilter, OperationId, Settled, State};
 
 const PREFIX: &str = "/relay/v1/operations";
 
@@ -85,16 +83,13 @@ async fn by_key(relay: &Relay, inbound: &Inbound) -> Result<Reply, RelayError> {
         return Err(only_key());
     }
     let filter = OperationFilter {
-        client: (!inbound.caller.roles.contains(&Role::Operator)).then(|| inbound.caller.name.to_string()),
+        client: (!inbound.caller.roles.contains(&Role::Operator))
+            .then(|| inbound.caller.name.to_string()),
         idempotency_key: Some(key.clone()),
         limit: 100,
         ..OperationFilter::default()
     };
-    let found = relay
-        .journal()
-        .store()
-        .list_operations(&filter)
-        .await?;
+    let found = relay.journal().store().list_operations(&filter).await?;
     let items: Vec<Value> = found.iter().map(to_json).collect();
     Ok(json_reply(StatusCode::OK, &json!({ "items": items })))
 }

@@ -62,19 +62,13 @@ impl Reloader {
             .map_err(|error| ReloadError::Failed(error.into()))?
             .map_err(ReloadError::Rejected)?;
         let certificates = match (&self.tls, &plan.server.tls) {
-            (Some(_), Some(files)) => {
-                Some(tls::server_config(files).map_err(ReloadError::Failed)?)
-            }
+            (Some(_), Some(files)) => Some(tls::server_config(files).map_err(ReloadError::Failed)?),
             _ => None,
         };
         check_exposure(&plan.server).map_err(ReloadError::Failed)?;
         let restart_needed = restart_needed(&self.relay.plan().server, &plan.server);
         let digest = plan.digest.clone();
-        let report = self
-            .relay
-            .reload(plan)
-            .await
-            .map_err(ReloadError::Failed)?;
+        let report = self.relay.reload(plan).await.map_err(ReloadError::Failed)?;
         self.edge.renew(self.relay.plan());
         if let (Some(slot), Some(config)) = (&self.tls, certificates) {
             slot.store(config);

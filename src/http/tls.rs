@@ -28,10 +28,9 @@ pub fn server_config(tls: &ListenerTls) -> Result<Arc<ServerConfig>> {
                     .add(certificate)
                     .with_context(|| format!("{} holds no CA certificate", file.display()))?;
             }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .build()
-                    .with_context(|| format!("{} cannot verify clients", file.display()))?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .with_context(|| format!("{} cannot verify clients", file.display()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };

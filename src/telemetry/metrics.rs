@@ -97,17 +97,31 @@ pub fn upkeep() {
 
 fn describe() {
     describe_counter!(REQUESTS, "CMP requests, by route and class of status.");
-    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer a CMP request, by route.");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "Time to answer a CMP request, by route."
+    );
     describe_gauge!(IN_FLIGHT, "CMP requests being worked on.");
-    describe_counter!(ABANDONED, "CMP requests whose client went away before the answer.");
+    describe_counter!(
+        ABANDONED,
+        "CMP requests whose client went away before the answer."
+    );
     describe_counter!(BACKEND_CALLS, "Calls, by backend and outcome.");
-    describe_histogram!(BACKEND_SECONDS, Unit::Seconds, "Time of a call, by backend.");
+    describe_histogram!(
+        BACKEND_SECONDS,
+        Unit::Seconds,
+        "Time of a call, by backend."
+    );
     describe_gauge!(BACKEND_IN_FLIGHT, "Calls under way, by backend.");
     describe_gauge!(BACKEND_QUEUE, "Requests that wait for a place, by backend.");
     describe_gauge!(BREAKER, "0 closed, 1 trying, 2 open, by backend.");
     describe_counter!(LOGINS, "Logins, by backend and outcome.");
     describe_counter!(OPERATIONS, "Operations that reached a state, by state.");
-    describe_gauge!(OPERATIONS_NOW, "Operations that are in a state now, by state.");
+    describe_gauge!(
+        OPERATIONS_NOW,
+        "Operations that are in a state now, by state."
+    );
     describe_counter!(COMMITS, "Commits.");
     describe_histogram!(COMMIT_WRITES, "Writes of a commit.");
     describe_gauge!(ACTIVE, "1 on the node that calls backends.");

@@ -27,16 +27,27 @@ pub(super) async fn page(State(admin): State<Admin>) -> Result<Response, Problem
 
     let mut body = String::from("<h1>cmp-relay</h1><table>");
     for (name, value) in status.as_object().into_iter().flatten() {
-        let _ = write!(body, "<tr><th>{}<td><code>{}</code>", escape(name), plain(value));
+        let _ = write!(
+            body,
+            "<tr><th>{}<td><code>{}</code>",
+            escape(name),
+            plain(value)
+        );
     }
-    body.push_str("</table><h2>Backends</h2><table><tr><th>Name<th>Kind<th>Address<th>State<th>Objects");
+    body.push_str(
+        "</table><h2>Backends</h2><table><tr><th>Name<th>Kind<th>Address<th>State<th>Objects",
+    );
     for backend in &backends {
         body.push_str("<tr>");
         for key in ["name", "kind", "address", "state", "objects"] {
             let _ = write!(body, "<td>{}", plain(&backend[key]));
         }
     }
-    let _ = write!(body, "</table><h2>Unknown operations: {}</h2>", unknown.len());
+    let _ = write!(
+        body,
+        "</table><h2>Unknown operations: {}</h2>",
+        unknown.len()
+    );
     if unknown.is_empty() {
         body.push_str("<p>None waits for a person.</p>");
     } else {

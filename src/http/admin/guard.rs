@@ -21,7 +21,12 @@ pub(super) async fn host(State(admin): State<Admin>, request: Request, next: Nex
         .headers()
         .get(header::HOST)
         .and_then(|value| value.to_str().ok())
-        .or_else(|| request.uri().authority().map(|authority| authority.as_str()))
+        .or_else(|| {
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str())
+        })
         .unwrap_or_default();
     if names_listener(host, &admin) {
         return next.run(request).await;

@@ -219,10 +219,7 @@ async fn of_object(
     cmp_id: &str,
 ) -> Result<Vec<Mapping>, RelayError> {
     let store = admin.relay.journal().store();
-    let found = store
-        .mappings_of_object(resource, cmp_id)
-        .await
-        ?;
+    let found = store.mappings_of_object(resource, cmp_id).await?;
     if found.is_empty() {
         return Err(RelayError::NotMapped {
             resource: resource.to_owned(),

@@ -119,7 +119,11 @@ async fn answer(router: Router, bounds: Bounds, request: Request<Incoming>) -> A
                     problem_answer(&problem::refused(RelayError::RequestTimeout, &method))
                 }
                 Err(words) => {
-                    tracing::error!(request_id = &*id, cause = words, "an admin handler panicked");
+                    tracing::error!(
+                        request_id = &*id,
+                        cause = words,
+                        "an admin handler panicked"
+                    );
                     problem_answer(&problem::refused(RelayError::Internal(words), &method))
                 }
             }
@@ -220,11 +224,8 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
 /// `/metrics`, in Prometheus' text format.
 async fn page(State(admin): State<Admin>) -> ([(http::HeaderName, &'static str); 1], String) {
     metrics::active(admin.relay.is_active());
-    if let Ok(Ok(counts)) = tokio::time::timeout(
-        READY_WITHIN,
-        admin.relay.journal().store().count_by_state(),
-    )
-    .await
+    if let Ok(Ok(counts)) =
+        tokio::time::timeout(READY_WITHIN, admin.relay.journal().store().count_by_state()).await
     {
         for (state, count) in counts {
             metrics::operations_now(state.name(), count);

@@ -21,7 +21,10 @@ pub(super) async fn reload(
     match admin.reloader.reload(&caller.name).await {
         Ok(report) => Ok(respond(json_reply(StatusCode::OK, &report))),
         Err(ReloadError::Rejected(rejected)) => {
-            tracing::warn!(by = &*caller.name, "a reload was rejected; the old plan goes on");
+            tracing::warn!(
+                by = &*caller.name,
+                "a reload was rejected; the old plan goes on"
+            );
             let (status, body) =
                 problem::configuration_rejected(&rejected.diagnostics, &rejected.text);
             let mut response = Response::new(Body::from(body));
@@ -32,7 +35,11 @@ pub(super) async fn reload(
             Ok(response)
         }
         Err(ReloadError::Failed(error)) => {
-            tracing::error!(by = &*caller.name, error = format!("{error:#}"), "a reload failed");
+            tracing::error!(
+                by = &*caller.name,
+                error = format!("{error:#}"),
+                "a reload failed"
+            );
             Err(Problem(RelayError::Refused(format!("{error:#}."))))
         }
     }

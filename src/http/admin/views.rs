@@ -56,7 +56,11 @@ pub(super) async fn status_of(admin: &Admin) -> Result<Value, Problem> {
 /// "idempotent", "summary" }] }`, in the order of the plan.
 pub(super) async fn routes(State(admin): State<Admin>) -> Response {
     let plan = admin.relay.plan();
-    let items: Vec<Value> = plan.routes.iter().map(|route| route_json(&plan, route)).collect();
+    let items: Vec<Value> = plan
+        .routes
+        .iter()
+        .map(|route| route_json(&plan, route))
+        .collect();
     respond(json_reply(StatusCode::OK, &json!({ "items": items })))
 }
 

@@ -28,22 +28,62 @@ fn documented() -> Vec<(RelayError, u16, &'static str)> {
         (E::Unauthenticated, 401, "unauthenticated"),
         (E::Forbidden(words()), 403, "forbidden"),
         (E::RouteNotFound { nearest: None }, 404, "route_not_found"),
-        (E::MethodNotAllowed { allow: vec![] }, 405, "method_not_allowed"),
-        (E::UnsupportedMediaType(words()), 415, "unsupported_media_type"),
+        (
+            E::MethodNotAllowed { allow: vec![] },
+            405,
+            "method_not_allowed",
+        ),
+        (
+            E::UnsupportedMediaType(words()),
+            415,
+            "unsupported_media_type",
+        ),
         (E::BodyTooLarge { limit: 1 }, 413, "body_too_large"),
         (E::UriTooLong { limit: 1 }, 414, "uri_too_long"),
         (E::HeadersTooLarge, 431, "headers_too_large"),
         (E::RequestTimeout, 408, "request_timeout"),
         (E::SchemaViolation(vec![]), 422, "schema_violation"),
         (E::UnsafeValue(words()), 422, "unsafe_value"),
-        (E::IdempotencyKeyInvalid(words()), 400, "idempotency_key_invalid"),
+        (
+            E::IdempotencyKeyInvalid(words()),
+            400,
+            "idempotency_key_invalid",
+        ),
         (E::IdempotencyKeyRequired, 400, "idempotency_key_required"),
         (E::IdempotencyKeyReused, 422, "idempotency_key_reused"),
-        (E::NotMapped { resource: words(), id: words() }, 404, "not_mapped"),
+        (
+            E::NotMapped {
+                resource: words(),
+                id: words(),
+            },
+            404,
+            "not_mapped",
+        ),
         (E::NoSuchOperation(words()), 404, "no_such_operation"),
-        (E::AlreadyMapped { resource: words(), cmp_id: words() }, 409, "already_mapped"),
-        (E::MappingConflict { ours: words(), theirs: words() }, 409, "mapping_conflict"),
-        (E::PendingObject { resource: words(), id: words() }, 409, "pending_object"),
+        (
+            E::AlreadyMapped {
+                resource: words(),
+                cmp_id: words(),
+            },
+            409,
+            "already_mapped",
+        ),
+        (
+            E::MappingConflict {
+                ours: words(),
+                theirs: words(),
+            },
+            409,
+            "mapping_conflict",
+        ),
+        (
+            E::PendingObject {
+                resource: words(),
+                id: words(),
+            },
+            409,
+            "pending_object",
+        ),
         (E::WrongBackend { detail: words() }, 409, "wrong_backend"),
         (E::OperationInProgress(id), 409, "operation_in_progress"),
         (E::EarlierOutcomeUnknown(id), 409, "outcome_unknown"),
@@ -51,17 +91,41 @@ fn documented() -> Vec<(RelayError, u16, &'static str)> {
         (E::NoSuchBackend(words()), 404, "no_such_backend"),
         (E::NoBackend(words()), 503, "no_backend"),
         (E::BackendBusy, 503, "backend_busy"),
-        (E::BreakerOpen { retry_after: Duration::from_millis(2100) }, 503, "breaker_open"),
+        (
+            E::BreakerOpen {
+                retry_after: Duration::from_millis(2100),
+            },
+            503,
+            "breaker_open",
+        ),
         (E::Standby, 503, "standby"),
         (E::DatabaseUnavailable(words()), 503, "database_unavailable"),
         (E::RelayBusy, 503, "relay_busy"),
         (E::ShuttingDown, 503, "standby"),
         (E::BackendUnreachable(words()), 502, "backend_unreachable"),
         (E::BackendAuth(words()), 502, "backend_auth"),
-        (E::BackendError { status: 400, excerpt: words() }, 502, "backend_error"),
-        (E::BackendObjectMissing { resource: words(), id: words() }, 404, "backend_object_missing"),
         (
-            E::Rule { reply: StatusCode::CONFLICT, code: "duplicate".into(), detail: None },
+            E::BackendError {
+                status: 400,
+                excerpt: words(),
+            },
+            502,
+            "backend_error",
+        ),
+        (
+            E::BackendObjectMissing {
+                resource: words(),
+                id: words(),
+            },
+            404,
+            "backend_object_missing",
+        ),
+        (
+            E::Rule {
+                reply: StatusCode::CONFLICT,
+                code: "duplicate".into(),
+                detail: None,
+            },
             409,
             "duplicate",
         ),
@@ -101,7 +165,11 @@ fn every_error_has_its_documented_status_and_code() {
         assert_eq!(body["status"], status, "{error:?}");
         assert_eq!(body["code"], code, "{error:?}");
         assert_eq!(failure.error.code(), code);
-        assert!(body["detail"].as_str().is_some_and(|words| !words.is_empty()));
+        assert!(
+            body["detail"]
+                .as_str()
+                .is_some_and(|words| !words.is_empty())
+        );
         assert!(body["title"].is_string() && body["type"].is_string());
     }
 }
