@@ -170,10 +170,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_read_up_to_its_limit() {
+        let headers = HeaderMap::new();
         let read = |bytes: &'static [u8]| {
             read_body(
                 Full::new(Bytes::from_static(bytes)),
-                const { &HeaderMap::new() },
+                &headers,
                 4,
                 Duration::from_secs(1),
             )
