@@ -121,6 +121,8 @@ pub enum RelayError {
     OperationInProgress(OperationId),
     /// An earlier request's outcome is unknown: 409.
     EarlierOutcomeUnknown(OperationId),
+    /// An administrative write does not apply to what there is; the words say why and what to do.
+    Refused(String),
 
     // The choice and the way to a backend.
     NoSuchBackend(String),
@@ -187,6 +189,7 @@ impl RelayError {
             Self::WrongBackend { .. } => "wrong_backend",
             Self::OperationInProgress(_) => "operation_in_progress",
             Self::EarlierOutcomeUnknown(_) | Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::Refused(_) => "refused",
             Self::NoSuchBackend(_) => "no_such_backend",
             Self::NoBackend(_) => "no_backend",
             Self::BackendBusy => "backend_busy",
@@ -212,6 +215,7 @@ impl RelayError {
             | Self::Forbidden(why)
             | Self::UnsupportedMediaType(why)
             | Self::UnsafeValue(why)
+            | Self::Refused(why)
             | Self::NoBackend(why) => why.clone(),
             Self::Unauthenticated => {
                 "the request needs `Authorization: Bearer` with a token of a configured client".into()

@@ -229,6 +229,11 @@ impl Relay {
         (self.owned.all().len(), self.keeper.waiting())
     }
 
+    /// The operations in hand: pending rows that must not expire.
+    pub fn owned_operations(&self) -> Vec<OperationId> {
+        self.owned.all().iter().map(|attempt| attempt.id).collect()
+    }
+
     fn owned(&self) -> &Owned {
         &self.owned
     }

@@ -1,5 +1,7 @@
 //! What the tests share: fake backends, a relay on loopback ports, temporary folders.
 
-pub mod fake_backend;
-pub mod relay;
-pub mod scripted;
+pub(crate) mod certs;
+pub(crate) mod fake_backend;
+pub(crate) mod relay;
+pub(crate) mod scripted;
+pub mod mariadb;
