@@ -381,6 +381,7 @@ async fn choose_instance(
     };
     let turn = snapshot.turns[usize::from(request.route.0)].fetch_add(1, Ordering::Relaxed);
     let facts = Facts {
+        mutating: request.route().mutating,
         parent,
         objects: &objects,
         turn,

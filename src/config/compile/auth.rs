@@ -77,7 +77,7 @@ pub fn compile(
             keystone(spec, at, backend_tls, world, diags).map(Auth::Keystone)
         }
         AuthSpec::Login(spec) => {
-            login::compile(spec, at, world, diags).map(|login| Auth::Login(Box::new(login)))
+            login::compile(spec, at, world, diags).map(|login| Auth::Login(std::sync::Arc::new(login)))
         }
     }
 }
