@@ -628,7 +628,10 @@ mod tests {
         assert_eq!(eval("optional body.x", none.clone()), Ok(None));
         assert_eq!(eval("upper (optional body.x)", none.clone()), Ok(None));
         assert_eq!(eval("optional (upper body.x)", none.clone()), Ok(None));
-        assert_eq!(eval("map 'action' (optional body.x)", none.clone()), Ok(None));
+        assert_eq!(
+            eval("map 'action' (optional body.x)", none.clone()),
+            Ok(None)
+        );
         assert_eq!(eval("default body.x 5", none.clone()), Ok(Some(json!(5))));
         assert_eq!(
             eval("default (upper (optional body.x)) 'Y'", none.clone()),
@@ -691,8 +694,7 @@ mod tests {
     #[test]
     fn all_wanted_rows_of_an_expression_are_noted_at_once() {
         let scope = scope(json!({ "a": "1", "b": "2" }));
-        let expr =
-            compile("eq (backend_id 'network' body.a) (cmp_id 'network' body.b)").unwrap();
+        let expr = compile("eq (backend_id 'network' body.a) (cmp_id 'network' body.b)").unwrap();
         assert_eq!(expr.eval(&scope), Err(RenderError::Lookups));
         let wanted = scope.take_wanted();
         assert_eq!(
@@ -708,7 +710,11 @@ mod tests {
                 },
             ]
         );
-        scope.supply(wanted.into_iter().map(|row| (row, LookupRow::Id("x".into()))));
+        scope.supply(
+            wanted
+                .into_iter()
+                .map(|row| (row, LookupRow::Id("x".into()))),
+        );
         assert_eq!(
             expr.eval(&scope).unwrap().map(Cow::into_owned),
             Some(json!(true))
@@ -737,7 +743,10 @@ mod tests {
             Err(RenderError::NotMapped { resource, id, .. }) if resource == "network" && id == "1"
         ));
         assert_eq!(
-            row("optional (backend_id 'network' body.a)", LookupRow::Unmapped),
+            row(
+                "optional (backend_id 'network' body.a)",
+                LookupRow::Unmapped
+            ),
             Ok(None)
         );
         assert!(matches!(
@@ -772,10 +781,20 @@ mod tests {
         let near = |name: &str| Some(format!("did you mean `{name}`?"));
         for (text, code, marked, label) in [
             ("bdy.x", UNKNOWN_VARIABLE, "bdy.x", near("body")),
-            ("upper path.di", UNKNOWN_VARIABLE, "path.di", near("path.id")),
+            (
+                "upper path.di",
+                UNKNOWN_VARIABLE,
+                "path.di",
+                near("path.id"),
+            ),
             ("id", UNKNOWN_VARIABLE, "id", near("path.id")),
             ("name", UNKNOWN_VARIABLE, "name", near("let.name")),
-            ("parents.polcy.x", UNKNOWN_VARIABLE, "parents.polcy.x", near("parents.policy")),
+            (
+                "parents.polcy.x",
+                UNKNOWN_VARIABLE,
+                "parents.polcy.x",
+                near("parents.policy"),
+            ),
             (
                 "parents.policy.backendid",
                 UNKNOWN_VARIABLE,
@@ -783,18 +802,48 @@ mod tests {
                 near("parents.policy.backend_id"),
             ),
             ("object.cmp_id.x", UNKNOWN_VARIABLE, "object.cmp_id.x", None),
-            ("request.tme", UNKNOWN_VARIABLE, "request.tme", near("request.time")),
+            (
+                "request.tme",
+                UNKNOWN_VARIABLE,
+                "request.tme",
+                near("request.time"),
+            ),
             ("backend.url", UNKNOWN_VARIABLE, "backend.url", None),
-            ("mapping.backend_id", UNKNOWN_VARIABLE, "mapping.backend_id", None),
+            (
+                "mapping.backend_id",
+                UNKNOWN_VARIABLE,
+                "mapping.backend_id",
+                None,
+            ),
             ("response.status", UNKNOWN_VARIABLE, "response.status", None),
-            ("header.X-Foo", UNKNOWN_VARIABLE, "header.X-Foo", near("header.x_foo")),
-            ("eq body.a (uper body.b)", UNKNOWN_HELPER, "uper", near("upper")),
+            (
+                "header.X-Foo",
+                UNKNOWN_VARIABLE,
+                "header.X-Foo",
+                near("header.x_foo"),
+            ),
+            (
+                "eq body.a (uper body.b)",
+                UNKNOWN_HELPER,
+                "uper",
+                near("upper"),
+            ),
             ("upper body.a body.b", BAD_ARGUMENT, "upper", None),
             ("upper", BAD_ARGUMENT, "upper", None),
             ("upper x=body.a", BAD_ARGUMENT, "upper x=body.a", None),
-            ("map 'actoin' body.a", UNKNOWN_MAP, "'actoin'", near("action")),
+            (
+                "map 'actoin' body.a",
+                UNKNOWN_MAP,
+                "'actoin'",
+                near("action"),
+            ),
             ("map body.a body.b", BAD_ARGUMENT, "body.a", None),
-            ("backend_id 'netwrk' body.a", UNKNOWN_RESOURCE, "'netwrk'", near("network")),
+            (
+                "backend_id 'netwrk' body.a",
+                UNKNOWN_RESOURCE,
+                "'netwrk'",
+                near("network"),
+            ),
             ("mapped network body.a", BAD_ARGUMENT, "network", None),
             ("upper ../body.a", BAD_TEMPLATE, "../body.a", None),
             ("@index", UNKNOWN_VARIABLE, "@index", None),
@@ -809,12 +858,21 @@ mod tests {
     #[test]
     fn what_is_no_expression_is_refused() {
         for text in [
-            "", "{{ body.x }}", "body.x body.y", "upper (", "#if body.x", "> x", "& body.x",
-            "{ body.x }", "body.x }} {{ body.y",
+            "",
+            "{{ body.x }}",
+            "body.x body.y",
+            "upper (",
+            "#if body.x",
+            "> x",
+            "& body.x",
+            "{ body.x }",
+            "body.x }} {{ body.y",
         ] {
             let problems = compile(text).unwrap_err();
             assert!(
-                problems.iter().all(|problem| problem.code == codes::BAD_TEMPLATE),
+                problems
+                    .iter()
+                    .all(|problem| problem.code == codes::BAD_TEMPLATE),
                 "{text}: {problems:?}"
             );
         }
@@ -824,7 +882,10 @@ mod tests {
     fn an_unknown_root_says_which_exist() {
         let problems = compile("response.status").unwrap_err();
         let help = problems[0].help.as_deref().unwrap();
-        assert!(help.contains("`path.*`, `query.*`, `header.*`, `body.*`"), "{help}");
+        assert!(
+            help.contains("`path.*`, `query.*`, `header.*`, `body.*`"),
+            "{help}"
+        );
     }
 
     #[test]

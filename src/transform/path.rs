@@ -276,11 +276,17 @@ mod tests {
     #[test]
     fn a_value_stays_in_its_segment() {
         assert_eq!(
-            write("/v1/a-{{ body.x }}/{{ body.y }}", json!({ "x": "a/b?c", "y": 7 })),
+            write(
+                "/v1/a-{{ body.x }}/{{ body.y }}",
+                json!({ "x": "a/b?c", "y": 7 })
+            ),
             Ok("/v1/a-a%2Fb%3Fc/7".into())
         );
         assert_eq!(
-            write("/{{ body.x }}{{ body.y }}/", json!({ "x": "../", "y": "%2F" })),
+            write(
+                "/{{ body.x }}{{ body.y }}/",
+                json!({ "x": "../", "y": "%2F" })
+            ),
             Ok("/..%2F%252F/".into())
         );
     }
@@ -296,11 +302,17 @@ mod tests {
             ("/a/{{ body.x }}{{ body.x }}", "."),
         ] {
             assert!(
-                matches!(write(path, json!({ "x": x })), Err(RenderError::Unsafe { .. })),
+                matches!(
+                    write(path, json!({ "x": x })),
+                    Err(RenderError::Unsafe { .. })
+                ),
                 "{path} {x:?}"
             );
         }
-        assert_eq!(write("/a/{{ body.x }}", json!({ "x": "..." })), Ok("/a/...".into()));
+        assert_eq!(
+            write("/a/{{ body.x }}", json!({ "x": "..." })),
+            Ok("/a/...".into())
+        );
     }
 
     #[test]
@@ -309,12 +321,25 @@ mod tests {
             assert_eq!(compile(path).unwrap().as_literal(), Some(path));
         }
         for path in [
-            "", "v1", "{{ body.x }}", "/a//b", "/./a", "/a/..", "/%2e%2E/a", "/a?b=1", "/a#b",
-            "/a b", "/é", "/%zz", "//a",
+            "",
+            "v1",
+            "{{ body.x }}",
+            "/a//b",
+            "/./a",
+            "/a/..",
+            "/%2e%2E/a",
+            "/a?b=1",
+            "/a#b",
+            "/a b",
+            "/é",
+            "/%zz",
+            "//a",
         ] {
             let problems = compile(path).unwrap_err();
             assert!(
-                problems.iter().all(|problem| problem.code == codes::BAD_PATH),
+                problems
+                    .iter()
+                    .all(|problem| problem.code == codes::BAD_PATH),
                 "{path}: {problems:?}"
             );
         }

@@ -285,8 +285,18 @@ mod tests {
             assert!(path.is_singular(), "{path:?}");
             assert_eq!(path.find(&value), Found::One(wanted), "{path:?}");
         }
-        for path in ["$.a.b[2]", "$.a.b[-3]", "$.a.b.c", "$.a[0]", "$.a.b[1].none"] {
-            assert_eq!(compile(path).unwrap().find(&value), Found::Nothing, "{path}");
+        for path in [
+            "$.a.b[2]",
+            "$.a.b[-3]",
+            "$.a.b.c",
+            "$.a[0]",
+            "$.a.b[1].none",
+        ] {
+            assert_eq!(
+                compile(path).unwrap().find(&value),
+                Found::Nothing,
+                "{path}"
+            );
         }
     }
 

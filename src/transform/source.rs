@@ -410,8 +410,8 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use serde_json::json;
 
-    use super::super::fixture::{Names, compiled, node, scope};
     use super::super::Root;
+    use super::super::fixture::{Names, compiled, node, scope};
     use super::*;
 
     fn compile(source: Value) -> Result<Source, Vec<Diagnostic>> {
@@ -458,12 +458,21 @@ mod tests {
             (json!("$.network.id"), json!("n-1")),
             (json!({ "path": "$.network" }), json!({ "id": "n-1" })),
             (json!({ "header": "Location" }), json!("/networks/n-1")),
-            (json!({ "header": "location", "regex": "/([^/]+)$" }), json!("n-1")),
+            (
+                json!({ "header": "location", "regex": "/([^/]+)$" }),
+                json!("n-1"),
+            ),
             (json!({ "text": true }), json!("created vlan 17")),
             (json!({ "text": true, "regex": "vlan (\\d+)" }), json!("17")),
             (json!({ "value": "net-{{ body.id }}" }), json!("net-b-1")),
-            (json!({ "first": ["$.job", { "header": "x-job" }, "$.network.id"] }), json!("n-1")),
-            (json!({ "first": [{ "value": "{{ body.none }}" }, "$.network.id"] }), json!("n-1")),
+            (
+                json!({ "first": ["$.job", { "header": "x-job" }, "$.network.id"] }),
+                json!("n-1"),
+            ),
+            (
+                json!({ "first": [{ "value": "{{ body.none }}" }, "$.network.id"] }),
+                json!("n-1"),
+            ),
         ] {
             assert_eq!(extract(source.clone(), body), Ok(Some(value)), "{source}");
         }
@@ -479,7 +488,10 @@ mod tests {
             json!({ "first": ["$.a", "$.b"] }),
         ] {
             assert!(
-                matches!(extract(source.clone(), "{}"), Err(ExtractError::Absent { .. })),
+                matches!(
+                    extract(source.clone(), "{}"),
+                    Err(ExtractError::Absent { .. })
+                ),
                 "{source}"
             );
             let mut optional = source;
@@ -488,7 +500,9 @@ mod tests {
             assert!(compile(optional).unwrap().is_optional());
         }
         assert_eq!(
-            extract(json!("$.network.id"), "{}").unwrap_err().to_string(),
+            extract(json!("$.network.id"), "{}")
+                .unwrap_err()
+                .to_string(),
             "`$.network.id` is not in the answer"
         );
     }
@@ -497,7 +511,10 @@ mod tests {
     fn several_values_are_unusable() {
         for source in [json!("$[*]"), json!({ "header": "x-two" })] {
             assert!(
-                matches!(extract(source.clone(), "[1, 2]"), Err(ExtractError::Unusable { .. })),
+                matches!(
+                    extract(source.clone(), "[1, 2]"),
+                    Err(ExtractError::Unusable { .. })
+                ),
                 "{source}"
             );
         }
@@ -533,7 +550,10 @@ mod tests {
                 "{body}"
             );
         }
-        assert_eq!(id(json!({ "path": "$.id", "optional": true }), "{}"), Ok(None));
+        assert_eq!(
+            id(json!({ "path": "$.id", "optional": true }), "{}"),
+            Ok(None)
+        );
     }
 
     #[test]
@@ -547,7 +567,11 @@ mod tests {
             (json!({ "value": "{{ response.text }}" }), false),
             (json!({ "first": [{ "text": true }, "$.id"] }), true),
         ] {
-            assert_eq!(compile(source.clone()).unwrap().reads_body(), reads, "{source}");
+            assert_eq!(
+                compile(source.clone()).unwrap().reads_body(),
+                reads,
+                "{source}"
+            );
         }
     }
 
@@ -567,7 +591,10 @@ mod tests {
             (json!({ "first": "$.a" }), codes::BAD_SOURCE),
             (json!({ "text": true, "regex": "(" }), codes::BAD_REGEX),
             (json!({ "text": true, "regex": "a" }), codes::BAD_REGEX),
-            (json!({ "path": "$.a", "optional": "yes" }), codes::BAD_SOURCE),
+            (
+                json!({ "path": "$.a", "optional": "yes" }),
+                codes::BAD_SOURCE,
+            ),
             (json!({ "value": "{{ bdy.x }}" }), codes::UNKNOWN_VARIABLE),
         ] {
             let problems = compile(source.clone()).unwrap_err();

@@ -218,7 +218,10 @@ mod tests {
         ] {
             assert_eq!(compile(name, "").unwrap().format(), format);
         }
-        assert_eq!(compile("a.hbs", "").unwrap_err()[0].code, codes::UNKNOWN_TEMPLATE);
+        assert_eq!(
+            compile("a.hbs", "").unwrap_err()[0].code,
+            codes::UNKNOWN_TEMPLATE
+        );
     }
 
     #[test]
@@ -228,7 +231,10 @@ mod tests {
             Template::compile("fw/rul.xml.hbs", Span::default(), "f", &names.env(), diags)
         })
         .unwrap_err();
-        assert_eq!(problems[0].label.as_deref(), Some("did you mean `fw/rule.xml.hbs`?"));
+        assert_eq!(
+            problems[0].label.as_deref(),
+            Some("did you mean `fw/rule.xml.hbs`?")
+        );
     }
 
     #[test]
@@ -245,7 +251,10 @@ mod tests {
         let body = json!({ "rules": [{ "n": "<\"", "on": true }, { "n": "b", "on": false }] });
         assert_eq!(
             render("a.xml.hbs", text, body),
-            Ok("<r>\n  <e n=\"&lt;&quot;\" i='0'>on</e>\n  <e n=\"b\" i='1'>off</e>\n</r>\n".into())
+            Ok(
+                "<r>\n  <e n=\"&lt;&quot;\" i='0'>on</e>\n  <e n=\"b\" i='1'>off</e>\n</r>\n"
+                    .into()
+            )
         );
         assert!(matches!(
             render("a.xml.hbs", text, json!({})),
@@ -266,7 +275,10 @@ mod tests {
         let text = "{{#each body.l}}{{#if (eq this.k 1)}}one{{else if (eq this.k 2)}}two{{else}}many{{/if}}{{#unless @last}},{{/unless}}{{else}}none{{/each}}";
         let body = json!({ "l": [{ "k": 1 }, { "k": 2 }, { "k": 3 }] });
         assert_eq!(render("a.txt.hbs", text, body), Ok("one,two,many".into()));
-        assert_eq!(render("a.txt.hbs", text, json!({ "l": [] })), Ok("none".into()));
+        assert_eq!(
+            render("a.txt.hbs", text, json!({ "l": [] })),
+            Ok("none".into())
+        );
     }
 
     #[test]
@@ -292,7 +304,13 @@ mod tests {
             assert!(compile(name, text).is_err(), "{text}");
         }
         // The attribute goes on in both ways.
-        assert!(compile("a.xml.hbs", "<a b='{{#if body.x}}1{{else}}{{ body.y }}{{/if}}'/>").is_ok());
+        assert!(
+            compile(
+                "a.xml.hbs",
+                "<a b='{{#if body.x}}1{{else}}{{ body.y }}{{/if}}'/>"
+            )
+            .is_ok()
+        );
     }
 
     #[test]
@@ -327,7 +345,10 @@ mod tests {
     #[test]
     fn what_is_not_json_is_refused_when_rendered() {
         let text = "[1 {{#if body.x}}2{{/if}}]";
-        assert_eq!(render("a.json.hbs", text, json!({ "x": false })), Ok("[1 ]".into()));
+        assert_eq!(
+            render("a.json.hbs", text, json!({ "x": false })),
+            Ok("[1 ]".into())
+        );
         let error = render("a.json.hbs", text, json!({ "x": true })).unwrap_err();
         assert!(
             matches!(&error, RenderError::Unsafe { variable, .. } if variable == "a.json.hbs"),
@@ -354,7 +375,10 @@ mod tests {
     fn a_cli_value_is_one_part_of_one_line() {
         for hostile in ["a\nreload", "a?", "a\tb", "a\r"] {
             let body = json!({ "x": hostile });
-            assert!(render("a.cli.hbs", "name {{ body.x }}", body).is_err(), "{hostile:?}");
+            assert!(
+                render("a.cli.hbs", "name {{ body.x }}", body).is_err(),
+                "{hostile:?}"
+            );
         }
     }
 

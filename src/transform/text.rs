@@ -213,7 +213,12 @@ mod tests {
         let text = compile("a b", Position::Plain).unwrap();
         assert_eq!(text.as_literal(), Some("a b"));
         assert_eq!(compile("", Position::Plain).unwrap().as_literal(), Some(""));
-        assert_eq!(compile("{{ body.x }}", Position::Plain).unwrap().as_literal(), None);
+        assert_eq!(
+            compile("{{ body.x }}", Position::Plain)
+                .unwrap()
+                .as_literal(),
+            None
+        );
     }
 
     #[test]

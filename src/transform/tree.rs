@@ -766,7 +766,10 @@ mod tests {
         );
         assert_eq!(render(json!("{{ optional body.a }}"), json!({})), Ok(None));
         assert_eq!(
-            render(json!({ "a": "{{ optional body.a }}", "b": "{{ optional body.b }}" }), json!({ "b": 2 })),
+            render(
+                json!({ "a": "{{ optional body.a }}", "b": "{{ optional body.b }}" }),
+                json!({ "b": 2 })
+            ),
             Ok(Some(json!({ "b": 2 })))
         );
     }
@@ -789,7 +792,9 @@ mod tests {
         let body = json!({ "l": [{ "n": 1 }, { "n": 2 }, { "n": 3 }] });
         assert_eq!(
             render(json!({ "rules": each }), body.clone()),
-            Ok(Some(json!({ "rules": [{ "n": 1, "i": 0 }, { "n": 3, "i": 2 }] })))
+            Ok(Some(
+                json!({ "rules": [{ "n": 1, "i": 0 }, { "n": 3, "i": 2 }] })
+            ))
         );
         assert_eq!(
             render(json!([0, each, each, 9]), body.clone()),
@@ -798,7 +803,10 @@ mod tests {
             ])))
         );
         assert_eq!(
-            render(json!([each, "{{ optional body.none }}", 9]), json!({ "l": [] })),
+            render(
+                json!([each, "{{ optional body.none }}", 9]),
+                json!({ "l": [] })
+            ),
             Ok(Some(json!([9])))
         );
     }
@@ -882,7 +890,12 @@ mod tests {
         ] {
             assert_eq!(code(json!({ "a": text })), codes::UNNAMED_FORMAT, "{text}");
         }
-        for text in ["it's {{ body.x }}'s", "a < {{ body.x }}", "'a' {{ body.x }}", "<{ x"] {
+        for text in [
+            "it's {{ body.x }}'s",
+            "a < {{ body.x }}",
+            "'a' {{ body.x }}",
+            "<{ x",
+        ] {
             assert!(compile(json!({ "a": text })).is_ok(), "{text}");
         }
     }
@@ -890,10 +903,16 @@ mod tests {
     #[test]
     fn keys_are_literal_and_two_dollars_are_one() {
         assert_eq!(
-            render(json!({ "$$filter": "{{ body.x }}", "a\"b\n": 1 }), json!({ "x": 1 })),
+            render(
+                json!({ "$$filter": "{{ body.x }}", "a\"b\n": 1 }),
+                json!({ "x": 1 })
+            ),
             Ok(Some(json!({ "$filter": 1, "a\"b\n": 1 })))
         );
-        assert_eq!(code(json!({ "{{ body.x }}": 1 })), codes::MISPLACED_EXPRESSION);
+        assert_eq!(
+            code(json!({ "{{ body.x }}": 1 })),
+            codes::MISPLACED_EXPRESSION
+        );
     }
 
     #[test]
@@ -913,11 +932,23 @@ mod tests {
             assert_eq!(code(tree.clone()), codes::BAD_TREE, "{tree}");
         }
         for (tree, wanted) in [
-            (json!({ "$for": "{{ body.x }}", "$item": 1 }), codes::BAD_TEMPLATE),
-            (json!({ "$for": "body.x", "$as": "body", "$item": 1 }), codes::BAD_ARGUMENT),
+            (
+                json!({ "$for": "{{ body.x }}", "$item": 1 }),
+                codes::BAD_TEMPLATE,
+            ),
+            (
+                json!({ "$for": "body.x", "$as": "body", "$item": 1 }),
+                codes::BAD_ARGUMENT,
+            ),
             (json!({ "$template": "b.xml.hbs" }), codes::UNKNOWN_TEMPLATE),
-            (json!({ "$for": "body.x", "$item": "{{ itm.a }}" }), codes::UNKNOWN_VARIABLE),
-            (json!(["{{ item }}", { "$for": "body.x", "$item": 1 }]), codes::UNKNOWN_VARIABLE),
+            (
+                json!({ "$for": "body.x", "$item": "{{ itm.a }}" }),
+                codes::UNKNOWN_VARIABLE,
+            ),
+            (
+                json!(["{{ item }}", { "$for": "body.x", "$item": 1 }]),
+                codes::UNKNOWN_VARIABLE,
+            ),
         ] {
             assert_eq!(code(tree.clone()), wanted, "{tree}");
         }
@@ -956,7 +987,10 @@ mod tests {
             };
             (question, row)
         }));
-        assert!(matches!(render_in(&tree, &scope), Err(RenderError::Missing { .. })));
+        assert!(matches!(
+            render_in(&tree, &scope),
+            Err(RenderError::Missing { .. })
+        ));
         let tree = compile(json!({
             "a": "{{ backend_id 'network' body.a }}",
             "l": { "$for": "body.l", "$where": "mapped 'network' item", "$item": "{{ cmp_id 'network' item }}" },
@@ -988,7 +1022,15 @@ mod tests {
         .unwrap();
         assert_eq!(
             tree.variables(),
-            ["body.user.password", "body.b", "body.c", "body.c.*.secret", "body.d", "body.e", "body.x"]
+            [
+                "body.user.password",
+                "body.b",
+                "body.c",
+                "body.c.*.secret",
+                "body.d",
+                "body.e",
+                "body.x"
+            ]
         );
     }
 }
