@@ -57,7 +57,7 @@ pub(super) fn write(slot: Slot, value: &Value, out: &mut String) -> Result<(), C
 }
 
 /// The text form of a scalar; `null`, lists and objects have none.
-pub(super) fn text_of(value: &Value) -> Result<Cow<'_, str>, &'static str> {
+pub fn text_of(value: &Value) -> Result<Cow<'_, str>, &'static str> {
     match value {
         Value::String(text) => Ok(Cow::Borrowed(text)),
         Value::Number(number) => Ok(Cow::Borrowed(number.as_str())),

@@ -6,6 +6,7 @@
 //! Nothing here knows a route, a backend or the network.
 
 pub mod condition;
+mod directive;
 pub mod encode;
 pub mod expr;
 mod helpers;
@@ -21,6 +22,7 @@ pub mod select;
 pub mod source;
 pub mod template;
 pub mod text;
+mod tokens;
 pub mod tree;
 
 #[cfg(test)]

@@ -272,9 +272,12 @@ mod tests {
 
     #[test]
     fn else_chains_unless_and_this_work() {
-        let text = "{{#each body.l}}{{#if (eq this.k 1)}}one{{else if (eq this.k 2)}}two{{else}}many{{/if}}{{#unless @last}},{{/unless}}{{else}}none{{/each}}";
-        let body = json!({ "l": [{ "k": 1 }, { "k": 2 }, { "k": 3 }] });
-        assert_eq!(render("a.txt.hbs", text, body), Ok("one,two,many".into()));
+        let text = "{{#each body.l}}{{#if (eq this.k 1)}}one{{else if (eq this.k 2)}}two{{else if (eq this.k 3)}}three{{else}}many{{/if}}{{#unless @last}},{{/unless}}{{else}}none{{/each}}";
+        let body = json!({ "l": [{ "k": 1 }, { "k": 2 }, { "k": 3 }, { "k": 4 }] });
+        assert_eq!(
+            render("a.txt.hbs", text, body),
+            Ok("one,two,three,many".into())
+        );
         assert_eq!(
             render("a.txt.hbs", text, json!({ "l": [] })),
             Ok("none".into())

@@ -44,6 +44,15 @@ impl Text {
         Compiler::new(env, diags).text(source, position, field)
     }
 
+    /// A text without expressions, however many braces it holds.
+    pub fn literal(text: &str, field: &str) -> Self {
+        Self {
+            segments: vec![Segment::Literal(text.into())],
+            position: Position::Plain,
+            field: field.into(),
+        }
+    }
+
     /// The text; `None` when an `optional` in it is absent.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Option<String>, RenderError> {
         match self.run(Context::new(scope)) {
@@ -313,6 +322,7 @@ mod tests {
             "<![CDATA[ {{ body.x }} ]]>",
             "<?pi {{ body.x }}?>",
             "<!DOCTYPE {{ body.x }}>",
+            "<!DOCTYPE a [ <!ENTITY e 'v'> {{ body.x }} ]>",
             "&{{ body.x }};",
             "<a b='&{{ body.x }};'/>",
             "<a b='>' {{ body.x }}>",
