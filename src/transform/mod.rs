@@ -10,6 +10,7 @@ mod directive;
 pub mod encode;
 pub mod expr;
 mod helpers;
+mod node;
 mod number;
 mod parse;
 pub mod path;

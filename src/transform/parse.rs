@@ -10,8 +10,9 @@ use handlebars::{Path, TemplateErrorReason};
 use serde_json::Value;
 
 use super::encode::Slot;
-use super::expr::{Ask, Expr, Node};
+use super::expr::Expr;
 use super::helpers::{self, Helper};
+use super::node::{Ask, Node};
 use super::segment::Segment;
 use super::tokens::{Tokens, Walk, offset};
 use super::{Env, ValueMap};

@@ -159,7 +159,10 @@ impl Compiler<'_> {
         field: &str,
     ) -> Option<Vec<Segment>> {
         let mut segments = self.segments(source, field, true)?;
-        let whole = source.part_span(0, 0);
+        // What is still open at the end is told at the last line.
+        let end = source.text.trim_end().len();
+        let last = source.text[..end].rfind('\n').map_or(0, |at| at + 1);
+        let whole = source.part_span(last, end);
         let placed = match format {
             Format::Xml => scan::assign(scan::Xml::default(), &mut segments, whole, self.diags),
             Format::Json => scan::assign(scan::Json::default(), &mut segments, whole, self.diags),
