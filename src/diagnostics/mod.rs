@@ -157,4 +157,8 @@ pub mod codes {
     pub const BAD_JSONPATH: &str = "bad-jsonpath";
     pub const BAD_REGEX: &str = "bad-regex";
     pub const BAD_PATH: &str = "bad-path";
+    pub const UNKNOWN_DIRECTIVE: &str = "unknown-directive";
+    pub const BAD_TREE: &str = "bad-tree";
+    pub const BAD_CONDITION: &str = "bad-condition";
+    pub const BAD_SOURCE: &str = "bad-source";
 }

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod backend;
+pub mod codes;
 pub mod database;
 pub mod header;
 pub mod login;
@@ -10,6 +11,24 @@ pub mod route;
 pub mod server;
 pub mod tls;
 pub mod url;
+
+// The pieces of `route`.
+mod call;
+mod close;
+mod conflict;
+mod example;
+mod mapping;
+mod matching;
+mod names;
+mod reads;
+mod reference;
+mod reply;
+mod request;
+mod resource;
+mod response;
+mod schema;
+mod select;
+mod usage;
 
 use super::env::{Env, World};
 use super::source::SourceFiles;

@@ -30,6 +30,7 @@ pub struct VerbSpec {
 
 crate::spec! {
     /// One change of the mapping table.
+    #[derive(Default)]
     MappingOpSpec as "a mapping change" {
         /// Default: the file's resource.
         resource: Option<Written>,
@@ -119,18 +120,6 @@ fn broken(verb: Verb, span: Span) -> VerbSpec {
         verb,
         span,
         op: None,
-    }
-}
-
-impl Default for MappingOpSpec {
-    fn default() -> Self {
-        Self {
-            resource: None,
-            cmp_id: None,
-            when: None,
-            backend_id: None,
-            attributes: None,
-        }
     }
 }
 
