@@ -428,19 +428,18 @@ fn syntax_error(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
     if let Some(found) = unquoted_template_near(text, at) {
         return quote_template(Span::new(file, found.start, found.end));
     }
-    let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let line_end = text[at..].find('\n').map_or(text.len(), |end| at + end);
     match error.kind() {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabAtBlockScalarStart
         | ErrorKind::TabInIndentation
         | ErrorKind::TabInPlainScalar => {
-            let tab = text[line_start..line_end].find('\t');
-            let tab = tab.map_or(at, |tab| line_start + tab);
+            // The parser's place may be the beginning of the line or of the text in which it stands.
+            let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            let tab = text[line..].find('\t').map(|tab| line + tab);
             Diagnostic::error(
                 codes::YAML_TAB,
-                Span::new(file, tab, tab + 1),
+                tab.map_or(Span::new(file, at, at), |tab| Span::new(file, tab, tab + 1)),
                 "a tab stands where YAML wants blanks",
             )
             .label("write blanks")
