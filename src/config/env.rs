@@ -130,8 +130,13 @@ impl World<'_> {
     /// The path of a file that must be there when it is served, such as a certificate.
     pub fn file(&self, path: &str, span: Span, diags: &mut Diagnostics) -> PathBuf {
         let full = self.dir.join(path);
-        if let Err(error) = std::fs::File::open(&full) {
-            let message = format!("the file `{path}` cannot be read: {error}");
+        let why = match std::fs::File::open(&full).and_then(|file| file.metadata()) {
+            Ok(meta) if meta.is_dir() => Some("it is a folder".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            let message = format!("the file `{path}` cannot be read: {why}");
             self.missing(codes::MISSING_FILE, span, message, diags);
         }
         full
