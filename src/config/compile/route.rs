@@ -376,20 +376,6 @@ impl RouteContext<'_> {
         names: &Names,
         diags: &mut Diagnostics,
     ) -> Option<crate::plan::Select> {
-        let specs = right(&self.spec.parents)
-            .map(|p| p.0.as_slice())
-            .unwrap_or_default();
-        let optional: Vec<Box<str>> = specs
-            .iter()
-            .filter(|(_, parent)| {
-                parent
-                    .id
-                    .0
-                    .iter()
-                    .any(|part| usage::is_optional(part.text()))
-            })
-            .map(|(alias, _)| alias.value.as_str().into())
-            .collect();
         let wanted = Wanted {
             route: self.name.span,
             kind: self.sheet.kind(),
@@ -397,7 +383,6 @@ impl RouteContext<'_> {
             object: self.spec.object.is_some(),
             // With a wrong parent nothing can be said of the choice that its place would not change.
             parents: parents?,
-            optional_parents: &optional,
             own: right(&self.spec.select),
             own_span: self.node.get("select").map(|node| node.span),
             inherited: right(&self.sheet.spec.select),

@@ -19,8 +19,6 @@ pub(super) struct Wanted<'a> {
     pub per_backend: bool,
     pub object: bool,
     pub parents: &'a [Parent],
-    /// The aliases of parents whose id holds an `optional`.
-    pub optional_parents: &'a [Box<str>],
     pub own: Option<&'a SelectSpec>,
     pub own_span: Option<Span>,
     pub inherited: Option<&'a SelectSpec>,
@@ -51,9 +49,8 @@ pub(super) fn compile(
     let errors = diags.errors();
     let default_parent = default_parent(wanted, world);
     let is_optional = |index: usize| {
-        wanted
-            .optional_parents
-            .contains(&wanted.parents[index].alias)
+        let id = &wanted.parents[index].id;
+        id.parts.iter().any(Text::may_be_absent)
     };
     // The parent's instance stands in for a file's `select`, unless the parent may be absent.
     let spec = match (wanted.own, default_parent) {

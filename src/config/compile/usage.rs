@@ -271,10 +271,3 @@ fn entries(map: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> {
 pub(super) fn keys(map: Option<&Node>) -> Vec<Box<str>> {
     entries(map).map(|(name, _)| name.into()).collect()
 }
-
-/// Whether a text holds an `optional`, and so may have no value.
-pub(super) fn is_optional(text: &str) -> bool {
-    let mut reads = Reads::default();
-    reads.text(Snippet::file(crate::document::FileId(0), text));
-    reads.variables.iter().any(|(name, _)| name == "optional")
-}
