@@ -83,7 +83,9 @@ pub fn compile(
                 node: route_node(sheet, &name.value),
             };
             let id = RouteId(u16::try_from(declared.len()).unwrap_or(u16::MAX));
-            let (route, matched) = context.compile(id, &maps, &mut found);
+            let mut said = Diagnostics::default();
+            let (route, matched) = context.compile(id, &maps, &mut said);
+            report_with_route(said, &context, &mut found);
             declared.push(matched);
             routes.extend(route);
             if let Some(written) = right(&spec.examples) {
@@ -103,6 +105,24 @@ pub fn compile(
         routes,
         table,
         examples,
+    }
+}
+
+/// Says with a problem outside of the route's own text for which route it is one.
+fn report_with_route(said: Diagnostics, context: &RouteContext<'_>, diags: &mut Diagnostics) {
+    let own = context.node.span;
+    for diagnostic in said.iter() {
+        let elsewhere = diagnostic.span.is_some_and(|span| {
+            span.file != own.file
+                || span.end > own.end
+                || span.start < own.start && span != context.name.span
+        });
+        let mut diagnostic = diagnostic.clone();
+        if elsewhere && diagnostic.related.is_empty() {
+            let place = format!("for route `{}`", context.name.value);
+            diagnostic = diagnostic.related(context.name.span, place);
+        }
+        diags.push(diagnostic);
     }
 }
 

@@ -123,7 +123,10 @@ fn the_example_of_the_language_compiles_into_its_plan() {
 
     let Action::Http(call) = &create.call.action;
     assert_eq!(call.method, Method::POST);
-    assert_eq!(create.call.timeout, Some(std::time::Duration::from_secs(20)));
+    assert_eq!(
+        create.call.timeout,
+        Some(std::time::Duration::from_secs(20))
+    );
     let HttpBody::Json(body) = &call.body else {
         panic!("a JSON body");
     };

@@ -43,9 +43,9 @@ fn with_templates(mut reads: Reads, world: &World<'_>) -> Reads {
 /// Each variable against the request's schemas.
 pub(super) fn check_fields(reads: &Reads, schemas: &RequestSchemas, diags: &mut Diagnostics) {
     for (root, what) in [
-        (Root::Body, "body"),
-        (Root::Query, "query parameters"),
-        (Root::Header, "headers"),
+        (Root::Body, "a field of this route's request body"),
+        (Root::Query, "a query parameter that this route declares"),
+        (Root::Header, "a header that this route declares"),
     ] {
         let Some(compiled) = schemas.of_root(root) else {
             continue;
@@ -65,10 +65,7 @@ pub(super) fn check_fields(reads: &Reads, schemas: &RequestSchemas, diags: &mut 
                 Diagnostic::error(
                     codes::UNKNOWN_FIELD,
                     span,
-                    format!(
-                        "`{}.{path}` is not a field of this route's request {what}",
-                        root.name()
-                    ),
+                    format!("`{}.{path}` is not {what}", root.name()),
                 )
                 .did_you_mean(nearest.as_deref())
                 .help(format!("declared here: {}", known.join(", "))),
