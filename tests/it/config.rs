@@ -210,3 +210,51 @@ fn defaults_are_what_the_documentation_says() {
         serde_json::json!({ "name": "a", "kind": "fw", "labels": {}, "vars": {} })
     );
 }
+
+/// What an editor checks by the JSON Schema agrees with what the relay reads.
+#[test]
+fn the_schemas_take_what_is_fine_and_refuse_what_is_not() {
+    use cmp_relay::config::SourceFiles;
+    use cmp_relay::config::source::FileRole;
+    use cmp_relay::config::spec::{backend::BackendSpec, server::ServerSpec};
+    use cmp_relay::diagnostics::Diagnostics;
+
+    let backend = serde_json::to_value(schemars::schema_for!(BackendSpec)).unwrap();
+    let relay = serde_json::to_value(schemars::schema_for!(ServerSpec)).unwrap();
+    let backend = jsonschema::validator_for(&backend).unwrap();
+    let relay = jsonschema::validator_for(&relay).unwrap();
+    let wrong = |case: &str| {
+        let path = Path::new("tests/config").join(case);
+        let files = SourceFiles::read(&path, &mut Diagnostics::default());
+        files
+            .iter()
+            .filter_map(|(_, file)| {
+                let schema = match file.role {
+                    FileRole::Relay => &relay,
+                    FileRole::Backend => &backend,
+                    _ => return None,
+                };
+                let value = file.node.as_ref()?.to_json();
+                let errors: Vec<_> = schema.iter_errors(&value).map(|e| e.to_string()).collect();
+                (!errors.is_empty()).then(|| format!("{}: {errors:?}", file.path))
+            })
+            .collect::<Vec<_>>()
+    };
+    for case in [
+        "fine",
+        "login_fine",
+        "plaintext_backend",
+        "limits_without_effect",
+    ] {
+        assert_eq!(wrong(case), Vec::<String>::new(), "{case}");
+    }
+    for case in [
+        "unknown_key",
+        "missing_keys",
+        "unknown_auth",
+        "wrong_type",
+        "secret_reference",
+    ] {
+        assert!(!wrong(case).is_empty(), "{case}");
+    }
+}

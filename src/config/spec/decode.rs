@@ -413,6 +413,7 @@ mod tests {
 
     crate::spec! {
         /// For the test.
+        #[expect(dead_code, unreachable_pub, reason = "only its decoding is looked at")]
         Sample as "a sample" {
             /// Its name.
             name: At<String>,
