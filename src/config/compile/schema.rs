@@ -153,6 +153,31 @@ const OTHERS: [&str; 36] = [
     "$anchor",
     "$dynamicRef",
 ];
+const TYPES: [&str; 7] = [
+    "string", "integer", "number", "boolean", "object", "array", "null",
+];
+/// JSON Schema 2020-12 Validation, section 7.3.
+const FORMATS: [&str; 19] = [
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
 /// Ways to name a schema that would compete with files and pointers.
 const NAMING: [&str; 3] = ["$id", "$anchor", "$dynamicRef"];
 /// What people read; an expression may be quoted there.
@@ -236,6 +261,13 @@ fn lint_keyword(root: &Node, entry: &Entry, diags: &mut Diagnostics) {
         ),
         "$ref" => lint_reference(root, &entry.value, diags),
         "pattern" => lint_pattern(&entry.value, diags),
+        "type" => match &entry.value.kind {
+            Kind::List(types) => types
+                .iter()
+                .for_each(|word| lint_word(word, "a type", &TYPES, diags)),
+            _ => lint_word(&entry.value, "a type", &TYPES, diags),
+        },
+        "format" => lint_word(&entry.value, "a format", &FORMATS, diags),
         _ => {}
     }
     if !PROSE.contains(&key) {
@@ -264,6 +296,23 @@ fn lint_reference(root: &Node, value: &Node, diags: &mut Diagnostics) {
             .did_you_mean(suggest::nearest(text, known.iter().map(String::as_str))),
         );
     }
+}
+
+/// Reports a word that is none of the closed set.
+fn lint_word(value: &Node, what: &str, known: &[&str], diags: &mut Diagnostics) {
+    // What is no text at all, the meta-schema says.
+    let Some(text) = value.as_text().filter(|text| !known.contains(text)) else {
+        return;
+    };
+    diags.push(
+        Diagnostic::error(
+            codes::BAD_SCHEMA,
+            value.span,
+            format!("`{text}` is not {what} of JSON Schema 2020-12"),
+        )
+        .did_you_mean(suggest::nearest(text, known.iter().copied()))
+        .help(format!("write one of: {}", known.join(", "))),
+    );
 }
 
 /// Look-around and back-references need a backtracking engine, which a request could stall.
@@ -585,5 +634,163 @@ fn parts<'n>(root: &'n Node, node: &'n Node, all: &mut Vec<&'n Node>) {
         {
             parts(root, schema, all);
         }
+    }
+}
+
+/// A body schema from its text, for tests; it must be right.
+#[cfg(test)]
+pub(super) fn compile_text(text: &str) -> CompiledSchema {
+    tests::compiled(&[], text)
+        .0
+        .expect("a schema that compiles")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::yaml;
+
+    /// Compiles a schema beside these files of routes.d/.
+    pub(super) fn compiled(
+        shared: &[(&str, &str)],
+        text: &str,
+    ) -> (Option<CompiledSchema>, Diagnostics) {
+        let mut diags = Diagnostics::default();
+        let mut sources = shared.to_vec();
+        sources.push(("routes.d/zz.yaml", text));
+        let files = SourceFiles::from_memory(&sources, &mut diags);
+        let file = files.find("routes.d/zz.yaml").unwrap();
+        let node = yaml::parse(file, text, &mut diags).unwrap();
+        let schema = compile(&node, Purpose::Body, &files, &mut diags);
+        (schema, diags)
+    }
+
+    #[test]
+    fn formats_are_asserted_and_defaults_are_not_applied() {
+        let (schema, diags) = compiled(
+            &[],
+            "type: object\nproperties:\n  a:\n    format: ipv4\n  b:\n    default: 1\n",
+        );
+        let schema = schema.unwrap().schema;
+        assert_eq!(schema.check(&json!({"a": "10.0.0.1"})), []);
+        assert_eq!(schema.check(&json!({"a": "10.0.0.256"})).len(), 1);
+        let found: Vec<_> = diags.iter().map(|item| item.code).collect();
+        assert_eq!(found, [codes::DEFAULT_NOT_APPLIED]);
+    }
+
+    #[test]
+    fn a_shared_schema_is_put_in_with_its_own_definitions() {
+        let shared = [(
+            "routes.d/schemas/port.yaml",
+            "type: object
+properties:
+  number:
+    $ref: '#/$defs/number'
+  next:
+    $ref: '#'
+$defs:
+  number:
+    type: integer
+    maximum: 65535
+",
+        )];
+        let (schema, diags) = compiled(
+            &shared,
+            "type: object
+properties:
+  port:
+    $ref: schemas/port.yaml
+  number:
+    $ref: schemas/port.yaml#/$defs/number
+    maximum: 10
+",
+        );
+        assert!(diags.no_errors(), "{diags:?}");
+        let schema = schema.unwrap();
+        assert_eq!(
+            schema.schema.document["properties"]["port"]["properties"]["next"]["$ref"],
+            json!("#/properties/port")
+        );
+        let schema = schema.schema;
+        assert_eq!(
+            schema.check(&json!({"port": {"next": {"next": {"number": 1}}}, "number": 10})),
+            []
+        );
+        assert_eq!(
+            schema
+                .check(&json!({"port": {"next": {"number": 70000}}}))
+                .len(),
+            1
+        );
+        assert_eq!(schema.check(&json!({"port": {"next": {"x": 1}}})).len(), 1);
+        // What stands beside `$ref` wins.
+        assert_eq!(schema.check(&json!({"number": 11})).len(), 1);
+    }
+
+    #[test]
+    fn write_only_fields_are_found_wherever_they_stand() {
+        let (schema, _) = compiled(
+            &[],
+            "type: object
+properties:
+  users:
+    type: array
+    items:
+      properties:
+        key:
+          writeOnly: true
+  a/b:
+    $ref: '#/$defs/secret'
+anyOf:
+  - properties:
+      token:
+        writeOnly: true
+$defs:
+  secret:
+    type: string
+    writeOnly: true
+",
+        );
+        let schema = schema.unwrap().schema;
+        assert_eq!(
+            schema.write_only,
+            ["/users/*/key".into(), "/a~1b".into(), "/token".into()]
+        );
+        let detail = &schema.check(&json!({"a/b": 17}))[0].detail;
+        assert!(!detail.contains("17"), "{detail}");
+    }
+
+    #[test]
+    fn only_names_that_a_closed_object_lacks_are_unknown() {
+        let schema = compile_text(
+            "type: object
+properties:
+  a:
+    properties:
+      b: {}
+  free:
+    type: object
+  list:
+    items:
+      properties:
+        x: {}
+oneOf:
+  - properties:
+      c: {}
+  - properties:
+      d: {}
+",
+        );
+        for known in ["a", "a.b", "free.x.y", "list", "c", "d", "a.b.z", ""] {
+            assert_eq!(unknown_step(&schema.closed, known), None, "{known}");
+        }
+        assert_eq!(
+            unknown_step(&schema.closed, "a.c").map(|(step, _)| step),
+            Some("c".into())
+        );
+        let (step, known) = unknown_step(&schema.closed, "e").unwrap();
+        assert_eq!((step.as_str(), known.len()), ("e", 5));
     }
 }
