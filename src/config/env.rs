@@ -54,6 +54,21 @@ impl Env {
         }
     }
 
+    /// The environment of this process, and the machine's name: for the command line alone.
+    pub fn of_process() -> Self {
+        // A variable that is not UTF-8 cannot be a secret of the configuration, which is.
+        let vars = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = host.trim();
+        let env = Self::new(vars);
+        match host.is_empty() {
+            true => env,
+            false => env.node(host),
+        }
+    }
+
     /// Names this node where `ha.node` does not.
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.node = name.into();
@@ -115,8 +130,13 @@ impl World<'_> {
     /// The path of a file that must be there when it is served, such as a certificate.
     pub fn file(&self, path: &str, span: Span, diags: &mut Diagnostics) -> PathBuf {
         let full = self.dir.join(path);
-        if let Err(error) = std::fs::File::open(&full) {
-            let message = format!("the file `{path}` cannot be read: {error}");
+        let why = match std::fs::File::open(&full).and_then(|file| file.metadata()) {
+            Ok(meta) if meta.is_dir() => Some("it is a folder".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            let message = format!("the file `{path}` cannot be read: {why}");
             self.missing(codes::MISSING_FILE, span, message, diags);
         }
         full

@@ -111,7 +111,7 @@ fn no_secret_is_ever_shown() {
                 json::render_json(&loaded.diagnostics, &loaded.files),
                 format!("{:?}", loaded.diagnostics),
                 format!("{:?}", loaded.plan),
-                format!("{env:?}"),
+                format!("{env:?} {loaded:?}"),
             ];
             for secret in &secrets {
                 for shown in &shown {

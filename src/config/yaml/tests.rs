@@ -176,6 +176,8 @@ fn what_a_configuration_is_better_without_is_refused_by_name() {
     assert_eq!(found("a: 1\n---\nb: 2\n"), [(codes::YAML_DOCUMENTS, "---")]);
     assert_eq!(found("? [a, b]\n: 1\n"), [(codes::YAML_KEY, "[a, b]")]);
     assert_eq!(found("a:\n\tb: 1\n"), [(codes::YAML_TAB, "\t")]);
+    // The parser's own place is where the text begins that the tab interrupts.
+    assert_eq!(found("- x\né\n\tb: 1\n"), [(codes::YAML_TAB, "\t")]);
 }
 
 #[test]
