@@ -1,14 +1,12 @@
 //! `migrate`: creates or upgrades the tables of the configured database.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
 use super::Vars;
 use super::configuration::ConfigArgs;
-use crate::plan::Database;
-use crate::store::Store;
+use crate::store;
 
 /// Create or upgrade the tables.
 #[derive(Debug, clap::Args)]
@@ -20,7 +18,7 @@ pub struct Args {
 pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
     let plan = args.config.plan(vars)?;
     super::serve::runtime()?.block_on(async {
-        let store = open(&plan.server.database).await?;
+        let store = store::open(&plan.server.database).await?;
         let ran = store
             .migrate()
             .await
@@ -35,10 +33,4 @@ pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Opens the database for this process alone (SEMANTICS 20).
-pub async fn open(_database: &Database) -> Result<Arc<dyn Store>> {
-    // STUB for the http branch alone: `store::open(database)` takes this place at the merge.
-    anyhow::bail!("this build has no database")
 }

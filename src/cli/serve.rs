@@ -21,7 +21,7 @@ use crate::http::{problem, serve_cmp};
 use crate::plan::{Database, Plan, Server};
 use crate::relay::{Gate, Relay, longest_call};
 use crate::shutdown;
-use crate::store::{Journal, Store, Write, Written};
+use crate::store::{self, Journal, Store, Write, Written};
 use crate::telemetry;
 
 /// Serve the configured routes.
@@ -70,7 +70,7 @@ async fn serve(plan: Plan, recompile: Recompile) -> Result<()> {
 /// Opens the database for this process alone, its tables being what this version needs: an SQLite
 /// file is migrated, a MariaDB server, which may have a standby, only by `cmp-relay migrate`.
 pub async fn open_store(server: &Server) -> Result<Arc<dyn Store>> {
-    let store = super::migrate::open(&server.database).await?;
+    let store = store::open(&server.database).await?;
     if matches!(server.database, Database::Sqlite(_)) {
         for migration in store
             .migrate()

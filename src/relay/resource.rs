@@ -384,6 +384,7 @@ async fn choose_instance(
         parent,
         objects: &objects,
         turn,
+        mutating: request.route().mutating,
     };
     Ok(choose(plan, select, &request.scope, &facts)?)
 }
