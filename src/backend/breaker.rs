@@ -5,11 +5,11 @@
 //! the call was sent, or a 502, 503 or 504 (a proxy in front of it, or its own overload). Any other
 //! answer shows a backend that lives, an error status included. What was refused on our side (the
 //! gate, the deadline, a failed login, which has its own back-off) says nothing either way.
+//!
+//! What time it is comes in as an argument.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::driver::{Answer, DriverError, Phase, SendOutcome};
 use crate::plan;
@@ -90,8 +90,8 @@ impl Breaker {
     }
 
     /// Whether a call would get leave now; takes none.
-    pub fn check(&self) -> Result<(), Duration> {
-        match self.state() {
+    pub fn check(&self, now: Instant) -> Result<(), Duration> {
+        match self.state(now) {
             BreakerState::Open { retry_after } => Err(retry_after),
             BreakerState::HalfOpen if self.is_trying() => Err(WHILE_TRYING),
             BreakerState::Closed | BreakerState::HalfOpen => Ok(()),
@@ -99,7 +99,7 @@ impl Breaker {
     }
 
     /// Takes leave to call, or says how long there is none.
-    pub fn admit(&self) -> Result<Leave, Duration> {
+    pub fn admit(&self, now: Instant) -> Result<Leave, Duration> {
         let mut state = self.lock();
         match &mut *state {
             State::Closed { .. } => Ok(Leave { trial: false }),
@@ -108,7 +108,7 @@ impl Breaker {
                 *trying = true;
                 Ok(Leave { trial: true })
             }
-            State::Open { until } => match left(*until) {
+            State::Open { until } => match left(*until, now) {
                 Some(wait) => Err(wait),
                 None => {
                     *state = State::HalfOpen { trying: true };
@@ -119,7 +119,7 @@ impl Breaker {
     }
 
     /// Notes what a call says of its backend.
-    pub fn note(&self, health: Health) {
+    pub fn note(&self, health: Health, now: Instant) {
         // Zero failures in a row would be always open: it means "no breaker".
         if self.settings.failures == 0 {
             return;
@@ -138,7 +138,7 @@ impl Breaker {
             (State::Open { .. }, Health::Sick) => {}
             (_, Health::Sick) => {
                 *state = State::Open {
-                    until: Instant::now() + self.settings.open_for,
+                    until: now + self.settings.open_for,
                 };
             }
         }
@@ -154,11 +154,11 @@ impl Breaker {
         }
     }
 
-    pub fn state(&self) -> BreakerState {
+    pub fn state(&self, now: Instant) -> BreakerState {
         match &*self.lock() {
             State::Closed { .. } => BreakerState::Closed,
             State::HalfOpen { .. } => BreakerState::HalfOpen,
-            State::Open { until } => match left(*until) {
+            State::Open { until } => match left(*until, now) {
                 Some(retry_after) => BreakerState::Open { retry_after },
                 None => BreakerState::HalfOpen,
             },
@@ -174,8 +174,8 @@ impl Breaker {
     }
 }
 
-fn left(until: Instant) -> Option<Duration> {
-    Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+fn left(until: Instant, now: Instant) -> Option<Duration> {
+    Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
 }
 
 #[cfg(test)]
@@ -189,56 +189,56 @@ mod tests {
         })
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn it_opens_after_failures_in_a_row_and_one_call_tries() {
-        let breaker = breaker();
-        breaker.note(Health::Sick);
-        breaker.note(Health::Well);
-        breaker.note(Health::Sick);
-        assert_eq!(breaker.admit(), Ok(Leave { trial: false }));
-        breaker.note(Health::Sick);
-        assert_eq!(breaker.admit(), Err(Duration::from_secs(10)));
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_one_call_tries() {
+        let (breaker, mut now) = (breaker(), Instant::now());
+        breaker.note(Health::Sick, now);
+        breaker.note(Health::Well, now);
+        breaker.note(Health::Sick, now);
+        assert_eq!(breaker.admit(now), Ok(Leave { trial: false }));
+        breaker.note(Health::Sick, now);
+        assert_eq!(breaker.admit(now), Err(Duration::from_secs(10)));
 
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        assert_eq!(breaker.admit(), Ok(Leave { trial: true }));
-        assert_eq!(breaker.admit(), Err(WHILE_TRYING));
-        breaker.note(Health::Well);
-        assert_eq!(breaker.admit(), Ok(Leave { trial: false }));
+        now += Duration::from_secs(10);
+        assert_eq!(breaker.state(now), BreakerState::HalfOpen);
+        assert_eq!(breaker.admit(now), Ok(Leave { trial: true }));
+        assert_eq!(breaker.admit(now), Err(WHILE_TRYING));
+        breaker.note(Health::Well, now);
+        assert_eq!(breaker.admit(now), Ok(Leave { trial: false }));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_failed_trial_opens_it_again() {
-        let breaker = breaker();
-        breaker.note(Health::Sick);
-        breaker.note(Health::Sick);
-        tokio::time::advance(Duration::from_secs(11)).await;
-        let leave = breaker.admit().unwrap();
-        breaker.note(Health::Sick);
+    #[test]
+    fn a_failed_trial_opens_it_again() {
+        let (breaker, mut now) = (breaker(), Instant::now());
+        breaker.note(Health::Sick, now);
+        breaker.note(Health::Sick, now);
+        now += Duration::from_secs(11);
+        let leave = breaker.admit(now).unwrap();
+        breaker.note(Health::Sick, now);
         breaker.give_back(&leave);
-        assert_eq!(breaker.admit(), Err(Duration::from_secs(10)));
+        assert_eq!(breaker.admit(now), Err(Duration::from_secs(10)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_trial_without_a_verdict_lets_the_next_call_try() {
-        let breaker = breaker();
-        breaker.note(Health::Sick);
-        breaker.note(Health::Sick);
-        tokio::time::advance(Duration::from_secs(11)).await;
-        let leave = breaker.admit().unwrap();
-        breaker.note(Health::NothingSaid);
+    #[test]
+    fn a_trial_without_a_verdict_lets_the_next_call_try() {
+        let (breaker, mut now) = (breaker(), Instant::now());
+        breaker.note(Health::Sick, now);
+        breaker.note(Health::Sick, now);
+        now += Duration::from_secs(11);
+        let leave = breaker.admit(now).unwrap();
+        breaker.note(Health::NothingSaid, now);
         breaker.give_back(&leave);
-        assert_eq!(breaker.admit(), Ok(Leave { trial: true }));
+        assert_eq!(breaker.admit(now), Ok(Leave { trial: true }));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_late_failure_does_not_prolong_an_open_breaker() {
-        let breaker = breaker();
-        breaker.note(Health::Sick);
-        breaker.note(Health::Sick);
-        tokio::time::advance(Duration::from_secs(6)).await;
-        breaker.note(Health::Sick);
-        assert_eq!(breaker.check(), Err(Duration::from_secs(4)));
+    #[test]
+    fn a_late_failure_does_not_prolong_an_open_breaker() {
+        let (breaker, mut now) = (breaker(), Instant::now());
+        breaker.note(Health::Sick, now);
+        breaker.note(Health::Sick, now);
+        now += Duration::from_secs(6);
+        breaker.note(Health::Sick, now);
+        assert_eq!(breaker.check(now), Err(Duration::from_secs(4)));
     }
 
     #[test]

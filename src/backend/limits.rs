@@ -91,15 +91,15 @@ mod tests {
         Boottime::now() + Duration::from_secs(30)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn places_are_given_in_the_order_of_coming() {
         let limits = Arc::new(Limits::new(1, 8));
         let held = limits.enter(soon()).await.unwrap();
         let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..3 {
-            let (limits, said) = (Arc::clone(&limits), said.clone());
+            let (places, said) = (Arc::clone(&limits), said.clone());
             tokio::spawn(async move {
-                let permit = limits.enter(soon()).await.unwrap();
+                let permit = places.enter(soon()).await.unwrap();
                 said.send(number).unwrap();
                 drop(permit);
             });
@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_full_queue_refuses_and_a_cancelled_wait_frees_its_turn() {
         let limits = Arc::new(Limits::new(1, 1));
         let held = limits.enter(soon()).await.unwrap();
@@ -133,11 +133,12 @@ mod tests {
         assert!(limits.enter(soon()).await.is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_deadline_passes_in_the_queue() {
         let limits = Limits::new(1, 1);
         let _held = limits.enter(soon()).await.unwrap();
-        assert_eq!(limits.enter(soon()).await.unwrap_err(), Full);
+        let shortly = Boottime::now() + Duration::from_millis(5);
+        assert_eq!(limits.enter(shortly).await.unwrap_err(), Full);
         assert_eq!(limits.queued(), 0);
     }
 }

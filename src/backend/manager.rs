@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use ring::digest::{Context, SHA256};
@@ -118,14 +118,14 @@ impl BackendManager {
     pub async fn admit(&self, backend: BackendId, deadline: Boottime) -> Result<Place, AdmitError> {
         let instance = self.instance(backend);
         let open = |retry_after| AdmitError::BreakerOpen { retry_after };
-        instance.breaker.check().map_err(open)?;
+        instance.breaker.check(Instant::now()).map_err(open)?;
         let permit = instance
             .limits
             .enter(deadline)
             .await
             .map_err(|_| AdmitError::Busy)?;
         // It may have opened while this request waited.
-        let leave = instance.breaker.admit().map_err(open)?;
+        let leave = instance.breaker.admit(Instant::now()).map_err(open)?;
         Ok(Place {
             instance: Arc::clone(instance),
             leave,
@@ -143,7 +143,7 @@ impl BackendManager {
         let instance = &place.instance;
         let result = instance.driver.send(call, clearance).await;
         let health = Health::of(&result);
-        instance.breaker.note(health);
+        instance.breaker.note(health, Instant::now());
         if let Err(error) = &result {
             instance.set_last_error(Some(error.to_string()));
         } else if health == Health::Well {
@@ -159,6 +159,7 @@ impl BackendManager {
 
     /// How every backend does, in the order of their names.
     pub fn snapshot(&self) -> Vec<BackendHealth> {
+        let now = Instant::now();
         self.instances
             .iter()
             .map(|instance| BackendHealth {
@@ -167,7 +168,7 @@ impl BackendManager {
                 state: instance.state,
                 in_flight: instance.limits.in_flight(),
                 queued: instance.limits.queued(),
-                breaker: instance.breaker.state(),
+                breaker: instance.breaker.state(now),
                 last_error: instance.last_error(),
                 auth: instance.driver.auth_state(),
             })
