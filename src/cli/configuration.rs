@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Vars;
 use crate::http::reload::Rejected;
 use crate::plan::Plan;
+use crate::{config, diagnostics};
 
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,11 +28,30 @@ impl ConfigArgs {
     }
 }
 
-/// Compiles a folder.
-pub fn compile(dir: &Path, _vars: &Vars) -> Result<Plan, Rejected> {
-    // STUB for the http branch alone: `config::load` takes this place at the merge.
+/// Compiles a folder. Warnings of a plan that serves are log lines.
+pub fn compile(dir: &Path, vars: &Vars) -> Result<Plan, Rejected> {
+    let loaded = config::load(dir, &environment(vars));
+    if let Some(plan) = loaded.plan {
+        if loaded.diagnostics.warnings() > 0 {
+            tracing::warn!(
+                warnings = loaded.diagnostics.warnings(),
+                "the configuration has warnings; `cmp-relay validate-config` shows them"
+            );
+        }
+        return Ok(plan);
+    }
+    let json = diagnostics::render_json(&loaded.diagnostics, &loaded.files);
     Err(Rejected {
-        diagnostics: serde_json::json!([]),
-        text: format!("{}: this build has no compiler", dir.display()),
+        diagnostics: serde_json::from_str(&json).unwrap_or_default(),
+        text: diagnostics::render_text(&loaded.diagnostics, &loaded.files, false),
     })
+}
+
+/// The variables, and this host's name for a node that has none (proc(5)).
+fn environment(vars: &Vars) -> config::Env {
+    let env = config::Env::new(vars.clone());
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(name) if !name.trim().is_empty() => env.node(name.trim()),
+        _ => env,
+    }
 }

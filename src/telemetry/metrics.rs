@@ -218,6 +218,7 @@ mod tests {
 
     #[test]
     fn a_batch_has_its_own_buckets() {
+        install();
         commit(3);
         assert!(page().contains(r#"cmp_relay_commit_writes_bucket{le="4"}"#));
     }

@@ -76,9 +76,8 @@ pub fn compile(
         AuthSpec::Keystone(spec) => {
             keystone(spec, at, backend_tls, world, diags).map(Auth::Keystone)
         }
-        AuthSpec::Login(spec) => {
-            login::compile(spec, at, world, diags).map(|login| Auth::Login(Box::new(login)))
-        }
+        AuthSpec::Login(spec) => login::compile(spec, at, world, diags)
+            .map(|login| Auth::Login(std::sync::Arc::new(login))),
     }
 }
 

@@ -2,6 +2,6 @@
 
 pub(crate) mod certs;
 pub(crate) mod fake_backend;
+pub mod mariadb;
 pub(crate) mod relay;
 pub(crate) mod scripted;
-pub mod mariadb;
