@@ -90,7 +90,7 @@ fn cookie(name: &str, template: &str) -> TokenCarrier {
 }
 
 /// A JSON login whose token comes in the body and is carried by a header.
-fn login() -> Login {
+pub(super) fn login() -> Login {
     Login {
         method: Method::POST,
         path: "/login".into(),
@@ -114,14 +114,14 @@ fn with(backend: &FakeBackend, login: Login) -> Arc<HttpsDriver> {
 }
 
 /// A backend that numbers its tokens, and takes the newest only until it is `revoke`d.
-struct Issuer {
-    backend: FakeBackend,
+pub(super) struct Issuer {
+    pub(super) backend: FakeBackend,
     issued: Arc<AtomicUsize>,
     revoked: Arc<AtomicUsize>,
 }
 
 impl Issuer {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::giving(json!({}))
     }
 
