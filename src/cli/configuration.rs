@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Vars;
+use crate::config;
+use crate::diagnostics::{json, text};
 use crate::http::reload::Rejected;
 use crate::plan::Plan;
-use crate::{config, diagnostics};
+
 
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,15 +42,15 @@ pub fn compile(dir: &Path, vars: &Vars) -> Result<Plan, Rejected> {
         }
         return Ok(plan);
     }
-    let json = diagnostics::render_json(&loaded.diagnostics, &loaded.files);
+    let json = json::render_json(&loaded.diagnostics, &loaded.files);
     Err(Rejected {
         diagnostics: serde_json::from_str(&json).unwrap_or_default(),
-        text: diagnostics::render_text(&loaded.diagnostics, &loaded.files, false),
+        text: text::render_text(&loaded.diagnostics, &loaded.files, false),
     })
 }
 
 /// The variables, and this host's name for a node that has none (proc(5)).
-fn environment(vars: &Vars) -> config::Env {
+pub fn environment(vars: &Vars) -> config::Env {
     let env = config::Env::new(vars.clone());
     match std::fs::read_to_string("/proc/sys/kernel/hostname") {
         Ok(name) if !name.trim().is_empty() => env.node(name.trim()),

@@ -168,14 +168,19 @@ macro_rules! decode_integer {
     ($($type:ty),*) => {$(
         impl Decode for $type {
             fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
-                let number = match &node.kind {
-                    Kind::Number(number) => number.as_u64().and_then(|n| <$type>::try_from(n).ok()),
-                    _ => None,
+                let Kind::Number(number) = &node.kind else {
+                    wrong_type(node, "a whole number", diags);
+                    return None;
                 };
-                if number.is_none() {
-                    wrong_type(node, concat!("a whole number (", stringify!($type), ")"), diags);
+                let fitting = number.as_u64().and_then(|n| <$type>::try_from(n).ok());
+                if fitting.is_none() {
+                    diags.push(Diagnostic::error(
+                        codes::BAD_VALUE,
+                        node.span,
+                        format!("expected a whole number from 0 to {}", <$type>::MAX),
+                    ));
                 }
-                number
+                fitting
             }
         }
     )*};
@@ -408,6 +413,7 @@ mod tests {
 
     crate::spec! {
         /// For the test.
+        #[expect(dead_code, unreachable_pub, reason = "only its decoding is looked at")]
         Sample as "a sample" {
             /// Its name.
             name: At<String>,
