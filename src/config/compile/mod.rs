@@ -30,6 +30,9 @@ mod schema;
 mod select;
 mod usage;
 
+#[cfg(test)]
+mod tests;
+
 use super::env::{Env, World};
 use super::source::SourceFiles;
 use crate::diagnostics::Diagnostics;

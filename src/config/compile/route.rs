@@ -15,7 +15,7 @@ use super::conflict::{self, Declared};
 use super::example;
 use super::mapping;
 use super::matching::{self, Match};
-use super::names::{Names, Stage, World, check_name, check_names};
+use super::names::{Names, Stage, Surroundings, check_name, check_names};
 use super::reads::Reads;
 use super::reply;
 use super::request::{self, RequestSchemas};
@@ -60,7 +60,7 @@ pub fn compile(
     let mut found = Diagnostics::default();
     let mut sheets = resource::sheets(files, &mut found);
     let resources = resource::compile(&mut sheets, backends, &mut found);
-    let world = world(files, backends, server, &resources);
+    let around = around(files, backends, server, &resources);
 
     let mut declared = Vec::new();
     let mut routes = Vec::new();
@@ -77,13 +77,15 @@ pub fn compile(
         {
             let context = RouteContext {
                 sheet,
-                world: &world,
+                around: &around,
                 name,
                 spec,
                 node: route_node(sheet, &name.value),
             };
             let id = RouteId(u16::try_from(declared.len()).unwrap_or(u16::MAX));
-            let (route, matched) = context.compile(id, &maps, &mut found);
+            let mut said = Diagnostics::default();
+            let (route, matched) = context.compile(id, &maps, &mut said);
+            report_with_route(said, &context, &mut found);
             declared.push(matched);
             routes.extend(route);
             if let Some(written) = right(&spec.examples) {
@@ -93,16 +95,34 @@ pub fn compile(
                 });
             }
         }
-        templates.extend(check_sheet_usage(sheet, &world, &mut found));
+        templates.extend(check_sheet_usage(sheet, &around, &mut found));
     }
     let table = conflict::table(&declared, &mut found);
-    usage::check_unused_templates(&world, &templates, &mut found);
+    usage::check_unused_templates(&around, &templates, &mut found);
     report_once(found, diags);
     Compiled {
         resources,
         routes,
         table,
         examples,
+    }
+}
+
+/// Says with a problem outside of the route's own text for which route it is one.
+fn report_with_route(said: Diagnostics, context: &RouteContext<'_>, diags: &mut Diagnostics) {
+    let own = context.node.span;
+    for diagnostic in said.iter() {
+        let elsewhere = diagnostic.span.is_some_and(|span| {
+            span.file != own.file
+                || span.end > own.end
+                || span.start < own.start && span != context.name.span
+        });
+        let mut diagnostic = diagnostic.clone();
+        if elsewhere && diagnostic.related.is_empty() {
+            let place = format!("for route `{}`", context.name.value);
+            diagnostic = diagnostic.related(context.name.span, place);
+        }
+        diags.push(diagnostic);
     }
 }
 
@@ -122,12 +142,12 @@ fn report_once(found: Diagnostics, diags: &mut Diagnostics) {
     }
 }
 
-fn world<'a>(
+fn around<'a>(
     files: &'a SourceFiles,
     backends: &'a Backends,
     server: &'a Server,
     resources: &'a [Resource],
-) -> World<'a> {
+) -> Surroundings<'a> {
     let templates = files
         .templates()
         .filter_map(|(id, file)| {
@@ -135,7 +155,7 @@ fn world<'a>(
             Some((name.into(), (id, Arc::from(&*file.text))))
         })
         .collect();
-    World {
+    Surroundings {
         files,
         backends,
         server,
@@ -189,18 +209,18 @@ fn value_map(words: &Entries<Node>, diags: &mut Diagnostics) -> ValueMap {
 /// Unused tables; gives the templates that the file's routes use.
 fn check_sheet_usage(
     sheet: &Sheet,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> BTreeSet<String> {
     let mut reads = Reads::default();
     for key in ["select", "response"] {
         if let Some(node) = sheet.node.get(key) {
-            reads.extend(&usage::of_node(node, world));
+            reads.extend(&usage::of_node(node, around));
         }
     }
     if let Some(crate::document::Kind::Map(routes)) = sheet.node.get("routes").map(|n| &n.kind) {
         for route in routes {
-            reads.extend(&usage::of_route(&route.value, world));
+            reads.extend(&usage::of_route(&route.value, around));
         }
     }
     let maps = right(&sheet.spec.maps)
@@ -221,7 +241,7 @@ fn route_node<'s>(sheet: &'s Sheet, name: &str) -> &'s Node {
 /// One route, as written, and where it stands.
 struct RouteContext<'a> {
     sheet: &'a Sheet,
-    world: &'a World<'a>,
+    around: &'a Surroundings<'a>,
     name: &'a At<String>,
     spec: &'a RouteSpec,
     node: &'a Node,
@@ -234,23 +254,32 @@ impl RouteContext<'_> {
         maps: &BTreeMap<Box<str>, Arc<ValueMap>>,
         diags: &mut Diagnostics,
     ) -> (Option<Route>, Declared) {
-        let (spec, world) = (self.spec, self.world);
+        let (spec, around) = (self.spec, self.around);
         check_name(&self.name.value, self.name.span, "a route", diags);
         let matched = self.matched(diags);
         let schemas = right(&spec.request)
-            .map(|request| request::compile(request, matched.as_ref(), world, diags))
+            .map(|request| request::compile(request, matched.as_ref(), around, diags))
             .unwrap_or_default();
         let mut names = self.names(matched.as_ref(), maps);
 
-        let object = right(&spec.object)
-            .map(|id| request::id(id, "object", Stage::Request, &names, world, diags));
+        let object = right(&spec.object).map(|id| {
+            request::id(
+                id,
+                self.name.span,
+                "object",
+                Stage::Request,
+                &names,
+                around,
+                diags,
+            )
+        });
         let parents = match right(&spec.parents) {
-            Some(parents) => request::parents(parents, &names, world, diags),
+            Some(parents) => request::parents(parents, &names, around, diags),
             None => Some(Vec::new()),
         };
         let select = self.select(parents.as_deref(), &names, diags);
         let lets = match right(&spec.r#let) {
-            Some(lets) => request::lets(lets, &mut names, world, diags),
+            Some(lets) => request::lets(lets, &mut names, around, diags),
             None => Some(Vec::new()),
         };
         names.lets = usage::keys(self.node.get("let"));
@@ -259,24 +288,24 @@ impl RouteContext<'_> {
             right(&spec.response),
             right(&self.sheet.spec.response),
             &names,
-            world,
+            around,
             diags,
         );
-        let extract = response::extract(right(&spec.extract), &mut names, world, diags);
+        let extract = response::extract(right(&spec.extract), &mut names, around, diags);
         names.extracted = usage::keys(self.node.get("extract"));
         let mapping = match right(&spec.mapping) {
-            Some(mapping) => mapping::compile(mapping, self.sheet.resource, &names, world, diags),
+            Some(mapping) => mapping::compile(mapping, self.sheet.resource, &names, around, diags),
             None => Some(Vec::new()),
         };
         let reply = match &spec.reply {
             Some(Part(None)) => None,
-            reply => reply::compile(right(reply), &names, world, diags),
+            reply => reply::compile(right(reply), &names, around, diags),
         };
         let behaviour = self.behaviour(matched.as_ref(), call.as_ref(), diags);
         let store_reply = self.check_usage(&schemas, diags);
         let clients = self.clients(diags);
         if let Some(examples) = right(&spec.examples) {
-            example::check(examples, &names.path, world, diags);
+            example::check(examples, &names.path, around, diags);
         }
 
         let route = matched.clone().and_then(|matched| {
@@ -342,7 +371,7 @@ impl RouteContext<'_> {
             self.node
                 .get("parents")
                 .and_then(|parents| parents.get(alias)?.get("resource")?.as_text())
-                .and_then(|resource| self.world.resource(resource))
+                .and_then(|resource| self.around.resource(resource))
                 .is_some_and(|(_, resource)| resource.per_backend)
         };
         Names {
@@ -376,20 +405,6 @@ impl RouteContext<'_> {
         names: &Names,
         diags: &mut Diagnostics,
     ) -> Option<crate::plan::Select> {
-        let specs = right(&self.spec.parents)
-            .map(|p| p.0.as_slice())
-            .unwrap_or_default();
-        let optional: Vec<Box<str>> = specs
-            .iter()
-            .filter(|(_, parent)| {
-                parent
-                    .id
-                    .0
-                    .iter()
-                    .any(|part| usage::is_optional(part.text()))
-            })
-            .map(|(alias, _)| alias.value.as_str().into())
-            .collect();
         let wanted = Wanted {
             route: self.name.span,
             kind: self.sheet.kind(),
@@ -397,12 +412,11 @@ impl RouteContext<'_> {
             object: self.spec.object.is_some(),
             // With a wrong parent nothing can be said of the choice that its place would not change.
             parents: parents?,
-            optional_parents: &optional,
             own: right(&self.spec.select),
             own_span: self.node.get("select").map(|node| node.span),
             inherited: right(&self.sheet.spec.select),
         };
-        select::compile(&wanted, names, self.world, diags)
+        select::compile(&wanted, names, self.around, diags)
     }
 
     fn call(&self, names: &Names, diags: &mut Diagnostics) -> Option<Call> {
@@ -423,7 +437,7 @@ impl RouteContext<'_> {
             span,
             self.sheet.kind(),
             names,
-            self.world,
+            self.around,
             diags,
         )
     }
@@ -467,7 +481,7 @@ impl RouteContext<'_> {
     /// What the parts say about each other; whether the reply may be stored.
     fn check_usage(&self, schemas: &RequestSchemas, diags: &mut Diagnostics) -> bool {
         let node = self.node;
-        let reads = usage::of_route(node, self.world);
+        let reads = usage::of_route(node, self.around);
         usage::check_fields(&reads, schemas, diags);
         let lets = right(&self.spec.r#let)
             .map(|lets| lets.0.as_slice())
@@ -481,14 +495,14 @@ impl RouteContext<'_> {
             &reads,
             diags,
         );
-        let write_only = WriteOnly::of(schemas, node.get("let"), node.get("extract"), self.world);
+        let write_only = WriteOnly::of(schemas, node.get("let"), node.get("extract"), self.around);
         if let Some(mapping) = right(&self.spec.mapping) {
-            usage::check_stored(mapping, &write_only, self.world, diags);
+            usage::check_stored(mapping, &write_only, self.around, diags);
         }
         let kept = right(&self.spec.journal).and_then(|j| j.reply) != Some(JournalReply::None);
         let secret = node.get("reply").is_some_and(|reply| {
             write_only
-                .touches(&usage::of_node(reply, self.world))
+                .touches(&usage::of_node(reply, self.around))
                 .is_some()
         });
         kept && !secret
@@ -498,7 +512,13 @@ impl RouteContext<'_> {
         let Some(written) = right(&self.spec.clients) else {
             return Some(None);
         };
-        let known: Vec<&str> = self.world.server.clients.iter().map(|c| &*c.name).collect();
+        let known: Vec<&str> = self
+            .around
+            .server
+            .clients
+            .iter()
+            .map(|c| &*c.name)
+            .collect();
         let names: Vec<_> = written
             .iter()
             .map(|client| {

@@ -153,6 +153,31 @@ const OTHERS: [&str; 36] = [
     "$anchor",
     "$dynamicRef",
 ];
+const TYPES: [&str; 7] = [
+    "string", "integer", "number", "boolean", "object", "array", "null",
+];
+/// JSON Schema 2020-12 Validation, section 7.3.
+const FORMATS: [&str; 19] = [
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
 /// Ways to name a schema that would compete with files and pointers.
 const NAMING: [&str; 3] = ["$id", "$anchor", "$dynamicRef"];
 /// What people read; an expression may be quoted there.
@@ -236,6 +261,13 @@ fn lint_keyword(root: &Node, entry: &Entry, diags: &mut Diagnostics) {
         ),
         "$ref" => lint_reference(root, &entry.value, diags),
         "pattern" => lint_pattern(&entry.value, diags),
+        "type" => match &entry.value.kind {
+            Kind::List(types) => types
+                .iter()
+                .for_each(|word| lint_word(word, "a type", &TYPES, diags)),
+            _ => lint_word(&entry.value, "a type", &TYPES, diags),
+        },
+        "format" => lint_word(&entry.value, "a format", &FORMATS, diags),
         _ => {}
     }
     if !PROSE.contains(&key) {
@@ -264,6 +296,23 @@ fn lint_reference(root: &Node, value: &Node, diags: &mut Diagnostics) {
             .did_you_mean(suggest::nearest(text, known.iter().map(String::as_str))),
         );
     }
+}
+
+/// Reports a word that is none of the closed set.
+fn lint_word(value: &Node, what: &str, known: &[&str], diags: &mut Diagnostics) {
+    // What is no text at all, the meta-schema says.
+    let Some(text) = value.as_text().filter(|text| !known.contains(text)) else {
+        return;
+    };
+    diags.push(
+        Diagnostic::error(
+            codes::BAD_SCHEMA,
+            value.span,
+            format!("`{text}` is not {what} of JSON Schema 2020-12"),
+        )
+        .did_you_mean(suggest::nearest(text, known.iter().copied()))
+        .help(format!("write one of: {}", known.join(", "))),
+    );
 }
 
 /// Look-around and back-references need a backtracking engine, which a request could stall.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::codes;
-use super::names::{Names, Stage, World};
+use super::names::{Names, Stage, Surroundings};
 use crate::config::spec::part::{Part, Written, right, wrong};
 use crate::config::spec::route::{PreferWord, SelectSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
@@ -19,8 +19,6 @@ pub(super) struct Wanted<'a> {
     pub per_backend: bool,
     pub object: bool,
     pub parents: &'a [Parent],
-    /// The aliases of parents whose id holds an `optional`.
-    pub optional_parents: &'a [Box<str>],
     pub own: Option<&'a SelectSpec>,
     pub own_span: Option<Span>,
     pub inherited: Option<&'a SelectSpec>,
@@ -30,10 +28,10 @@ pub(super) struct Wanted<'a> {
 pub(super) fn compile(
     wanted: &Wanted<'_>,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Select> {
-    let candidates = world.of_kind(wanted.kind);
+    let candidates = around.of_kind(wanted.kind);
     let ids = candidates.iter().map(|(id, _)| *id).collect();
     if wanted.object && !wanted.per_backend {
         if let Some(span) = wanted.own_span {
@@ -49,11 +47,10 @@ pub(super) fn compile(
         return Some(unconditional(ids));
     }
     let errors = diags.errors();
-    let default_parent = default_parent(wanted, world);
+    let default_parent = default_parent(wanted, around);
     let is_optional = |index: usize| {
-        wanted
-            .optional_parents
-            .contains(&wanted.parents[index].alias)
+        let id = &wanted.parents[index].id;
+        id.parts.iter().any(Text::may_be_absent)
     };
     // The parent's instance stands in for a file's `select`, unless the parent may be absent.
     let spec = match (wanted.own, default_parent) {
@@ -78,7 +75,7 @@ pub(super) fn compile(
         wanted,
         &candidates,
         names,
-        world,
+        around,
         diags,
     );
     if diags.errors() > errors {
@@ -122,7 +119,7 @@ fn unconditional(candidates: Vec<BackendId>) -> Select {
 }
 
 /// The only parent of the same kind whose instance is known before the choice.
-fn default_parent(wanted: &Wanted<'_>, world: &World<'_>) -> Option<usize> {
+fn default_parent(wanted: &Wanted<'_>, around: &Surroundings<'_>) -> Option<usize> {
     let says = |spec: &SelectSpec| {
         spec.instance.is_some() || spec.labels.is_some() || spec.prefer.is_some()
     };
@@ -130,7 +127,7 @@ fn default_parent(wanted: &Wanted<'_>, world: &World<'_>) -> Option<usize> {
         return None;
     }
     let mut same = (0..wanted.parents.len()).filter(|index| {
-        let resource = &world.resources[usize::from(wanted.parents[*index].resource.0)];
+        let resource = &around.resources[usize::from(wanted.parents[*index].resource.0)];
         *resource.kind == *wanted.kind && !resource.per_backend
     });
     let first = same.next()?;
@@ -143,7 +140,7 @@ fn parts(
     wanted: &Wanted<'_>,
     candidates: &[(BackendId, &Backend)],
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Select> {
     let mut select = unconditional(candidates.iter().map(|(id, _)| *id).collect());
@@ -155,17 +152,17 @@ fn parts(
         per_backend: wanted.per_backend,
     };
     // A backend that did not compile may be the one that is meant here.
-    let checked = match world.backends.all_known() {
+    let checked = match around.backends.all_known() {
         true => candidates,
         false => &[],
     };
     let roots = names.roots(stage);
-    let env = names.env(world, stage, &roots);
+    let env = names.env(around, stage, &roots);
     let text = |written: &Written, field: &str, diags: &mut Diagnostics| {
         Text::compile(written.snippet(), Position::Plain, field, &env, diags)
     };
     if let Some(same_as) = right(&spec.same_as) {
-        select.same_as = same_as_parent(same_as, wanted, world, diags);
+        select.same_as = same_as_parent(same_as, wanted, around, diags);
     }
     if let (Some(same_as), Some(_)) = (right(&spec.same_as), &spec.instance) {
         diags.push(Diagnostic::error(
@@ -245,7 +242,7 @@ fn parts(
 fn same_as_parent(
     written: &Written,
     wanted: &Wanted<'_>,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<usize> {
     let alias = written.literal("`same_as`", diags)?;
@@ -266,7 +263,7 @@ fn same_as_parent(
         );
         return None;
     };
-    let resource = &world.resources[usize::from(wanted.parents[index].resource.0)];
+    let resource = &around.resources[usize::from(wanted.parents[index].resource.0)];
     let problem = if *resource.kind != *wanted.kind {
         Some(format!(
             "`{alias}` lives on backends of kind `{}`, this route calls kind `{}`",
@@ -282,7 +279,7 @@ fn same_as_parent(
     match problem {
         Some(problem) => {
             diags.push(Diagnostic::error(
-                codes::UNKNOWN_PARENT,
+                codes::WRONG_KIND,
                 written.span(),
                 problem,
             ));
