@@ -8,7 +8,6 @@ use crate::diagnostics::{json, text};
 use crate::http::reload::Rejected;
 use crate::plan::Plan;
 
-
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigArgs {

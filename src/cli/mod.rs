@@ -51,7 +51,9 @@ pub enum Command {
     )]
     Serve(serve::Args),
     /// Check a configuration folder: every problem at once, each with its place
-    #[command(after_help = "Examples:\n  cmp-relay validate-config --config /etc/cmp-relay\n  cmp-relay validate-config --format json --deny-warnings")]
+    #[command(
+        after_help = "Examples:\n  cmp-relay validate-config --config /etc/cmp-relay\n  cmp-relay validate-config --format json --deny-warnings"
+    )]
     ValidateConfig(validate::ValidateArgs),
     /// Create or upgrade the tables of the configured database
     #[command(

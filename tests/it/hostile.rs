@@ -28,7 +28,7 @@ routes:
       query:
         first: "1"
         value: "{{ body.v }}"
-        last: "<{{ 'x' }}"
+        last: "<x"
     reply: { status: 200 }
   in_header:
     match: POST /v1/in-header

@@ -34,6 +34,7 @@ use super::listener::{self, Answer, Bounds, TlsSlot};
 use super::reload::Reloader;
 use super::{panic, problem};
 use crate::backend::BreakerState;
+use crate::driver::AuthState;
 use crate::relay::{Relay, RelayError, Reply};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
@@ -233,6 +234,9 @@ async fn page(State(admin): State<Admin>) -> ([(http::HeaderName, &'static str);
             BreakerState::Open { .. } => 2,
         };
         metrics::breaker(&backend.name, position);
+        if let AuthState::LoggedIn { renewals, .. } = backend.auth {
+            metrics::logins(&backend.name, renewals);
+        }
     }
     if let Ok(Ok(counts)) =
         tokio::time::timeout(READY_WITHIN, admin.relay.journal().store().count_by_state()).await
