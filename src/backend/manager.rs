@@ -16,13 +16,14 @@ use super::breaker::{Breaker, BreakerState, Health, Leave};
 use super::limits::Limits;
 use crate::clock::Boottime;
 use crate::driver::{
-    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, RenderedCall,
+    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, RenderedCall, SendOutcome,
 };
 use crate::plan::{
     Auth, Backend, BackendId, BackendState, BackendTls, DriverSpec, LoginBody, Plan,
 };
 use crate::plan::{KeystoneCredentials, SecretTree};
 use crate::secret::Secret;
+use crate::telemetry::metrics::{BackendMetrics, CallOutcome};
 
 /// Every backend of a plan.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ struct Instance {
     /// Of all that the driver was made from, secrets and certificate files included.
     fingerprint: [u8; 32],
     last_error: Arc<Mutex<Option<String>>>,
+    metrics: BackendMetrics,
 }
 
 impl fmt::Debug for Instance {
@@ -141,7 +143,11 @@ impl BackendManager {
         clearance: &Clearance,
     ) -> Result<Answer, DriverError> {
         let instance = &place.instance;
+        let started = Instant::now();
         let result = instance.driver.send(call, clearance).await;
+        instance
+            .metrics
+            .record(outcome_of(&result), started.elapsed());
         let health = Health::of(&result);
         instance.breaker.note(health, Instant::now());
         if let Err(error) = &result {
@@ -200,6 +206,20 @@ impl BackendManager {
     }
 }
 
+/// What became of a call, as its backend's metrics say it.
+fn outcome_of(result: &Result<Answer, DriverError>) -> CallOutcome {
+    match result {
+        Ok(answer) if (200..300).contains(&answer.status) => CallOutcome::Success,
+        Ok(_) => CallOutcome::Rejected,
+        Err(error) => match error.outcome {
+            SendOutcome::NotSent => CallOutcome::Unreachable,
+            SendOutcome::Refused(_) => CallOutcome::Refused,
+            SendOutcome::Unauthorized => CallOutcome::Unauthorized,
+            SendOutcome::Unknown => CallOutcome::Unknown,
+        },
+    }
+}
+
 impl Instance {
     fn new(backend: &Backend, before: Option<&Arc<Instance>>) -> Result<Self, String> {
         let fingerprint = fingerprint(backend);
@@ -227,6 +247,7 @@ impl Instance {
             },
             fingerprint,
             last_error: before.map_or_else(Arc::default, |before| Arc::clone(&before.last_error)),
+            metrics: BackendMetrics::new(&backend.name),
         })
     }
 

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::cache::Cache;
 use super::rules::{is_same_intent, is_same_outcome, key_of};
-use super::{Begun, Finished, MappingChange, Operation, Store, StoreError, Write, Written};
+use super::{Begun, Finished, MappingChange, Operation, State, Store, StoreError, Write, Written};
+use crate::telemetry;
 
 /// Bounds of the committer and of the cache.
 #[derive(Clone, Debug)]
@@ -130,8 +131,10 @@ async fn commit(
         Err(StoreError::CommitUnknown(words)) => find_out(store, options, batch, words).await,
         Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
     };
+    telemetry::metrics::commit(batch.len());
     for (write, result) in batch.iter().zip(&results) {
         remember(cache, write, result);
+        count(write, result);
     }
     for (waiter, result) in waiters.into_iter().zip(results) {
         // A waiter that is gone needs no answer; its row stands.
@@ -139,6 +142,19 @@ async fn commit(
             Written::Invalid(words) => Err(StoreError::Invalid(words)),
             written => Ok(written),
         }));
+    }
+}
+
+/// Counts an operation that reached a state.
+fn count(write: &Write, result: &Result<Written, StoreError>) {
+    match (write, result) {
+        (Write::Begin(_), Ok(Written::Begun(Begun::Started))) => {
+            telemetry::metrics::operation(State::Pending.name());
+        }
+        (Write::Finish(outcome), Ok(Written::Finished(Finished::Done))) => {
+            telemetry::metrics::operation(outcome.state.name());
+        }
+        _ => {}
     }
 }
 

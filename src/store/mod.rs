@@ -373,7 +373,7 @@ pub struct Audit {
 }
 
 /// Why the database did not answer.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Nothing was committed.
     #[error("the database is not available: {0}")]

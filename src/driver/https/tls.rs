@@ -175,32 +175,49 @@ impl TlsClient {
             .iter()
             .find_map(openssl::error::Error::reason)
             .unwrap_or("no reason given");
-        let hint = match reason {
-            "wrong version number" | "http request" => ": this port does not speak TLS",
-            "unsupported protocol" | "tlsv1 alert protocol version" => {
-                ": the backend speaks other versions, see `tls.min_version`, `max_version` and `profile: legacy`"
-            }
-            "sslv3 alert handshake failure" | "tlsv1 alert insufficient security" => {
-                ": no cipher in common, or a client certificate is wanted; see `tls.ciphers`, `profile: legacy` and `client_cert`"
-            }
-            "legacy sigalg disallowed or unsupported"
-            | "wrong signature type"
-            | "dh key too small"
-            | "ee key too small"
-            | "ca md too weak"
-            | "unsafe legacy renegotiation disabled" => {
-                ": the backend is too old for the modern profile, see `profile: legacy`"
-            }
-            "tlsv13 alert certificate required" | "sslv3 alert bad certificate" => {
-                ": the backend wants another client certificate, see `tls.client_cert`"
-            }
-            _ => "",
-        };
         format!(
-            "the TLS handshake failed ({reason}){hint}; offered {}",
+            "the TLS handshake failed ({reason}){}; offered {}",
+            hint(reason),
             self.versions
         )
     }
+}
+
+/// What an operator can do about a reason of OpenSSL's (`ssl/ssl_err.c`; the alerts have had several
+/// prefixes over the releases, so parts are looked for).
+fn hint(reason: &str) -> &'static str {
+    const HINTS: [(&[&str], &str); 5] = [
+        (
+            &["wrong version number", "http request"],
+            ": this port does not speak TLS",
+        ),
+        (
+            &["unsupported protocol", "alert protocol version"],
+            ": the backend speaks other versions, see `tls.min_version`, `max_version` and `profile: legacy`",
+        ),
+        (
+            &["alert handshake failure", "alert insufficient security"],
+            ": no cipher in common, or a client certificate is wanted; see `tls.ciphers`, `profile: legacy` and `client_cert`",
+        ),
+        (
+            &[
+                "legacy sigalg",
+                "wrong signature type",
+                "key too small",
+                "md too weak",
+                "unsafe legacy renegotiation",
+            ],
+            ": the backend is too old for the modern profile, see `profile: legacy`",
+        ),
+        (
+            &["alert certificate required", "alert bad certificate"],
+            ": the backend wants another client certificate, see `tls.client_cert`",
+        ),
+    ];
+    HINTS
+        .iter()
+        .find(|(parts, _)| parts.iter().any(|part| reason.contains(part)))
+        .map_or("", |(_, hint)| hint)
 }
 
 /// Why OpenSSL's verification stopped, with what the certificate says.
@@ -226,7 +243,7 @@ fn object(chain: &mut X509StoreContextRef, wanted: &str) -> String {
             "the backend's certificate is for another name: wanted `{wanted}`, found {}; see `tls.server_name`",
             names(certificate)
         ),
-        18 | 19 | 20 | 21 | 27 => format!(
+        7 | 18 | 19 | 20 | 21 | 27 => format!(
             "the backend's certificate is of an unknown CA: `{subject}`, issued by `{issuer}`; see `tls.ca_file` and `pin_sha256`"
         ),
         _ => format!("the backend's certificate `{subject}` was refused: {text}"),

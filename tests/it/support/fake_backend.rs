@@ -490,6 +490,10 @@ impl Shared {
                 self.reply(&mut stream, raw, &reply, false)?;
                 return Ok(());
             }
+            // What is no HTTP (a TLS greeting begins with 22) is told so, as web servers do.
+            if buffer.is_empty() && fill(&mut stream, &mut buffer)? > 0 && buffer[0] == 22 {
+                return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
             let Some(call) = read_call(&mut stream, &mut buffer, number)? else {
                 return Ok(());
             };
