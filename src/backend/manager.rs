@@ -1,19 +1,73 @@
 //! The backends of one plan, each with its own limits, breaker and driver: a sick one harms nobody
 //! else (invariant 8).
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
+use ring::digest::{Context, SHA256};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::breaker::{Breaker, BreakerState, Health, Leave};
+use super::limits::Limits;
 use crate::clock::Boottime;
-use crate::driver::{Answer, Clearance, DriverError, RenderedCall};
-use crate::plan::{BackendId, Plan};
+use crate::driver::{
+    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, RenderedCall,
+};
+use crate::plan::{
+    Auth, Backend, BackendId, BackendState, BackendTls, DriverSpec, LoginBody, Plan,
+};
+use crate::plan::{KeystoneCredentials, SecretTree};
+use crate::secret::Secret;
 
 /// Every backend of a plan.
 #[derive(Debug)]
-pub struct BackendManager {}
+pub struct BackendManager {
+    /// By [`BackendId`].
+    instances: Vec<Arc<Instance>>,
+}
+
+/// One backend: what of it outlives a reload is shared with the manager before and after.
+struct Instance {
+    name: Box<str>,
+    kind: Box<str>,
+    state: BackendState,
+    timeout: Duration,
+    limits: Arc<Limits>,
+    breaker: Arc<Breaker>,
+    driver: Arc<dyn Driver>,
+    /// Of all that the driver was made from, secrets and certificate files included.
+    fingerprint: [u8; 32],
+    last_error: Arc<Mutex<Option<String>>>,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("name", &self.name)
+            .field("limits", &self.limits)
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Leave to make one call to one backend; dropped, it frees its place.
 #[derive(Debug)]
-pub struct Place {}
+pub struct Place {
+    instance: Arc<Instance>,
+    leave: Leave,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.instance.breaker.give_back(&self.leave);
+    }
+}
 
 /// Why a backend takes no call now. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,34 +79,242 @@ pub enum AdmitError {
     },
 }
 
+/// One backend as operators see it: `/relay/v1/backends` and the metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendHealth {
+    pub name: Box<str>,
+    pub kind: Box<str>,
+    pub state: BackendState,
+    pub in_flight: usize,
+    pub queued: usize,
+    pub breaker: BreakerState,
+    /// Of the last call, if it had no answer.
+    pub last_error: Option<String>,
+    pub auth: AuthState,
+}
+
 impl BackendManager {
     /// Makes the drivers; limits, breakers, logins and connections are carried over by name where
     /// the previous manager's backend has the same configuration (SEMANTICS 32).
-    pub fn new(_plan: &Plan, _previous: Option<&BackendManager>) -> anyhow::Result<Self> {
-        unimplemented!()
+    pub fn new(plan: &Plan, previous: Option<&BackendManager>) -> anyhow::Result<Self> {
+        let before: HashMap<&str, &Arc<Instance>> = previous
+            .iter()
+            .flat_map(|manager| &manager.instances)
+            .map(|instance| (&*instance.name, instance))
+            .collect();
+        let instances = plan
+            .backends
+            .iter()
+            .map(|backend| {
+                Instance::new(backend, before.get(&*backend.name).copied())
+                    .map(Arc::new)
+                    .map_err(|why| anyhow!("backend `{}`: {why}", backend.name))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { instances })
     }
 
     /// Checks the breaker, then waits for a place, at most until the deadline.
-    pub async fn admit(
-        &self,
-        _backend: BackendId,
-        _deadline: Boottime,
-    ) -> Result<Place, AdmitError> {
-        unimplemented!()
+    pub async fn admit(&self, backend: BackendId, deadline: Boottime) -> Result<Place, AdmitError> {
+        let instance = self.instance(backend);
+        let open = |retry_after| AdmitError::BreakerOpen { retry_after };
+        instance.breaker.check(Instant::now()).map_err(open)?;
+        let permit = instance
+            .limits
+            .enter(deadline)
+            .await
+            .map_err(|_| AdmitError::Busy)?;
+        // It may have opened while this request waited.
+        let leave = instance.breaker.admit(Instant::now()).map_err(open)?;
+        Ok(Place {
+            instance: Arc::clone(instance),
+            leave,
+            _permit: permit,
+        })
     }
 
     /// Sends through the backend's driver and tells its breaker what came of it.
     pub async fn send(
         &self,
-        _place: &Place,
-        _call: &RenderedCall,
-        _clearance: &Clearance,
+        place: &Place,
+        call: &RenderedCall,
+        clearance: &Clearance,
     ) -> Result<Answer, DriverError> {
-        unimplemented!()
+        let instance = &place.instance;
+        let result = instance.driver.send(call, clearance).await;
+        let health = Health::of(&result);
+        instance.breaker.note(health, Instant::now());
+        if let Err(error) = &result {
+            instance.set_last_error(Some(error.to_string()));
+        } else if health == Health::Well {
+            instance.set_last_error(None);
+        }
+        result
     }
 
-    /// Logs out and closes what `next` does not carry on; all of it when there is no next.
-    pub async fn close(&self, _next: Option<&BackendManager>) {
-        unimplemented!()
+    /// Takes a backend's credentials out of text that came from it.
+    pub fn scrub<'t>(&self, backend: BackendId, text: &'t str) -> Cow<'t, str> {
+        self.instance(backend).driver.scrub(text)
     }
+
+    /// How every backend does, in the order of their names.
+    pub fn snapshot(&self) -> Vec<BackendHealth> {
+        let now = Instant::now();
+        self.instances
+            .iter()
+            .map(|instance| BackendHealth {
+                name: instance.name.clone(),
+                kind: instance.kind.clone(),
+                state: instance.state,
+                in_flight: instance.limits.in_flight(),
+                queued: instance.limits.queued(),
+                breaker: instance.breaker.state(now),
+                last_error: instance.last_error(),
+                auth: instance.driver.auth_state(),
+            })
+            .collect()
+    }
+
+    /// Logs out and closes what `next` does not carry on; all of it when there is no next. Calls
+    /// that are under way end first, within their backend's `limits.timeout`.
+    pub async fn close(&self, next: Option<&BackendManager>) {
+        let carried = |instance: &Instance| {
+            next.iter()
+                .flat_map(|manager| &manager.instances)
+                .any(|other| Arc::ptr_eq(&other.driver, &instance.driver))
+        };
+        let mut closing = tokio::task::JoinSet::new();
+        for instance in self.instances.iter().filter(|one| !carried(one)) {
+            let instance = Arc::clone(instance);
+            closing.spawn(async move {
+                // A call that outlasts its own deadline is not waited for.
+                let _ = tokio::time::timeout(instance.timeout, instance.limits.idle()).await;
+                instance.driver.close().await;
+            });
+        }
+        while closing.join_next().await.is_some() {}
+    }
+
+    fn instance(&self, backend: BackendId) -> &Arc<Instance> {
+        &self.instances[usize::from(backend.0)]
+    }
+}
+
+impl Instance {
+    fn new(backend: &Backend, before: Option<&Arc<Instance>>) -> Result<Self, String> {
+        let fingerprint = fingerprint(backend);
+        let limits = &backend.limits;
+        let carried_limits =
+            before.filter(|before| before.limits.is(limits.concurrency, limits.queue));
+        let carried_breaker = before.filter(|before| *before.breaker.settings() == backend.breaker);
+        let carried_driver = before.filter(|before| before.fingerprint == fingerprint);
+        Ok(Self {
+            name: backend.name.clone(),
+            kind: backend.kind.clone(),
+            state: backend.state,
+            timeout: limits.timeout,
+            limits: carried_limits.map_or_else(
+                || Arc::new(Limits::new(limits.concurrency, limits.queue)),
+                |before| Arc::clone(&before.limits),
+            ),
+            breaker: carried_breaker.map_or_else(
+                || Arc::new(Breaker::new(backend.breaker.clone())),
+                |before| Arc::clone(&before.breaker),
+            ),
+            driver: match carried_driver {
+                Some(before) => Arc::clone(&before.driver),
+                None => DriverManager::make(backend)?,
+            },
+            fingerprint,
+            last_error: before.map_or_else(Arc::default, |before| Arc::clone(&before.last_error)),
+        })
+    }
+
+    fn set_last_error(&self, error: Option<String>) {
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = error;
+    }
+
+    fn last_error(&self) -> Option<String> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Equal fingerprints, equal drivers. `Debug` shows every field of the compiled configuration but
+/// the secrets; their values, and what stands in the files that it names, are added.
+fn fingerprint(backend: &Backend) -> [u8; 32] {
+    let mut digest = Context::new(&SHA256);
+    digest.update(format!("{:?} {:?}", backend.limits, backend.driver).as_bytes());
+    let DriverSpec::Https(driver) = &backend.driver;
+    add_files(&mut digest, &driver.tls);
+    for (_, auth) in &driver.auths {
+        add_auth(&mut digest, auth);
+    }
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest.finish().as_ref());
+    fingerprint
+}
+
+fn add_auth(digest: &mut Context, auth: &Auth) {
+    match auth {
+        Auth::None | Auth::ClientCertificate => {}
+        Auth::Basic { password, .. } => add_secret(digest, password),
+        Auth::Bearer(token) => add_secret(digest, token),
+        Auth::Headers(headers) => headers.iter().for_each(|(_, one)| add_secret(digest, one)),
+        Auth::Query(pairs) => pairs.iter().for_each(|(_, one)| add_secret(digest, one)),
+        Auth::Keystone(keystone) => {
+            add_files(digest, &keystone.tls);
+            match &keystone.credentials {
+                KeystoneCredentials::Password { password, .. } => add_secret(digest, password),
+                KeystoneCredentials::ApplicationCredential { secret, .. } => {
+                    add_secret(digest, secret);
+                }
+            }
+        }
+        Auth::Login(login) => match &login.body {
+            LoginBody::None => {}
+            LoginBody::Json(tree) => add_tree(digest, tree),
+            LoginBody::Form(fields) => fields.iter().for_each(|(_, tree)| add_tree(digest, tree)),
+        },
+    }
+}
+
+fn add_tree(digest: &mut Context, tree: &SecretTree) {
+    match tree {
+        SecretTree::Literal(_) => {}
+        SecretTree::Secret(secret) => add_secret(digest, secret),
+        SecretTree::List(items) => items.iter().for_each(|item| add_tree(digest, item)),
+        SecretTree::Map(entries) => entries.iter().for_each(|(_, tree)| add_tree(digest, tree)),
+    }
+}
+
+fn add_secret(digest: &mut Context, secret: &Secret) {
+    add(digest, secret.expose().as_bytes());
+}
+
+/// A length and the bytes, so that no two neighbours run together.
+fn add(digest: &mut Context, bytes: &[u8]) {
+    digest.update(&bytes.len().to_le_bytes());
+    digest.update(bytes);
+}
+
+fn add_files(digest: &mut Context, tls: &BackendTls) {
+    let client = tls.client_cert.iter();
+    let files = client
+        .flat_map(|client| [&client.cert_file, &client.key_file])
+        .chain(&tls.ca_file);
+    for file in files {
+        add(digest, &content(file));
+    }
+}
+
+/// A file that cannot be read has no content: making the driver says so.
+fn content(file: &Path) -> Vec<u8> {
+    std::fs::read(file).unwrap_or_default()
 }

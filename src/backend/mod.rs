@@ -5,5 +5,6 @@ pub mod choose;
 pub mod limits;
 pub mod manager;
 
-pub use choose::{ChooseError, choose};
-pub use manager::{AdmitError, BackendManager, Place};
+pub use breaker::BreakerState;
+pub use choose::{ChooseError, Facts, choose};
+pub use manager::{AdmitError, BackendHealth, BackendManager, Place};

@@ -1,1 +1,143 @@
-//! cli
+//! The command line: one file a subcommand. `serve` is the composition root.
+//!
+//! Exit status: 0 fine, 1 the thing checked is wrong or the command failed, 2 the command was used
+//! wrongly.
+
+pub mod api;
+pub mod configuration;
+pub mod demo;
+pub mod housekeeping;
+pub mod mappings;
+pub mod migrate;
+pub mod operations;
+pub mod serve;
+pub mod table;
+pub mod token;
+pub mod validate;
+pub mod views;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The environment as a map: collected once, by `main`.
+pub type Vars = BTreeMap<String, String>;
+
+/// A declarative API relay: one CMP request, one backend call, one recorded mapping.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cmp-relay",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 fine, 1 the thing checked is wrong, 2 the command was used wrongly.\n\n\
+                  Try it: `cmp-relay demo`. Then write YAML, and check it with `cmp-relay validate-config`."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the relay, simulated backends and a database that is thrown away, with lines to try
+    Demo(demo::Args),
+    /// Serve the configured routes
+    #[command(
+        after_help = "Examples:\n  cmp-relay serve\n  cmp-relay serve --config /etc/cmp-relay\n\n\
+        SIGHUP reloads the configuration; one that does not compile changes nothing.\n\
+        SIGTERM and SIGINT finish what is in hand, then exit; a second one exits at once."
+    )]
+    Serve(serve::Args),
+    /// Check a configuration folder: every problem at once, each with its place
+    ValidateConfig(validate::Args),
+    /// Create or upgrade the tables of the configured database
+    #[command(
+        after_help = "Examples:\n  cmp-relay migrate --config /etc/cmp-relay\n\n\
+        `serve` migrates an SQLite file by itself; a MariaDB server it only checks."
+    )]
+    Migrate(migrate::Args),
+    /// Client tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Operations: list, show, resolve (through the admin API of a running relay)
+    #[command(subcommand, after_help = api::HELP)]
+    Operations(operations::Command),
+    /// Mappings: list, show, adopt, forget, export (through the admin API of a running relay)
+    #[command(subcommand, after_help = api::HELP)]
+    Mappings(mappings::Command),
+    /// The routes that a running relay serves
+    #[command(after_help = api::HELP)]
+    Routes(views::Args),
+    /// The backends that a running relay reaches
+    #[command(after_help = api::HELP)]
+    Backends(views::Args),
+}
+
+/// Runs a command; an error is printed with its causes.
+pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
+    // rustls has no default provider here, and reqwest panics without one; a second call is harmless.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let done = match cli.command {
+        Command::Demo(args) => demo::run(args, vars),
+        Command::Serve(args) => serve::run(&args, vars),
+        Command::ValidateConfig(args) => validate::run(args, vars),
+        Command::Migrate(args) => migrate::run(&args, vars),
+        Command::Token(command) => token::run(&command),
+        Command::Operations(command) => operations::run(command, vars),
+        Command::Mappings(command) => mappings::run(command, vars),
+        Command::Routes(args) => views::routes(&args, vars),
+        Command::Backends(args) => views::backends(&args, vars),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tree_is_sound_and_every_command_says_what_it_does() {
+        Cli::command().debug_assert();
+        fn every(command: &clap::Command) {
+            for sub in command.get_subcommands() {
+                assert!(sub.get_about().is_some(), "{} has no help", sub.get_name());
+                every(sub);
+            }
+        }
+        every(&Cli::command());
+    }
+
+    #[test]
+    fn wrong_use_is_status_two() {
+        for wrong in [
+            &["cmp-relay", "sreve"][..],
+            &["cmp-relay", "operations", "resolve", "x"],
+            &[
+                "cmp-relay",
+                "operations",
+                "resolve",
+                "x",
+                "--failed",
+                "--backend-id",
+                "7",
+            ],
+            &[
+                "cmp-relay",
+                "operations",
+                "resolve",
+                "x",
+                "--failed",
+                "--succeeded",
+            ],
+        ] {
+            let error = Cli::try_parse_from(wrong).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{wrong:?}");
+        }
+    }
+}

@@ -3,4 +3,51 @@
 //! `source` reads the files, `yaml` parses them into nodes with places, `spec` says what the YAML may
 //! say, one to one, and `compile` checks and resolves it, pass by pass.
 
+use std::path::Path;
+
+use crate::diagnostics::Diagnostics;
+use crate::plan::Plan;
+
+pub mod codes;
+pub mod compile;
+pub mod env;
+pub mod secrets;
+pub mod source;
 pub mod spec;
+pub mod yaml;
+
+pub use env::Env;
+pub use source::SourceFiles;
+
+/// One load of a configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// `None` when there are errors: what does not compile is never served.
+    pub plan: Option<Plan>,
+    pub diagnostics: Diagnostics,
+    /// What the diagnostics point into.
+    pub files: SourceFiles,
+}
+
+/// Loads the configuration in a folder.
+pub fn load(dir: &Path, env: &Env) -> Loaded {
+    let mut diagnostics = Diagnostics::default();
+    let files = SourceFiles::read(dir, &mut diagnostics);
+    compiled(files, env, diagnostics)
+}
+
+/// Loads a configuration that is in memory: path and text of each file.
+pub fn load_from_memory(sources: &[(&str, &str)], env: &Env) -> Loaded {
+    let mut diagnostics = Diagnostics::default();
+    let files = SourceFiles::from_memory(sources, &mut diagnostics);
+    compiled(files, env, diagnostics)
+}
+
+fn compiled(files: SourceFiles, env: &Env, mut diagnostics: Diagnostics) -> Loaded {
+    let plan = compile::compile(&files, env, &mut diagnostics);
+    Loaded {
+        plan,
+        diagnostics,
+        files,
+    }
+}

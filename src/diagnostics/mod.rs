@@ -1,11 +1,23 @@
 //! What is wrong with a configuration: where, what, and what to type now.
 //!
 //! Passes push [`Diagnostic`]s and go on; nobody stops at the first. Renderings are beside this
-//! file: `text` (excerpt and caret), `json`, `sarif`.
+//! file: `text` (excerpt and caret) and `json`.
 
+pub mod json;
+pub mod place;
 pub mod suggest;
+pub mod text;
 
-use crate::document::Span;
+use crate::document::{FileId, Span};
+
+/// The files that spans point into.
+pub trait Sources {
+    /// As printed: below the configuration folder.
+    fn path(&self, file: FileId) -> &str;
+    fn text(&self, file: FileId) -> &str;
+    /// How many files were read.
+    fn count(&self) -> usize;
+}
 
 /// How bad it is. An error keeps a configuration from being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +92,7 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
+    masked: Vec<Span>,
 }
 
 impl Diagnostics {
@@ -89,6 +102,23 @@ impl Diagnostics {
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.items.iter()
+    }
+
+    /// By file, then by place; what has no place comes first, and equal places stay in order.
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut sorted: Vec<_> = self.items.iter().collect();
+        sorted.sort_by_key(|item| item.span);
+        sorted
+    }
+
+    /// Hides a place from every excerpt: a secret in the clear stands there.
+    pub fn mask(&mut self, span: Span) {
+        self.masked.push(span);
+    }
+
+    /// The places that no excerpt may show.
+    pub fn masked(&self) -> &[Span] {
+        &self.masked
     }
 
     pub fn errors(&self) -> usize {
@@ -127,4 +157,8 @@ pub mod codes {
     pub const BAD_JSONPATH: &str = "bad-jsonpath";
     pub const BAD_REGEX: &str = "bad-regex";
     pub const BAD_PATH: &str = "bad-path";
+    pub const UNKNOWN_DIRECTIVE: &str = "unknown-directive";
+    pub const BAD_TREE: &str = "bad-tree";
+    pub const BAD_CONDITION: &str = "bad-condition";
+    pub const BAD_SOURCE: &str = "bad-source";
 }

@@ -4,6 +4,7 @@
 pub mod https;
 pub mod manager;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -108,7 +109,8 @@ pub struct DriverError {
 pub enum SendOutcome {
     /// Not one byte was handed to a socket.
     NotSent,
-    /// Refused before the first byte by the gate or the deadline.
+    /// Refused before the first byte by the gate or the deadline; after a 401, before the first byte
+    /// of the re-send (`sends` is 1 then: the refused call did not run).
     Refused(Refusal),
     /// The login failed, or the call was refused a second time for its credentials: it did not run.
     Unauthorized,
@@ -142,6 +144,26 @@ impl fmt::Display for Phase {
     }
 }
 
+/// How a driver stands with its backend's credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthState {
+    /// Credentials of the configuration, or none at all: nothing is asked for.
+    Fixed,
+    LoggedOut,
+    LoggingIn,
+    LoggedIn {
+        /// Logins since the driver was made.
+        renewals: u64,
+        /// `None`: until the backend refuses them.
+        expires_in: Option<Duration>,
+    },
+    /// The last login failed, and the next one waits.
+    BackingOff {
+        retry_after: Duration,
+        detail: String,
+    },
+}
+
 /// The protocol that reaches one backend.
 pub trait Driver: Send + Sync + 'static {
     /// Sends the call once and reads the answer, within the clearance's deadline.
@@ -154,4 +176,10 @@ pub trait Driver: Send + Sync + 'static {
     /// Ends sessions (logout where declared) and closes connections: at shutdown, and when a reload
     /// replaces the driver.
     fn close(&self) -> Async<'_, ()>;
+
+    /// Takes the backend's credentials out of text that came from it, before anybody reads it.
+    fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str>;
+
+    /// How it stands with the backend's `auth`.
+    fn auth_state(&self) -> AuthState;
 }

@@ -1,6 +1,7 @@
 //! A backend, compiled: one instance of a kind, how it is reached and what it can bear.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
@@ -96,7 +97,8 @@ pub enum Auth {
     /// The certificate of `tls.client_cert` is all there is.
     ClientCertificate,
     Keystone(Keystone),
-    Login(Box<Login>),
+    /// Shared with the driver, which outlives the plan it was made from.
+    Login(Arc<Login>),
 }
 
 /// Keystone v3 (OpenStack Identity API v3, "Password authentication with scoped authorization").

@@ -70,6 +70,14 @@ impl RouteTable {
         Ok(())
     }
 
+    /// The route alone, without its parameters: what logs and metrics name.
+    pub fn route_of(&self, method: &Method, raw_path: &str) -> Option<RouteId> {
+        let methods = &self.methods[*self.paths.at(raw_path).ok()?.value].1;
+        let of = |wanted: &Method| methods.iter().find(|(known, _)| known == wanted);
+        let fallback = || (method == Method::HEAD).then(|| of(&Method::GET)).flatten();
+        of(method).or_else(fallback).map(|(_, route)| *route)
+    }
+
     /// Finds the route of a raw (percent-encoded) path. `HEAD` falls back to `GET`.
     pub fn find(&self, method: &Method, raw_path: &str) -> Match {
         let Ok(found) = self.paths.at(raw_path) else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use crate::plan::{SideEffect, Violation};
+use crate::plan::{Route, SideEffect, Violation};
 use crate::store::OperationId;
 
 /// A failure as the CMP needs it: what went wrong, and the two facts that its retry depends on.
@@ -21,6 +21,51 @@ pub struct Failure {
     pub backend: Option<Box<str>>,
     pub backend_status: Option<u16>,
     pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A refusal before anything is known of the request.
+    pub fn refused(error: RelayError) -> Failure {
+        Failure {
+            safe_to_retry: error.may_pass_later(),
+            retry_after: error.retry_after(),
+            error,
+            side_effect: SideEffect::None,
+            mutating: false,
+            operation: None,
+            route: None,
+            backend: None,
+            backend_status: None,
+        }
+    }
+
+    /// A refusal of a request of `route`: nothing was sent.
+    pub fn of_route(route: &Route, error: RelayError) -> Failure {
+        let context = Failure {
+            route: Some(route.name.clone()),
+            mutating: route.mutating,
+            ..Self::refused(RelayError::Standby)
+        };
+        context.because(error)
+    }
+
+    /// The same refusal for another reason: nothing was sent.
+    pub fn because(&self, error: RelayError) -> Failure {
+        let operation = match &error {
+            RelayError::OperationInProgress(id) | RelayError::EarlierOutcomeUnknown(id) => {
+                Some(*id)
+            }
+            _ => None,
+        };
+        Failure {
+            safe_to_retry: error.may_pass_later(),
+            retry_after: error.retry_after(),
+            side_effect: SideEffect::None,
+            operation,
+            error,
+            ..self.clone()
+        }
+    }
 }
 
 /// What went wrong. Each variant has one stable code.
@@ -76,14 +121,19 @@ pub enum RelayError {
     OperationInProgress(OperationId),
     /// An earlier request's outcome is unknown: 409.
     EarlierOutcomeUnknown(OperationId),
+    /// An administrative write does not apply to what there is; the words say why and what to do.
+    Refused(String),
 
     // The choice and the way to a backend.
     NoSuchBackend(String),
     NoBackend(String),
     BackendBusy,
-    BreakerOpen,
+    BreakerOpen {
+        retry_after: Duration,
+    },
     Standby,
-    DatabaseUnavailable,
+    /// The words are for the log; the CMP gets the code.
+    DatabaseUnavailable(String),
     RelayBusy,
     ShuttingDown,
 
@@ -110,4 +160,163 @@ pub enum RelayError {
     ReplyFailed(String),
 
     Internal(String),
+}
+
+impl RelayError {
+    /// The stable code (DESIGN section 5, SEMANTICS 29).
+    pub fn code(&self) -> &str {
+        match self {
+            Self::MalformedRequest(_) => "malformed_request",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden(_) => "forbidden",
+            Self::RouteNotFound { .. } => "route_not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::UriTooLong { .. } => "uri_too_long",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::SchemaViolation(_) => "schema_violation",
+            Self::UnsafeValue(_) => "unsafe_value",
+            Self::IdempotencyKeyInvalid(_) => "idempotency_key_invalid",
+            Self::IdempotencyKeyRequired => "idempotency_key_required",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::NotMapped { .. } => "not_mapped",
+            Self::NoSuchOperation(_) => "no_such_operation",
+            Self::AlreadyMapped { .. } => "already_mapped",
+            Self::MappingConflict { .. } => "mapping_conflict",
+            Self::PendingObject { .. } => "pending_object",
+            Self::WrongBackend { .. } => "wrong_backend",
+            Self::OperationInProgress(_) => "operation_in_progress",
+            Self::EarlierOutcomeUnknown(_) | Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::Refused(_) => "refused",
+            Self::NoSuchBackend(_) => "no_such_backend",
+            Self::NoBackend(_) => "no_backend",
+            Self::BackendBusy => "backend_busy",
+            Self::BreakerOpen { .. } => "breaker_open",
+            Self::Standby | Self::ShuttingDown => "standby",
+            Self::DatabaseUnavailable(_) => "database_unavailable",
+            Self::RelayBusy => "relay_busy",
+            Self::BackendUnreachable(_) => "backend_unreachable",
+            Self::BackendAuth(_) => "backend_auth",
+            Self::BackendError { .. } => "backend_error",
+            Self::BackendObjectMissing { .. } => "backend_object_missing",
+            Self::Rule { code, .. } => code,
+            Self::ExtractionFailed(_) => "extraction_failed",
+            Self::ReplyFailed(_) => "reply_failed",
+            Self::Internal(_) => "internal_error",
+        }
+    }
+
+    /// One sentence for the CMP's developer: what is wrong, where, and what to do.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::MalformedRequest(why)
+            | Self::Forbidden(why)
+            | Self::UnsupportedMediaType(why)
+            | Self::UnsafeValue(why)
+            | Self::Refused(why)
+            | Self::NoBackend(why) => why.clone(),
+            Self::Unauthenticated => {
+                "the request needs `Authorization: Bearer` with a token of a configured client".into()
+            }
+            Self::RouteNotFound { nearest: Some(nearest) } => {
+                format!("no route has this path; the nearest is `{nearest}`")
+            }
+            Self::RouteNotFound { nearest: None } => "no route has this path; see /docs".into(),
+            Self::MethodNotAllowed { allow } => {
+                let methods: Vec<_> = allow.iter().map(Method::as_str).collect();
+                format!("this path takes {}", methods.join(", "))
+            }
+            Self::BodyTooLarge { limit } => format!("the body is larger than {limit} bytes"),
+            Self::UriTooLong { limit } => format!("the URI is longer than {limit} bytes"),
+            Self::HeadersTooLarge => "the headers are larger than this server takes".into(),
+            Self::RequestTimeout => "the request did not arrive in time".into(),
+            Self::SchemaViolation(violations) => match violations.as_slice() {
+                [only] => format!("{}: {}", place(&only.pointer), only.detail),
+                many => format!("{} values do not fit the route's schema", many.len()),
+            },
+            Self::IdempotencyKeyInvalid(why) => format!("`Idempotency-Key`: {why}"),
+            Self::IdempotencyKeyRequired => "this server needs an `Idempotency-Key` on every request that changes something".into(),
+            Self::IdempotencyKeyReused => "this `Idempotency-Key` was used for another request; a new request needs a new key".into(),
+            Self::NotMapped { resource, id } => format!("{resource} `{id}` is not mapped to a backend object"),
+            Self::NoSuchOperation(id) => format!("there is no operation `{id}` of this client"),
+            Self::AlreadyMapped { resource, cmp_id } => {
+                format!("{resource} `{cmp_id}` exists already, made by another request")
+            }
+            Self::MappingConflict { ours, theirs } => format!(
+                "the backend object was made for `{ours}`, and its id is recorded for `{theirs}`; forget the stale mapping, then resolve this operation"
+            ),
+            Self::PendingObject { resource, id } => {
+                format!("the backend id of {resource} `{id}` is not known yet; its job has not ended")
+            }
+            Self::WrongBackend { detail } => detail.clone(),
+            Self::OperationInProgress(id) => format!("operation {id} on this object is still running"),
+            Self::EarlierOutcomeUnknown(id) => format!(
+                "the outcome of operation {id} on this object is not known; look at the backend, then resolve the operation"
+            ),
+            Self::NoSuchBackend(name) => format!("no backend is called `{name}`"),
+            Self::BackendBusy => "the backend's places and its queue are full".into(),
+            Self::BreakerOpen { .. } => "the backend failed several times in a row and is left alone for a moment".into(),
+            Self::Standby => "this node is not the active one".into(),
+            Self::ShuttingDown => "this node is stopping".into(),
+            Self::DatabaseUnavailable(_) => "the mapping table cannot be reached; nothing was sent to a backend".into(),
+            Self::RelayBusy => "the relay has all the requests that it can take".into(),
+            Self::BackendUnreachable(why) => format!("no connection to the backend was made: {why}"),
+            Self::BackendAuth(why) => format!("the backend refused the relay's credentials: {why}"),
+            Self::BackendError { status, excerpt } => format!("the backend answered {status}: {excerpt}"),
+            Self::BackendObjectMissing { resource, id } => format!(
+                "{resource} `{id}` is mapped, and its backend says that the object does not exist"
+            ),
+            Self::Rule { detail, code, .. } => detail.clone().unwrap_or_else(|| code.replace('_', " ")),
+            Self::OutcomeUnknown(why) => format!("whether the backend did it is not known: {why}"),
+            Self::ExtractionFailed(why) => {
+                format!("the backend answered with success, and what must be recorded is not in its answer: {why}")
+            }
+            Self::ReplyFailed(why) => format!("it was done, and the reply could not be made: {why}"),
+            Self::Internal(_) => "the relay or its configuration failed; the log has the cause under this request's id".into(),
+        }
+    }
+
+    /// Whether the same request, sent again, may succeed without a person (SEMANTICS 30). Asked only of
+    /// refusals before the call; after it, the outcome decides.
+    pub fn may_pass_later(&self) -> bool {
+        matches!(
+            self,
+            Self::RequestTimeout
+                | Self::NotMapped { .. }
+                | Self::PendingObject { .. }
+                | Self::OperationInProgress(_)
+                | Self::NoBackend(_)
+                | Self::BackendBusy
+                | Self::BreakerOpen { .. }
+                | Self::Standby
+                | Self::ShuttingDown
+                | Self::DatabaseUnavailable(_)
+                | Self::RelayBusy
+                | Self::BackendUnreachable(_)
+        )
+    }
+
+    /// When to come again, for what passes by itself.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::BreakerOpen { retry_after } => Some((*retry_after).max(Duration::from_secs(1))),
+            Self::OperationInProgress(_)
+            | Self::NoBackend(_)
+            | Self::BackendBusy
+            | Self::DatabaseUnavailable(_)
+            | Self::RelayBusy => Some(Duration::from_secs(1)),
+            Self::Standby | Self::ShuttingDown => Some(Duration::from_secs(2)),
+            _ => None,
+        }
+    }
+}
+
+fn place(pointer: &str) -> &str {
+    if pointer.is_empty() {
+        "the body"
+    } else {
+        pointer
+    }
 }

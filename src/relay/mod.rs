@@ -1,13 +1,50 @@
 //! The life of a request, from a parsed CMP request to its reply.
+//!
+//! [`Relay::handle`] is the path on one screen. `route` matches and parses, `idempotency` makes
+//! retries safe, `resource` settles the target, `call` renders, `operation` journals and sends,
+//! `outcome` judges, `reply` answers. Statuses of errors are not known here.
 
+mod answer;
+mod call;
 pub mod error;
+mod gate;
+mod idempotency;
+mod json;
+mod keeper;
+mod operation;
+mod outcome;
+mod owned;
+mod replay;
+mod reply;
+mod resource;
+mod route;
+pub mod settle;
+mod snapshot;
 
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use ring::hmac;
 
-use crate::plan::Role;
+use crate::backend::{AdmitError, BackendManager, Place};
+use crate::clock::Boottime;
+use crate::driver::{Clearance, RenderedCall};
+use crate::plan::{Plan, Role, SideEffect};
+use crate::store::{Journal, Operation, OperationId};
 
 pub use error::{Failure, RelayError};
+pub use gate::Gate;
+use operation::{Ended, Ready};
+use owned::{InHand, Owned};
+use replay::Earlier;
+use route::Request;
+pub use snapshot::{ReloadReport, Snapshot, longest_call};
+
+/// RFC 9457.
+pub const PROBLEM_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Who calls, once the token has been checked.
 #[derive(Clone, Debug)]
@@ -44,3 +81,302 @@ pub struct Reply {
 /// Writes a failure as the CMP will see it: given to the relay by `http::problem`, which alone knows
 /// error statuses, so that a failed operation can be journalled with the reply that it was given.
 pub type RenderProblem = fn(&Failure) -> (StatusCode, Vec<u8>);
+
+/// The relay. Shared by every listener and task.
+pub struct Relay {
+    snapshot: ArcSwap<Snapshot>,
+    journal: Journal,
+    gate: Gate,
+    owned: Owned,
+    keeper: keeper::Keeper,
+    fingerprint_key: hmac::Key,
+    render_problem: RenderProblem,
+    node: Box<str>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    /// Starts the relay over an open, migrated store whose pending rows have been recovered.
+    pub async fn start(
+        plan: Plan,
+        journal: Journal,
+        gate: Gate,
+        render_problem: RenderProblem,
+    ) -> anyhow::Result<Arc<Self>> {
+        let key = journal.store().fingerprint_key().await?;
+        let backends = Arc::new(BackendManager::new(&plan, None)?);
+        let node = plan.server.node.clone();
+        let (owned, orphans) = Owned::new();
+        let (keeper, kept) = keeper::Keeper::new();
+        let relay = Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(plan), backends, None)),
+            journal,
+            gate,
+            owned,
+            keeper,
+            fingerprint_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            render_problem,
+            node,
+        });
+        keeper::spawn(&relay.journal, orphans, kept);
+        Ok(relay)
+    }
+
+    /// One CMP request, answered.
+    pub async fn handle(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Failure> {
+        let snapshot = self.snapshot.load_full();
+        let (route, params) = route::find(&snapshot, &inbound).map_err(Failure::refused)?;
+        let context = Failure::of_route(snapshot.plan.route(route), RelayError::Standby);
+        if !self.gate.is_open() {
+            return Err(context);
+        }
+        // A race with another request or an operator can make a target stale: nothing was written
+        // then, and it is settled anew. The bound keeps a mistake finite.
+        const ROUNDS: usize = 4;
+        for _ in 0..ROUNDS {
+            let key = &self.fingerprint_key;
+            let parsed = route::parse(snapshot.clone(), route, &params, inbound.clone(), key);
+            let request = parsed.map_err(|error| context.because(error))?;
+            if let Some(reply) = self.round(request, &context).await? {
+                return Ok(reply);
+            }
+        }
+        Err(context.because(RelayError::RelayBusy))
+    }
+
+    /// Perhaps replayed; else validated, resolved, rendered, and sent once. `None`: stale.
+    async fn round(
+        self: &Arc<Self>,
+        mut request: Request,
+        context: &Failure,
+    ) -> Result<Option<Reply>, Failure> {
+        let previous = match self.earlier(&request).await? {
+            Earlier::None => None,
+            Earlier::Replay(reply) => return Ok(Some(reply)),
+            Earlier::RunAgain(operation) => Some(*operation),
+        };
+        let id = previous
+            .as_ref()
+            .map_or_else(OperationId::now_v7, |row| row.id);
+        let prepared = match self.prepare(&mut request, id, previous.as_ref()).await {
+            Ok(prepared) => prepared,
+            Err(RelayError::AlreadyMapped { resource, cmp_id }) => {
+                return self
+                    .natural_replay(&request, resource, cmp_id)
+                    .await
+                    .map(Some);
+            }
+            Err(error) => return Err(context.because(error)),
+        };
+        if !request.route().mutating {
+            return self.read(request, prepared, context).await.map(Some);
+        }
+        let ready = Ready {
+            request,
+            prepared,
+            previous,
+            id,
+        };
+        match tokio::spawn(operation::run(self.clone(), ready)).await {
+            Ok(Ended::Reply(reply)) => Ok(Some(reply)),
+            Ok(Ended::Failure(failure)) => Err(*failure),
+            Ok(Ended::Stale) => Ok(None),
+            Err(_) => Err(Failure {
+                operation: Some(id),
+                side_effect: SideEffect::Unknown,
+                safe_to_retry: false,
+                ..context.because(RelayError::OutcomeUnknown(
+                    "the relay failed while it ran this request".into(),
+                ))
+            }),
+        }
+    }
+
+    pub fn plan(&self) -> Arc<Plan> {
+        self.snapshot.load().plan.clone()
+    }
+
+    pub fn backends(&self) -> Arc<BackendManager> {
+        self.snapshot.load().backends.clone()
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Whether this node may call backends.
+    pub fn is_active(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// How many operations are in hand, and how many outcomes wait for the database.
+    pub fn in_hand(&self) -> (usize, usize) {
+        (self.owned.all().len(), self.keeper.waiting())
+    }
+
+    /// The operations in hand: pending rows that must not expire.
+    pub fn owned_operations(&self) -> Vec<OperationId> {
+        self.owned.all().iter().map(|attempt| attempt.id).collect()
+    }
+
+    fn owned(&self) -> &Owned {
+        &self.owned
+    }
+
+    fn render_problem(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
+        (self.render_problem)(failure)
+    }
+
+    /// Keeps an outcome that could not be written until the database returns (SEMANTICS 13).
+    fn keep(&self, outcome: crate::store::Outcome, in_hand: InHand) {
+        self.keeper.keep(outcome, in_hand);
+    }
+
+    /// Waits for the operations in hand, at most until `deadline`; what is left is written down as
+    /// `unknown`; then backends are logged out of (SEMANTICS 31).
+    pub async fn drain(&self, deadline: Boottime) {
+        let left = deadline.remaining().unwrap_or_default();
+        if tokio::time::timeout(left, self.owned.emptied())
+            .await
+            .is_err()
+        {
+            for attempt in self.owned.all() {
+                keeper::abandon(
+                    &self.journal,
+                    attempt,
+                    "the relay was stopped before the backend answered",
+                )
+                .await;
+            }
+        }
+        self.backends().close(None).await;
+    }
+
+    /// Everything before the intent: what fails here has cost no commit and left no row.
+    async fn prepare(
+        &self,
+        request: &mut Request,
+        id: OperationId,
+        previous: Option<&Operation>,
+    ) -> Result<Prepared, RelayError> {
+        let operation = request.route().mutating.then(|| id.to_string());
+        route::validate(request, operation.as_deref())?;
+        let target = resource::resolve(self, request, previous).await?;
+        let snapshot = request.snapshot.clone();
+        let route = snapshot.plan.route(request.route);
+        let timeout = route
+            .call
+            .timeout
+            .unwrap_or(snapshot.plan.backend(target.backend).limits.timeout);
+        let deadline = Boottime::now() + timeout;
+        let place = snapshot
+            .backends
+            .admit(target.backend, deadline)
+            .await
+            .map_err(|error| match error {
+                AdmitError::Busy => RelayError::BackendBusy,
+                AdmitError::BreakerOpen { retry_after } => RelayError::BreakerOpen { retry_after },
+            })?;
+        let render = |scope: &_| call::render(&route.call, scope);
+        let call = resource::with_rows(self, request, target.backend, render).await?;
+        Ok(Prepared {
+            target,
+            place,
+            call,
+            deadline,
+        })
+    }
+
+    /// A read writes nothing: no journal row, no commit.
+    async fn read(
+        self: &Arc<Self>,
+        mut request: Request,
+        prepared: Prepared,
+        context: &Failure,
+    ) -> Result<Reply, Failure> {
+        let backend = request
+            .snapshot
+            .plan
+            .backend(prepared.target.backend)
+            .name
+            .clone();
+        let context = Failure {
+            backend: Some(backend.clone()),
+            ..context.clone()
+        };
+        let gate = self.gate.clone();
+        let clearance = Clearance {
+            deadline: prepared.deadline,
+            mutating: false,
+            gate: Arc::new(move || gate.is_open()),
+        };
+        let snapshot = request.snapshot.clone();
+        let failed = |judged: outcome::Judged, status| Failure {
+            safe_to_retry: judged.safe_to_retry,
+            error: judged.error,
+            backend_status: status,
+            ..context.clone()
+        };
+        let sent = snapshot
+            .backends
+            .send(&prepared.place, &prepared.call, &clearance)
+            .await;
+        let answer = sent
+            .map_err(|error| failed(outcome::judge_silence(false, &error), error.backend_status))?;
+        drop(prepared.place);
+
+        let route = snapshot.plan.route(request.route);
+        let status = answer.status;
+        let mut read = answer::read(answer, &route.response);
+        read.publish(&mut request.scope);
+        let object = prepared.target.object.as_deref();
+        if let outcome::Verdict::Failure(judged) =
+            outcome::judge(route, &read, &request.scope, object)
+        {
+            return Err(failed(judged, Some(status)));
+        }
+        operation::extract_values(&mut request, &read)
+            .map_err(|why| context.because(RelayError::ExtractionFailed(why)))?;
+        let rendered = reply::render(self, &request, prepared.target.backend, &read).await;
+        let rendered = rendered.map_err(|error| context.because(error))?;
+        let mut headers = rendered.headers;
+        replay::insert_text(&mut headers, "relay-backend", &backend);
+        Ok(Reply {
+            status: rendered.status,
+            headers,
+            body: rendered.body,
+        })
+    }
+}
+
+/// A request whose target is settled and whose call is rendered.
+#[derive(Debug)]
+pub struct Prepared {
+    target: resource::Target,
+    place: Place,
+    call: RenderedCall,
+    deadline: Boottime,
+}
+
+fn side_effect_name(side_effect: SideEffect) -> &'static str {
+    match side_effect {
+        SideEffect::None => "none",
+        SideEffect::Unknown => "unknown",
+        SideEffect::Done => "done",
+    }
+}

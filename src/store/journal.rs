@@ -1,21 +1,49 @@
 //! What the relay uses of the store: grouped writes, cached mapping reads.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::cache::Cache;
+use super::committer::{self, Job, Options};
 use super::{
-    Begun, Finished, Intent, Mapping, ObjectKey, Outcome, Store, StoreError, Write, Written,
+    Begun, Finished, Intent, Mapping, ObjectKey, Outcome, Settled, Store, StoreError, Write,
+    Written,
 };
 
 /// The store behind its committer and its cache. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     store: Arc<dyn Store>,
+    cache: Arc<Cache>,
+    queue: mpsc::Sender<Job>,
+    committer: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").finish_non_exhaustive()
+    }
 }
 
 impl Journal {
     /// Starts the committer task over `store`.
     pub fn start(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self::start_with(store, Options::default())
+    }
+
+    /// As [`Journal::start`], with other bounds.
+    pub fn start_with(store: Arc<dyn Store>, options: Options) -> Self {
+        let cache = Arc::new(Cache::new(options.cached_mappings));
+        let (queue, jobs) = mpsc::channel(options.queue.max(1));
+        let committer = committer::run(store.clone(), cache.clone(), options, jobs);
+        Self {
+            store,
+            cache,
+            queue,
+            committer: Arc::new(Mutex::new(Some(tokio::spawn(committer)))),
+        }
     }
 
     /// The reads that the cache does not serve.
@@ -23,44 +51,151 @@ impl Journal {
         &self.store
     }
 
-    /// Writes an intent; returns once it is durable.
-    pub async fn begin(&self, _intent: Intent) -> Result<Begun, StoreError> {
-        unimplemented!()
+    /// Writes an intent; returns once it is durable. A caller that goes away before does not take the
+    /// intent back: what was queued is written.
+    pub async fn begin(&self, intent: Intent) -> Result<Begun, StoreError> {
+        match self.write(Write::Begin(Box::new(intent))).await? {
+            Written::Begun(begun) => Ok(begun),
+            other => Err(mismatch(&other)),
+        }
     }
 
     /// Writes an outcome; returns once it is durable. A commit whose result is unknown has been
     /// read back by id before this returns (SEMANTICS 6).
-    pub async fn finish(&self, _outcome: Outcome) -> Result<Finished, StoreError> {
-        unimplemented!()
+    pub async fn finish(&self, outcome: Outcome) -> Result<Finished, StoreError> {
+        match self.write(Write::Finish(Box::new(outcome))).await? {
+            Written::Finished(finished) => Ok(finished),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Settles, adopts or forgets, through the same committer.
+    pub async fn administer(&self, write: Write) -> Result<Settled, StoreError> {
+        match self.write(write).await? {
+            Written::Settled(settled) => Ok(settled),
+            other => Err(mismatch(&other)),
+        }
     }
 
     /// Any other write, through the same committer.
-    pub async fn write(&self, _write: Write) -> Result<Written, StoreError> {
-        unimplemented!()
+    pub async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .send(Job::Write(Box::new(write), answer))
+            .await
+            .map_err(|_| committer::closed())?;
+        // A committer that died with the write in hand says nothing of it.
+        answered.await.unwrap_or_else(|_| {
+            Err(StoreError::CommitUnknown(
+                "the committer ended before it answered".to_owned(),
+            ))
+        })
     }
 
     /// A mapping, from memory where it is known there (SEMANTICS 24: absence never is).
-    pub async fn mapping(&self, _key: &ObjectKey) -> Result<Option<Arc<Mapping>>, StoreError> {
-        unimplemented!()
+    pub async fn mapping(&self, key: &ObjectKey) -> Result<Option<Arc<Mapping>>, StoreError> {
+        if let Some(row) = self.cache.get(key) {
+            return Ok(Some(row));
+        }
+        let start = self.cache.read_start();
+        let found = self.store.mappings(std::slice::from_ref(key)).await?;
+        let row = found.into_iter().next().flatten().map(Arc::new);
+        if let Some(row) = &row {
+            self.cache.fill(start, row);
+        }
+        Ok(row)
+    }
+
+    /// Several mappings, in the order of their keys, from memory where known.
+    pub async fn mappings(
+        &self,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<Option<Arc<Mapping>>>, StoreError> {
+        let mut rows: Vec<_> = keys.iter().map(|key| self.cache.get(key)).collect();
+        let missing: Vec<usize> = absent(&rows);
+        if missing.is_empty() {
+            return Ok(rows);
+        }
+        let wanted: Vec<_> = missing.iter().map(|index| keys[*index].clone()).collect();
+        let start = self.cache.read_start();
+        let found = self.store.mappings(&wanted).await?;
+        self.merge(start, &mut rows, missing, found);
+        Ok(rows)
     }
 
     /// Several mappings by backend id on one backend, in their order, from memory where known.
     pub async fn mappings_by_backend_id(
         &self,
-        _resource: &str,
-        _backend: &str,
-        _backend_ids: &[String],
+        resource: &str,
+        backend: &str,
+        backend_ids: &[String],
     ) -> Result<Vec<Option<Arc<Mapping>>>, StoreError> {
-        unimplemented!()
+        let known = |id: &String| self.cache.get_by_backend_id(resource, backend, id);
+        let mut rows: Vec<_> = backend_ids.iter().map(known).collect();
+        let missing = absent(&rows);
+        if missing.is_empty() {
+            return Ok(rows);
+        }
+        let wanted: Vec<_> = missing
+            .iter()
+            .map(|index| backend_ids[*index].clone())
+            .collect();
+        let start = self.cache.read_start();
+        let found = self
+            .store
+            .mappings_by_backend_id(resource, backend, &wanted)
+            .await?;
+        self.merge(start, &mut rows, missing, found);
+        Ok(rows)
+    }
+
+    fn merge(
+        &self,
+        start: super::cache::ReadStart,
+        rows: &mut [Option<Arc<Mapping>>],
+        missing: Vec<usize>,
+        found: Vec<Option<Mapping>>,
+    ) {
+        for (index, row) in missing.into_iter().zip(found) {
+            let row = row.map(Arc::new);
+            if let Some(row) = &row {
+                self.cache.fill(start, row);
+            }
+            rows[index] = row;
+        }
     }
 
     /// Empties the cache: at every change of role.
     pub fn forget_cached(&self) {
-        unimplemented!()
+        self.cache.clear();
     }
 
     /// Stops taking writes, commits what waits, closes the store.
     pub async fn close(&self) {
-        unimplemented!()
+        // A committer that has ended already takes no job, and needs none.
+        let _ = self.queue.send(Job::Close).await;
+        let committer = self
+            .committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(committer) = committer
+            && let Err(error) = committer.await
+        {
+            tracing::error!(%error, "the committer ended badly");
+        }
+        self.store.close().await;
     }
+}
+
+fn absent(rows: &[Option<Arc<Mapping>>]) -> Vec<usize> {
+    let places = rows.iter().enumerate();
+    places
+        .filter(|(_, row)| row.is_none())
+        .map(|(index, _)| index)
+        .collect()
+}
+
+fn mismatch(written: &Written) -> StoreError {
+    StoreError::Unavailable(format!("the store answered another write: {written:?}"))
 }

@@ -1,1 +1,261 @@
-//! mariadb
+//! The store on MariaDB: what the pair replicates.
+//!
+//! Every connection sets strict SQL mode and its character set, whatever the server's defaults
+//! (SEMANTICS 21). One connection writes, with locking reads; a pool reads. The lock of `serve`
+//! (SEMANTICS 20) is a `GET_LOCK` on a connection of its own, which is held for life.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::mysql::{
+    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPool, MySqlPoolOptions, MySqlRow,
+};
+use sqlx::pool::PoolConnection;
+use sqlx::{ConnectOptions, Executor, MySql, Transaction};
+use tokio::sync::Mutex;
+
+use super::StoreError;
+use super::sql::session::{Dialect, Fault, session};
+use super::sql::{Engine, SqlStore, schema};
+use crate::plan::MariaDb;
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    schema::migrator(&[(
+        1,
+        "tables",
+        include_str!("../../migrations/mysql/0001_tables.sql"),
+    )])
+});
+
+/// Connections that answer questions.
+const READERS: u32 = 8;
+
+/// Set on every connection, whatever the server's defaults. A waiting lock is given up well before a
+/// request's patience ends; the batch is then run again.
+const SESSION: &str = "SET SESSION \
+     sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
+     innodb_lock_wait_timeout = 5, lock_wait_timeout = 10, \
+     tx_isolation = 'REPEATABLE-READ', autocommit = 1";
+
+/// The store on a MariaDB server.
+pub type MariaDbStore = SqlStore<MariaDbEngine>;
+
+/// Whether this process wants the database for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusive {
+    /// As `serve` does: refuse to start while another process holds the lock.
+    Yes,
+    /// As the tools of an operator do.
+    No,
+}
+
+/// The pools of one server, and the lock on its database.
+#[derive(Debug)]
+pub struct MariaDbEngine {
+    writer: MySqlPool,
+    readers: MySqlPool,
+    lock: Option<Mutex<MySqlConnection>>,
+    lock_name: String,
+}
+
+impl SqlStore<MariaDbEngine> {
+    /// Connects. Creates no tables: [`super::Store::migrate`] does.
+    pub async fn connect(server: &MariaDb, exclusive: Exclusive) -> Result<Self, StoreError> {
+        let mut options = MySqlConnectOptions::new()
+            .host(&server.host)
+            .port(server.port)
+            .username(&server.user)
+            .database(&server.database)
+            .charset("utf8mb4")
+            .statement_cache_capacity(256)
+            .disable_statement_logging();
+        if let Some(password) = &server.password {
+            options = options.password(password.expose());
+        }
+        let lock_name = lock_name(&server.database);
+        let lock = match exclusive {
+            Exclusive::Yes => Some(Mutex::new(take_lock(&options, &lock_name, server).await?)),
+            Exclusive::No => None,
+        };
+        let pool = |size, options: MySqlConnectOptions| {
+            MySqlPoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(Duration::from_secs(10))
+                .after_connect(|connection, _| {
+                    Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
+                })
+                .test_before_acquire(size > 1)
+                .connect_lazy_with(options)
+        };
+        let engine = MariaDbEngine {
+            // The writer is not asked before each use: what a lost connection leaves is run again.
+            writer: pool(1, options.clone()),
+            readers: pool(READERS, options),
+            lock,
+            lock_name,
+        };
+        engine
+            .reader()
+            .await
+            .map_err(|fault| unreachable(server, &fault))?;
+        Ok(SqlStore { engine })
+    }
+}
+
+fn unreachable(server: &MariaDb, fault: &Fault) -> StoreError {
+    StoreError::Unavailable(format!(
+        "MariaDB at {}:{}, database `{}`: {fault}",
+        server.host, server.port, server.database
+    ))
+}
+
+/// Names of locks have at most 64 characters on MariaDB.
+fn lock_name(database: &str) -> String {
+    let name = format!("cmp-relay.{database}");
+    name.chars().take(64).collect()
+}
+
+async fn take_lock(
+    options: &MySqlConnectOptions,
+    name: &str,
+    server: &MariaDb,
+) -> Result<MySqlConnection, StoreError> {
+    let failed = |error: sqlx::Error| unreachable(server, &fault(error));
+    let mut connection = options.connect().await.map_err(failed)?;
+    // It idles for as long as the process lives; the server must not end it.
+    connection
+        .execute("SET SESSION wait_timeout = 31536000")
+        .await
+        .map_err(failed)?;
+    let taken: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, 0)")
+        .bind(name)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    if taken == Some(1) {
+        return Ok(connection);
+    }
+    Err(StoreError::Locked(format!(
+        "another cmp-relay serves this database: the lock `{name}` on {}:{} is held; stop that one \
+         first",
+        server.host, server.port
+    )))
+}
+
+impl MariaDbEngine {
+    /// Whether the lock, where there is one, is still held: its connection may have been lost.
+    async fn holds_lock(&self) -> Result<bool, Fault> {
+        let Some(lock) = &self.lock else {
+            return Ok(true);
+        };
+        let mut connection = lock.lock().await;
+        let held: Option<i64> = sqlx::query_scalar("SELECT IS_USED_LOCK(?) = CONNECTION_ID()")
+            .bind(&self.lock_name)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(fault)?;
+        Ok(held == Some(1))
+    }
+}
+
+impl Engine for MariaDbEngine {
+    type Session = MySqlConnection;
+    type Reader = PoolConnection<MySql>;
+    type Transaction = Transaction<'static, MySql>;
+
+    async fn reader(&self) -> Result<Self::Reader, Fault> {
+        self.readers.acquire().await.map_err(fault)
+    }
+
+    async fn begin(&self) -> Result<Self::Transaction, Fault> {
+        self.writer.begin().await.map_err(fault)
+    }
+
+    async fn commit(transaction: Self::Transaction) -> Result<(), Fault> {
+        transaction.commit().await.map_err(|error| match error {
+            // The server answered, and its answer was no.
+            sqlx::Error::Database(_) => fault(error),
+            other => Fault::CommitUnknown(other.to_string()),
+        })
+    }
+
+    async fn rollback(transaction: Self::Transaction) {
+        // A transaction that cannot be rolled back is one whose connection is lost.
+        let _ = transaction.rollback().await;
+    }
+
+    fn migrator() -> &'static Migrator {
+        &MIGRATIONS
+    }
+
+    async fn run_migrations(&self) -> Result<(), StoreError> {
+        MIGRATIONS
+            .run(&self.writer)
+            .await
+            .map_err(|error| StoreError::Schema(format!("migrating: {error}")))
+    }
+
+    async fn is_writable(&self) -> Result<bool, Fault> {
+        // In a statement of its own: in an aggregate query a boolean variable reads 0.
+        let mut reader = self.reader().await?;
+        let read_only: i64 = sqlx::query_scalar("SELECT @@global.read_only")
+            .fetch_one(&mut *reader)
+            .await
+            .map_err(fault)?;
+        Ok(read_only == 0 && self.holds_lock().await?)
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        if let Some(lock) = &self.lock {
+            let released = sqlx::query("DO RELEASE_LOCK(?)")
+                .bind(&self.lock_name)
+                .execute(&mut *lock.lock().await)
+                .await;
+            if let Err(error) = released {
+                // The server releases it when the connection ends, at the latest with this process.
+                tracing::debug!(%error, "the lock was not released by name");
+            }
+        }
+    }
+}
+
+session!(
+    MySqlConnection,
+    MySqlRow,
+    Dialect {
+        lock: " FOR UPDATE",
+        row_values: false,
+        upsert: |_| " ON DUPLICATE KEY UPDATE ".to_owned(),
+        excluded: |column| format!("VALUES({column})"),
+        insert_ignore: "INSERT IGNORE",
+        use_index: |index| format!(" FORCE INDEX ({index})"),
+    },
+    fault
+);
+
+/// What an error means, by its number (mariadb.com/kb/en/mariadb-error-code-reference).
+fn fault(error: sqlx::Error) -> Fault {
+    let words = error.to_string();
+    match &error {
+        sqlx::Error::Database(database) => {
+            let number = database
+                .try_downcast_ref::<MySqlDatabaseError>()
+                .map_or(0, MySqlDatabaseError::number);
+            match number {
+                // Lock wait, deadlock, query interrupted, server shutting down, connection killed.
+                1205 | 1213 | 1317 | 1053 | 1927 => Fault::Retry(words),
+                // Duplicate, too long, out of range, NULL, bad character, packet, data, check.
+                1022 | 1048 | 1062 | 1153 | 1264 | 1265 | 1366 | 1406 | 1586 | 4025 => {
+                    Fault::Row(words)
+                }
+                1054 | 1146 => Fault::Schema(format!("{words}; run `cmp-relay migrate`")),
+                _ => Fault::Unavailable(words),
+            }
+        }
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Fault::Retry(words),
+        _ => Fault::Unavailable(words),
+    }
+}

@@ -3,12 +3,26 @@
 //! [`Store`] is the database (two implementations: `sqlite`, `mariadb`); [`Journal`] is what the
 //! relay uses: one committer that groups waiting writes into one transaction, and a bounded cache
 //! of mappings in front of the reads. Rows are readable without a plan: they hold names, not ids.
+//!
+//! A batch of writes is applied in three steps: `sql::tables` loads and locks every row it touches into a
+//! [`ledger::Ledger`], `rules` and `settle` decide each write there, one after the other and without
+//! a database, and `sql::tables` writes back what changed. So the rules exist once, two writes of one
+//! batch see each other, and a batch costs a few statements however many writes it has.
 
 pub mod cache;
 pub mod committer;
 pub mod journal;
 pub mod mariadb;
+pub mod retention;
 pub mod sqlite;
+
+mod ledger;
+mod limits;
+mod rules;
+mod settle;
+mod sql;
+
+use std::sync::Arc;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +30,20 @@ use std::pin::Pin;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use committer::Options;
 pub use journal::Journal;
+pub use mariadb::{Exclusive, MariaDbStore};
+pub use sqlite::SqliteStore;
+
+use crate::plan::Database;
+
+/// Opens the database that the configuration names, for this process alone (SEMANTICS 20).
+pub async fn open(database: &Database) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match database {
+        Database::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        Database::MariaDb(server) => Arc::new(MariaDbStore::connect(server, Exclusive::Yes).await?),
+    })
+}
 
 /// A boxed future: `Store` is used as a trait object.
 pub type Async<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -101,7 +128,8 @@ impl State {
 /// `resolve` needs no plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
-    /// `create`, `update`, `put`, `delete`.
+    /// `create`, `update`, `put`, `delete`; `create_pending` and `put_pending` where the backend id
+    /// comes later, so that settling as succeeded needs none.
     pub verb: String,
     pub key: ObjectKey,
     pub kind: String,
@@ -329,6 +357,19 @@ pub enum Written {
     Settled(Settled),
     /// How many rows.
     Count(u64),
+    /// This write cannot be stored, whatever the state of the tables: the words say why.
+    Invalid(String),
+}
+
+/// An administrative act, as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// A UUIDv7.
+    pub id: Uuid,
+    pub at: i64,
+    pub by: String,
+    pub action: String,
+    pub detail: String,
 }
 
 /// Why the database did not answer.
@@ -343,6 +384,12 @@ pub enum StoreError {
     /// The tables are not what this version needs; the words say what to run.
     #[error("{0}")]
     Schema(String),
+    /// This write alone cannot be stored: an id over its limit, for one. Nothing was written.
+    #[error("the write cannot be stored: {0}")]
+    Invalid(String),
+    /// Another process serves this database.
+    #[error("{0}")]
+    Locked(String),
 }
 
 /// Which mappings to list; absent fields do not restrict.
@@ -421,6 +468,9 @@ pub trait Store: Send + Sync + 'static {
         &'a self,
         filter: &'a OperationFilter,
     ) -> Async<'a, Result<Vec<Operation>, StoreError>>;
+
+    /// The newest administrative acts, newest first.
+    fn list_audit(&self, limit: u32) -> Async<'_, Result<Vec<Audit>, StoreError>>;
 
     /// How many operations are in each state.
     fn count_by_state(&self) -> Async<'_, Result<Vec<(State, u64)>, StoreError>>;

@@ -8,13 +8,25 @@
 pub mod condition;
 pub mod encode;
 pub mod expr;
+mod helpers;
+mod number;
+mod parse;
 pub mod path;
+mod program;
+mod resolve;
+mod scan;
 pub mod scope;
+mod segment;
 pub mod select;
 pub mod source;
 pub mod template;
 pub mod text;
 pub mod tree;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod properties;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,13 +35,13 @@ use serde_json::Value;
 
 use crate::document::FileId;
 
-pub use condition::{AnswerView, Condition};
+pub use condition::{AnswerView, Condition, Expected, Test};
 pub use expr::Expr;
 pub use path::PathTemplate;
 pub use scope::{Lookup, LookupRow, Root, Scope};
-pub use select::JsonPath;
+pub use select::{Found, JsonPath};
 pub use source::{ExtractError, Source};
-pub use template::Template;
+pub use template::{Format, Template};
 pub use text::{Position, Text};
 pub use tree::Tree;
 

@@ -1,14 +1,34 @@
 //! Where an id or an attribute is taken from: a JSONPath, a header, the text, a value, with a regex.
 
+use http::HeaderName;
+use regex::Regex;
 use serde_json::Value;
 
-use super::{AnswerView, Env, RenderError, Scope};
-use crate::diagnostics::Diagnostics;
-use crate::document::Node;
+use super::condition::compile_regex;
+use super::encode::text_of;
+use super::number::is_integer;
+use super::select::Found;
+use super::{AnswerView, Env, JsonPath, RenderError, Scope, Tree};
+use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
+use crate::document::{Entry, Kind, Node};
 
 /// A compiled source.
 #[derive(Debug)]
-pub struct Source {}
+pub struct Source {
+    from: From,
+    /// Its first group is taken from the text that was found.
+    regex: Option<Regex>,
+    optional: bool,
+}
+
+#[derive(Debug)]
+enum From {
+    Path(JsonPath),
+    Header(HeaderName),
+    Text,
+    Value(Tree),
+    First(Vec<Source>),
+}
 
 /// Why a source gave nothing usable.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -23,38 +43,364 @@ pub enum ExtractError {
     Render(#[from] RenderError),
 }
 
+const KEYS: [&str; 7] = [
+    "path", "header", "text", "value", "first", "regex", "optional",
+];
+
 impl Source {
     pub fn compile(
-        _node: &Node,
-        _field: &str,
-        _env: &Env<'_>,
-        _diags: &mut Diagnostics,
+        node: &Node,
+        field: &str,
+        env: &Env<'_>,
+        diags: &mut Diagnostics,
     ) -> Option<Self> {
-        unimplemented!()
+        match &node.kind {
+            Kind::Text(_) => {
+                let from = From::Path(json_path(node, diags)?);
+                Some(Self {
+                    from,
+                    regex: None,
+                    optional: false,
+                })
+            }
+            Kind::Map(entries) => from_map(node, entries, field, env, diags),
+            _ => {
+                diags.push(
+                    Diagnostic::error(
+                        codes::BAD_SOURCE,
+                        node.span,
+                        format!("a source is a JSONPath or a map, not {}", node.describe()),
+                    )
+                    .help(FORMS),
+                );
+                None
+            }
+        }
     }
 
     /// The value; `None` when it is `optional` and absent. Several nodes are unusable.
     pub fn extract(
         &self,
-        _answer: &AnswerView<'_>,
-        _scope: &Scope<'_>,
+        answer: &AnswerView<'_>,
+        scope: &Scope<'_>,
     ) -> Result<Option<Value>, ExtractError> {
-        unimplemented!()
+        match self.look(answer, scope) {
+            Err(ExtractError::Absent { .. }) if self.optional => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// The value as an id: one non-empty string or exact integer (its decimal digits), at most
     /// `limit` bytes, no control characters (SEMANTICS 21, 22).
     pub fn extract_id(
         &self,
-        _answer: &AnswerView<'_>,
-        _scope: &Scope<'_>,
-        _limit: usize,
+        answer: &AnswerView<'_>,
+        scope: &Scope<'_>,
+        limit: usize,
     ) -> Result<Option<String>, ExtractError> {
-        unimplemented!()
+        let Some(value) = self.extract(answer, scope)? else {
+            return Ok(None);
+        };
+        let id = match value {
+            Value::String(text) => text,
+            Value::Number(number) if is_integer(number.as_str()) => number.to_string(),
+            Value::Number(_) => return Err(self.unusable("is a number that is no integer")),
+            Value::Null => return Err(self.unusable("is null")),
+            Value::Bool(_) => return Err(self.unusable("is a boolean, not an id")),
+            Value::Array(_) => return Err(self.unusable("is a list, not an id")),
+            Value::Object(_) => return Err(self.unusable("is an object, not an id")),
+        };
+        if id.is_empty() {
+            return Err(self.unusable("is empty"));
+        }
+        if id.len() > limit {
+            return Err(self.unusable(&format!("is longer than {limit} bytes")));
+        }
+        if id.chars().any(char::is_control) {
+            return Err(self.unusable("holds a control character"));
+        }
+        Ok(Some(id))
     }
 
     /// Whether it reads the parsed body.
     pub fn reads_body(&self) -> bool {
-        unimplemented!()
+        match &self.from {
+            From::Path(_) => true,
+            From::Header(_) | From::Text => false,
+            From::Value(tree) => tree.variables().iter().any(|name| {
+                *name == "response.body"
+                    || name.starts_with("response.body.")
+                    || *name == "response"
+            }),
+            From::First(sources) => sources.iter().any(Source::reads_body),
+        }
     }
+
+    /// Whether it may be absent without a fault.
+    pub fn is_optional(&self) -> bool {
+        self.optional
+    }
+
+    /// The JSONPaths that it reads.
+    pub fn paths(&self) -> Vec<&JsonPath> {
+        match &self.from {
+            From::Path(path) => vec![path],
+            From::Header(_) | From::Text | From::Value(_) => Vec::new(),
+            From::First(sources) => sources.iter().flat_map(Source::paths).collect(),
+        }
+    }
+
+    /// The variables that its values read, such as `body.id`.
+    pub fn variables(&self) -> Vec<&str> {
+        match &self.from {
+            From::Path(_) | From::Header(_) | From::Text => Vec::new(),
+            From::Value(tree) => tree.variables(),
+            From::First(sources) => sources.iter().flat_map(Source::variables).collect(),
+        }
+    }
+
+    fn look(&self, answer: &AnswerView<'_>, scope: &Scope<'_>) -> Result<Value, ExtractError> {
+        let found = self.find(answer, scope)?;
+        let Some(regex) = &self.regex else {
+            return Ok(found);
+        };
+        let text = text_of(&found).map_err(|why| self.unusable(&format!("has no text: {why}")))?;
+        regex
+            .captures(&text)
+            .and_then(|groups| groups.get(1))
+            .map(|group| Value::from(group.as_str()))
+            .ok_or_else(|| self.absent())
+    }
+
+    fn find(&self, answer: &AnswerView<'_>, scope: &Scope<'_>) -> Result<Value, ExtractError> {
+        match &self.from {
+            From::Path(path) => match answer.body.map_or(Found::Nothing, |body| path.find(body)) {
+                Found::One(value) => Ok(value.clone()),
+                Found::Nothing => Err(self.absent()),
+                Found::Several => Err(self.unusable("selects several values")),
+            },
+            From::Header(name) => {
+                let mut values = answer.headers.get_all(name).iter();
+                match (values.next(), values.next()) {
+                    (None, _) => Err(self.absent()),
+                    (Some(_), Some(_)) => Err(self.unusable("is there several times")),
+                    (Some(value), None) => match value.to_str() {
+                        Ok(text) => Ok(Value::from(text)),
+                        Err(_) => Err(self.unusable("is not ASCII text")),
+                    },
+                }
+            }
+            // Programs end their output with a line break that is no part of what they say.
+            From::Text => match answer.text.trim_end_matches(['\r', '\n']) {
+                "" => Err(self.absent()),
+                text if self.regex.is_none() => Ok(Value::from(text)),
+                _ => Ok(Value::from(answer.text)),
+            },
+            From::Value(tree) => match tree.to_value(scope) {
+                Ok(Some(value)) => Ok(value),
+                Ok(None) => Err(self.absent()),
+                // Where absence has an answer of its own, a missing variable is absence.
+                Err(RenderError::Missing { .. } | RenderError::NotMapped { .. })
+                    if self.optional =>
+                {
+                    Err(self.absent())
+                }
+                Err(error) => Err(error.into()),
+            },
+            From::First(sources) => {
+                for source in sources {
+                    match source.look(answer, scope) {
+                        Err(
+                            ExtractError::Absent { .. }
+                            | ExtractError::Render(
+                                RenderError::Missing { .. } | RenderError::NotMapped { .. },
+                            ),
+                        ) => {}
+                        found => return found,
+                    }
+                }
+                Err(self.absent())
+            }
+        }
+    }
+
+    fn absent(&self) -> ExtractError {
+        ExtractError::Absent {
+            source_text: self.describe(),
+        }
+    }
+
+    fn unusable(&self, reason: &str) -> ExtractError {
+        ExtractError::Unusable {
+            source_text: self.describe(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let from = match &self.from {
+            From::Path(path) => format!("`{}`", path.as_str()),
+            From::Header(name) => format!("header `{name}`"),
+            From::Text => "the text".to_owned(),
+            From::Value(_) => "`value`".to_owned(),
+            From::First(sources) => {
+                let each: Vec<_> = sources.iter().map(Source::describe).collect();
+                format!("the first of {}", each.join(", "))
+            }
+        };
+        match &self.regex {
+            Some(regex) => format!("`{}` in {from}", regex.as_str()),
+            None => from,
+        }
+    }
+}
+
+const FORMS: &str = "write `$.id`, or a map with one of `path`, `header`, `text: true`, `value`, `first`, and beside it `regex` or `optional: true`";
+
+fn from_map(
+    node: &Node,
+    entries: &[Entry],
+    field: &str,
+    env: &Env<'_>,
+    diags: &mut Diagnostics,
+) -> Option<Source> {
+    let errors = diags.errors();
+    for entry in entries {
+        if !KEYS.contains(&entry.key.as_str()) {
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_SOURCE,
+                    entry.key_span,
+                    format!("`{}` is not a key of a source", entry.key),
+                )
+                .did_you_mean(suggest::nearest(&entry.key, KEYS))
+                .help(FORMS),
+            );
+        }
+    }
+    let mut origins = entries
+        .iter()
+        .filter(|entry| KEYS[..5].contains(&entry.key.as_str()));
+    let from = match (origins.next(), origins.next()) {
+        (Some(origin), None) => origin_of(origin, field, env, diags),
+        (None, _) => {
+            if diags.errors() == errors {
+                diags.push(
+                    Diagnostic::error(
+                        codes::BAD_SOURCE,
+                        node.span,
+                        "this source does not say where from",
+                    )
+                    .help(FORMS),
+                );
+            }
+            None
+        }
+        (Some(_), Some(second)) => {
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_SOURCE,
+                    second.key_span,
+                    format!("a source has one origin; `{}` is a second one", second.key),
+                )
+                .help("for one after the other, write `first: [...]`"),
+            );
+            None
+        }
+    };
+    let regex = node.get("regex").and_then(|pattern| {
+        let Some(text) = pattern.as_text() else {
+            diags.push(Diagnostic::error(
+                codes::BAD_SOURCE,
+                pattern.span,
+                format!("`regex` takes text, not {}", pattern.describe()),
+            ));
+            return None;
+        };
+        let regex = compile_regex(text, pattern, diags)?;
+        if regex.captures_len() < 2 {
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_REGEX,
+                    pattern.span,
+                    "the regular expression of a source needs a group: what it matches is taken",
+                )
+                .help("put parentheses around the part that is the value, such as `id=([0-9]+)`"),
+            );
+        }
+        Some(regex)
+    });
+    let optional = match node.get("optional").map(|node| (&node.kind, node)) {
+        None => false,
+        Some((Kind::Bool(value), _)) => *value,
+        Some((_, node)) => {
+            diags.push(Diagnostic::error(
+                codes::BAD_SOURCE,
+                node.span,
+                format!("`optional` is true or false, not {}", node.describe()),
+            ));
+            false
+        }
+    };
+    let from = from?;
+    (diags.errors() == errors).then_some(Source {
+        from,
+        regex,
+        optional,
+    })
+}
+
+fn origin_of(origin: &Entry, field: &str, env: &Env<'_>, diags: &mut Diagnostics) -> Option<From> {
+    let value = &origin.value;
+    match (origin.key.as_str(), &value.kind) {
+        ("path", Kind::Text(_)) => json_path(value, diags).map(From::Path),
+        ("header", Kind::Text(scalar)) => match HeaderName::try_from(scalar.text.as_str()) {
+            Ok(name) => Some(From::Header(name)),
+            Err(_) => {
+                diags.push(Diagnostic::error(
+                    codes::BAD_SOURCE,
+                    value.span,
+                    format!("`{}` is not a header name", scalar.text),
+                ));
+                None
+            }
+        },
+        ("text", Kind::Bool(true)) => Some(From::Text),
+        ("value", _) => Tree::compile(value, field, env, diags).map(From::Value),
+        ("first", Kind::List(items)) if !items.is_empty() => {
+            let sources: Vec<_> = items
+                .iter()
+                .map(|item| Source::compile(item, field, env, diags))
+                .collect();
+            Some(From::First(sources.into_iter().collect::<Option<_>>()?))
+        }
+        (key, _) => {
+            let wants = match key {
+                "text" => "`true`",
+                "first" => "a list of sources",
+                _ => "text",
+            };
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_SOURCE,
+                    value.span,
+                    format!("`{key}` takes {wants}, not {}", value.describe()),
+                )
+                .help(FORMS),
+            );
+            None
+        }
+    }
+}
+
+fn json_path(node: &Node, diags: &mut Diagnostics) -> Option<JsonPath> {
+    let source = node.snippet()?;
+    if !source.text.starts_with('$') {
+        diags.push(
+            Diagnostic::error(codes::BAD_SOURCE, node.span, "a JSONPath begins with `$`")
+                .help("for a template, write `value: \"{{ ... }}\"`"),
+        );
+        return None;
+    }
+    JsonPath::compile(source, diags)
 }

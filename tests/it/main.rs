@@ -3,6 +3,7 @@
 mod config;
 mod demo;
 mod driver;
+mod hostile;
 mod http;
 mod relay;
 mod store;

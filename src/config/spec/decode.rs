@@ -7,16 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Entry, Kind, Node, Span};
 
-/// The codes of this pass.
-pub mod codes {
-    pub const UNKNOWN_KEY: &str = "unknown-key";
-    pub const MISSING_KEY: &str = "missing-key";
-    pub const WRONG_TYPE: &str = "wrong-type";
-    pub const BAD_VALUE: &str = "bad-value";
-}
+pub use crate::config::codes;
 
 /// A type that a node can be read as. `None` means that it was reported.
 pub trait Decode: Sized {
+    /// As a choice it has no content: a bare word.
+    const BARE: bool = false;
+
     fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self>;
 }
 
@@ -201,6 +198,14 @@ impl JsonSchema for Node {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!(true)
+    }
+}
+
+impl<T: Decode> Decode for Box<T> {
+    const BARE: bool = T::BARE;
+
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        T::decode(node, diags).map(Box::new)
     }
 }
 

@@ -4,4 +4,15 @@
 //! missing and mistyped key is reported, with its place and the nearest right name, and decoding goes
 //! on) and its JSON Schema. Private to `config`: what leaves it is compiled.
 
+pub mod auth;
+pub mod backend;
+pub mod call;
+pub mod choice;
 pub mod decode;
+pub mod example;
+pub mod mapping;
+pub mod part;
+pub mod response;
+pub mod route;
+pub mod secret;
+pub mod server;

@@ -1,1 +1,7 @@
 //! What the tests share: fake backends, a relay on loopback ports, temporary folders.
+
+pub(crate) mod certs;
+pub(crate) mod fake_backend;
+pub(crate) mod relay;
+pub(crate) mod scripted;
+pub mod mariadb;

@@ -1,0 +1,250 @@
+//! `serve`: the composition root. Read top down, it is the life of the process.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
+
+use super::configuration::{ConfigArgs, compile};
+use super::{Vars, housekeeping};
+use crate::clock::{Boottime, unix_micros};
+use crate::http::admin::{self, Admin};
+use crate::http::layers::Edge;
+use crate::http::listener::{Bounds, bind};
+use crate::http::reload::{Recompile, ReloadError, Reloader, check_exposure, tls_slot};
+use crate::http::{problem, serve_cmp};
+use crate::plan::{Database, Plan, Server};
+use crate::relay::{Gate, Relay, longest_call};
+use crate::shutdown;
+use crate::store::{self, Journal, Store, Write, Written};
+use crate::telemetry;
+
+/// Serve the configured routes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
+    let plan = args.config.plan(vars)?;
+    telemetry::logging::start(&plan.server.log)?;
+    telemetry::metrics::install();
+    let (dir, vars) = (args.config.config.clone(), vars.clone());
+    let recompile: Recompile = Arc::new(move || compile(&dir, &vars));
+    runtime()?.block_on(serve(plan, recompile))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The runtime of a command that talks to the network.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")
+}
+
+async fn serve(plan: Plan, recompile: Recompile) -> Result<()> {
+    let mut signals = Signals::new()?;
+    check_exposure(&plan.server)?;
+
+    // Bound first: an address that is taken must not cost a migration or a lock.
+    let cmp = bind(plan.server.listen).await?;
+    let admin = bind(plan.server.admin_listen).await?;
+
+    let journal = Journal::start(open_store(&plan.server).await?);
+    recover_pending(&journal).await?;
+    let relay = Relay::start(plan, journal, Gate::open(), problem::render).await?;
+
+    let running = Running::start(relay, cmp, admin, recompile)?;
+    running.until_stopped(&mut signals).await;
+    running.stop(&mut signals).await;
+    Ok(())
+}
+
+/// Opens the database for this process alone, its tables being what this version needs: an SQLite
+/// file is migrated, a MariaDB server, which may have a standby, only by `cmp-relay migrate`.
+pub async fn open_store(server: &Server) -> Result<Arc<dyn Store>> {
+    let store = store::open(&server.database).await?;
+    if matches!(server.database, Database::Sqlite(_)) {
+        for migration in store
+            .migrate()
+            .await
+            .context("the database cannot be migrated")?
+        {
+            tracing::info!(migration, "migrated");
+        }
+    }
+    store
+        .check_schema()
+        .await
+        .context("run `cmp-relay migrate`")?;
+    Ok(store)
+}
+
+/// What the process before this one left pending is unknown now: nobody waits for it any more.
+pub async fn recover_pending(journal: &Journal) -> Result<()> {
+    let write = Write::RecoverPending { now: unix_micros() };
+    let written = journal
+        .write(write)
+        .await
+        .context("pending operations cannot be recovered")?;
+    if let Written::Count(count @ 1..) = written {
+        tracing::warn!(
+            count,
+            "operations were pending when the relay last stopped; their outcome is unknown: \
+             see `cmp-relay operations list --state unknown`"
+        );
+    }
+    Ok(())
+}
+
+/// Everything that runs, and what stops it.
+pub struct Running {
+    relay: Arc<Relay>,
+    reloader: Arc<Reloader>,
+    trigger: shutdown::Trigger,
+    listeners: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts listeners and background tasks.
+    pub fn start(
+        relay: Arc<Relay>,
+        cmp: TcpListener,
+        admin: TcpListener,
+        recompile: Recompile,
+    ) -> Result<Self> {
+        let plan = relay.plan();
+        let (trigger, stop) = shutdown::channel();
+        let tls = tls_slot(&plan.server)?;
+        let bounds = Bounds {
+            connections: plan.server.limits.connections,
+            ..Bounds::default()
+        };
+        let edge = Arc::new(Edge::new(plan.clone(), bounds.clone()));
+        let reloader = Arc::new(Reloader {
+            recompile,
+            relay: relay.clone(),
+            edge: edge.clone(),
+            tls: tls.clone(),
+            one_at_a_time: Mutex::new(()),
+        });
+        let (cmp_address, admin_address) = (cmp.local_addr()?, admin.local_addr()?);
+        let desk = Admin {
+            relay: relay.clone(),
+            edge: edge.clone(),
+            reloader: reloader.clone(),
+            address: admin_address,
+            started_at: unix_micros(),
+        };
+        let listeners = vec![
+            tokio::spawn(serve_cmp(
+                cmp,
+                tls.clone(),
+                edge,
+                relay.clone(),
+                stop.clone(),
+            )),
+            tokio::spawn(admin::serve(admin, tls, bounds, desk, stop.clone())),
+        ];
+        housekeeping::start(&relay, &stop);
+        tracing::info!(
+            listen = %cmp_address,
+            admin = %admin_address,
+            routes = plan.routes.len(),
+            backends = plan.backends.len(),
+            plan = &*plan.digest,
+            "serving"
+        );
+        Ok(Self {
+            relay,
+            reloader,
+            trigger,
+            listeners,
+        })
+    }
+
+    /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
+    async fn until_stopped(&self, signals: &mut Signals) {
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return,
+                _ = signals.interrupt.recv() => return,
+                _ = signals.reload.recv() => match self.reloader.reload("SIGHUP").await {
+                    Ok(_) => {}
+                    Err(ReloadError::Rejected(rejected)) => {
+                        tracing::error!("the configuration does not compile; the old one goes on");
+                        eprintln!("{}", rejected.text);
+                    }
+                    Err(ReloadError::Failed(error)) => {
+                        tracing::error!(error = format!("{error:#}"), "the reload failed; the old configuration goes on");
+                    }
+                },
+            }
+        }
+    }
+
+    async fn stop(self, signals: &mut Signals) {
+        let bound = longest_call(&self.relay.plan());
+        tracing::info!(
+            at_most_s = bound.as_secs_f64(),
+            "stopping: nothing new is taken, what is in hand is finished"
+        );
+        let hurry = async {
+            signals.stop().await;
+            tracing::warn!("told to stop again: what is in hand is left");
+        };
+        self.finish(bound, hurry).await;
+        tracing::info!("stopped");
+    }
+
+    /// Stops accepting, finishes what is in hand within `bound` or until `hurry`, writes what is left
+    /// down as unknown, logs out, closes the database (SEMANTICS 31).
+    pub async fn finish(self, bound: Duration, hurry: impl Future<Output = ()>) {
+        self.trigger.stop();
+        let mut deadline = Boottime::now() + bound;
+        let listeners = async {
+            for listener in self.listeners {
+                // A listener that panicked has nothing in hand.
+                let _ = listener.await;
+            }
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(bound, listeners) => {}
+            () = hurry => deadline = Boottime::now(),
+        }
+        self.relay.drain(deadline).await;
+        self.relay.journal().close().await;
+    }
+}
+
+/// What the process is told from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    /// Listens from now on: a signal during the start is not lost.
+    fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The diagnostic codes of compiling routes. A code never changes its meaning, and `help-code`
+//! explains each.
+
+pub use crate::config::codes::{
+    BAD_NAME, BAD_VALUE, DUPLICATE_KEY, MISSING_FILE, MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE,
+};
+
+// References.
+pub const REMOTE_REFERENCE: &str = "remote-reference";
+pub const BAD_REFERENCE: &str = "bad-reference";
+pub const REFERENCE_CYCLE: &str = "reference-cycle";
+
+// Names.
+pub const DUPLICATE_RESOURCE: &str = "duplicate-resource";
+pub const DUPLICATE_ROUTE: &str = "duplicate-route";
+pub const UNKNOWN_PARENT: &str = "unknown-parent";
+pub const UNKNOWN_CLIENT: &str = "unknown-client";
+pub const UNKNOWN_BACKEND: &str = "unknown-backend";
+pub const UNKNOWN_LABEL: &str = "unknown-label";
+pub const UNKNOWN_AUTH: &str = "unknown-auth";
+pub const UNKNOWN_FIELD: &str = "unknown-field";
+
+// `match` and the table of routes.
+pub const BAD_MATCH: &str = "bad-match";
+pub const RESERVED_PATH: &str = "reserved-path";
+pub const ROUTE_COLLISION: &str = "route-collision";
+pub const TOO_MANY: &str = "too-many";
+
+// Request schemas.
+pub const BAD_SCHEMA: &str = "bad-schema";
+pub const DEFAULT_NOT_APPLIED: &str = "default-not-applied";
+pub const NOT_A_SCALAR: &str = "not-a-scalar";
+pub const BODY_NOT_ALLOWED: &str = "body-not-allowed";
+
+// The choice of an instance.
+pub const NO_BACKEND_OF_KIND: &str = "no-backend-of-kind";
+pub const AMBIGUOUS_BACKEND: &str = "ambiguous-backend";
+pub const SELECT_REQUIRED: &str = "select-required";
+pub const UNUSED_SELECT: &str = "unused-select";
+pub const NO_MATCHING_BACKEND: &str = "no-matching-backend";
+
+// The call, the answer and the reply.
+pub const UNSUPPORTED_CALL: &str = "unsupported-call";
+pub const UNSUPPORTED_KEY: &str = "unsupported-key";
+pub const CONFLICTING_KEYS: &str = "conflicting-keys";
+pub const FORBIDDEN_HEADER: &str = "forbidden-header";
+pub const BAD_HEADER: &str = "bad-header";
+pub const BAD_STATUS: &str = "bad-status";
+pub const UNREACHABLE_RULE: &str = "unreachable-rule";
+
+// What is recorded.
+pub const NO_OBJECT: &str = "no-object";
+pub const UNKEYED_CREATE: &str = "unkeyed-create";
+pub const WRITE_ONLY_STORED: &str = "write-only-stored";
+pub const SAFE_WITH_MAPPING: &str = "safe-with-mapping";
+
+// What is written and never used.
+pub const UNUSED_TEMPLATE: &str = "unused-template";
+pub const UNUSED_MAP: &str = "unused-map";
+pub const UNUSED_LET: &str = "unused-let";
+pub const UNUSED_EXTRACT: &str = "unused-extract";
+
+// Examples.
+pub const BAD_EXAMPLE: &str = "bad-example";

@@ -1,0 +1,95 @@
+//! `examples`: checked for their shape; `cmp-relay test` runs them.
+
+use super::codes;
+use super::names::World;
+use crate::config::spec::decode::At;
+use crate::config::spec::example::ExampleSpec;
+use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
+
+/// Checks the examples of a route whose path has these parameters.
+pub(super) fn check(
+    examples: &[ExampleSpec],
+    params: &[Box<str>],
+    world: &World<'_>,
+    diags: &mut Diagnostics,
+) {
+    for (index, example) in examples.iter().enumerate() {
+        let name = example.name.text();
+        if let Some(first) = examples[..index].iter().find(|e| e.name.text() == name) {
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_EXAMPLE,
+                    example.name.span(),
+                    format!("another example of this route is called `{name}`"),
+                )
+                .related(first.name.span(), "the other one is here"),
+            );
+        }
+        check_path(example, params, diags);
+        for mapping in example.mappings.iter().flatten() {
+            super::request::resource(&mapping.resource, world, diags);
+        }
+        let statuses = [
+            example.response.as_ref().and_then(|r| r.status.as_ref()),
+            example
+                .expect_reply
+                .as_ref()
+                .and_then(|r| r.status.as_ref()),
+        ];
+        for status in statuses.into_iter().flatten() {
+            check_status(status, diags);
+        }
+        if let Some(response) = &example.response
+            && let (Some(_), Some(text)) = (&response.body, &response.text)
+        {
+            diags.push(Diagnostic::error(
+                codes::CONFLICTING_KEYS,
+                text.span(),
+                "an answer has one body: `body` or `text`",
+            ));
+        }
+    }
+}
+
+fn check_path(example: &ExampleSpec, params: &[Box<str>], diags: &mut Diagnostics) {
+    let given: &[(At<String>, _)] = example
+        .request
+        .as_ref()
+        .and_then(|request| request.path.as_ref())
+        .map(|path| path.0.as_slice())
+        .unwrap_or_default();
+    for (key, _) in given {
+        if !params.iter().any(|param| **param == *key.value) {
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_EXAMPLE,
+                    key.span,
+                    format!("`{}` is not a parameter of the route's path", key.value),
+                )
+                .did_you_mean(suggest::nearest(&key.value, params.iter().map(|p| &**p))),
+            );
+        }
+    }
+    for param in params {
+        if !given.iter().any(|(key, _)| key.value == **param) {
+            diags.push(
+                Diagnostic::error(
+                    codes::BAD_EXAMPLE,
+                    example.name.span(),
+                    format!("this example does not say what `{{{param}}}` of the path is"),
+                )
+                .help(format!("add `{param}:` to its `request.path`")),
+            );
+        }
+    }
+}
+
+fn check_status(status: &At<u16>, diags: &mut Diagnostics) {
+    if !(100..600).contains(&status.value) {
+        diags.push(Diagnostic::error(
+            codes::BAD_STATUS,
+            status.span,
+            format!("{} is not an HTTP status", status.value),
+        ));
+    }
+}

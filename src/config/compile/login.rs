@@ -1,0 +1,343 @@
+//! A login: the request that gives tokens, where they are, and how calls carry them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::{HeaderName, Method};
+
+use super::auth::needed;
+use super::header;
+use crate::config::env::World;
+use crate::config::spec::auth::{
+    ExpiresSpec, LoginSpec, SendSpec, TokenPlaceSpec, TokenSpec, UnauthorizedSpec,
+};
+use crate::config::spec::decode::{At, Decode};
+use crate::config::spec::part::{Part, Written, misplaced, right};
+use crate::config::spec::secret::{self, SecretRef};
+use crate::config::{codes, secrets};
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::document::{Entry, Kind, Node, Span};
+use crate::plan::{Expiry, Login, LoginBody, SecretTree, TokenCarrier, TokenSource};
+use crate::transform::{Condition, Env, JsonPath, Position, Root, Text};
+
+/// Compiles a login; `at` is where it stands.
+pub fn compile(
+    spec: &LoginSpec,
+    at: Span,
+    world: World<'_>,
+    diags: &mut Diagnostics,
+) -> Option<Login> {
+    let request = needed(&spec.http, "http", at, diags).and_then(|http| request(http, diags));
+    let headers = right(&spec.headers).map(|headers| header::literals(headers, diags));
+    let body = body(spec, at, world, diags);
+    let tokens = tokens(spec, at, diags);
+    let send = send(spec, &tokens, at, diags);
+    let condition = |part: &Option<Part<Node>>, diags: &mut Diagnostics| {
+        right(part).and_then(|node| Condition::compile(node, diags))
+    };
+    let login = Login {
+        success_when: condition(&spec.success_when, diags),
+        expired_when: condition(&spec.expired_when, diags),
+        expires: right(&spec.expires).and_then(|expires| expiry(expires, diags)),
+        logout: right(&spec.logout).and_then(|logout| self::request(logout, diags)),
+        resend: right(&spec.on_unauthorized) != Some(&UnauthorizedSpec::Fail),
+        headers: headers.unwrap_or_default(),
+        tokens: tokens.compiled,
+        send,
+        // Reported last, so that everything else has been.
+        body: body?,
+        method: request.as_ref()?.0.clone(),
+        path: request?.1,
+    };
+    Some(login)
+}
+
+/// `POST /login`: a method and a literal path below the backend's base path.
+fn request(written: &Written, diags: &mut Diagnostics) -> Option<(Method, Box<str>)> {
+    let text = written.literal("a login", diags)?;
+    let parsed = text.split_once(' ').and_then(|(method, path)| {
+        let known = ["GET", "POST", "PUT", "DELETE", "PATCH"].contains(&method);
+        let path = path.trim_start();
+        let literal = path.starts_with('/') && !path.contains('#');
+        let uri = path.parse::<http::uri::PathAndQuery>().is_ok();
+        let method = Method::from_bytes(method.as_bytes()).ok()?;
+        (known && literal && uri).then(|| (method, path.into()))
+    });
+    if parsed.is_none() {
+        diags.push(
+            Diagnostic::error(
+                codes::BAD_VALUE,
+                written.span(),
+                "this is not a method and a path",
+            )
+            .help("write both, such as `POST /login`"),
+        );
+    }
+    parsed
+}
+
+fn body(
+    spec: &LoginSpec,
+    at: Span,
+    world: World<'_>,
+    diags: &mut Diagnostics,
+) -> Option<LoginBody> {
+    if spec.body.is_some() && spec.form.is_some() {
+        let message = "a login has a `body` or a `form`, not both";
+        diags.push(Diagnostic::error(codes::BAD_VALUE, at, message));
+    }
+    if let Some(form) = right(&spec.form) {
+        let fields: Vec<_> = form
+            .0
+            .iter()
+            .map(|(key, node)| {
+                if matches!(node.kind, Kind::List(_)) || is_plain_map(node) {
+                    let message = "a form field holds one value";
+                    diags.push(Diagnostic::error(codes::WRONG_TYPE, node.span, message));
+                    return None;
+                }
+                let tree = tree(Some(&key.value), node, world, diags)?;
+                Some((key.value.as_str().into(), tree))
+            })
+            .collect();
+        return fields
+            .into_iter()
+            .collect::<Option<_>>()
+            .map(LoginBody::Form);
+    }
+    match right(&spec.body) {
+        Some(node) => tree(None, node, world, diags).map(LoginBody::Json),
+        None => Some(LoginBody::None),
+    }
+}
+
+fn is_plain_map(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Map(entries) => !entries.iter().any(|entry| entry.key.starts_with('$')),
+        _ => false,
+    }
+}
+
+/// A literal tree with secrets at `{ $env: NAME }` and `{ $file: PATH }`.
+fn tree(
+    key: Option<&str>,
+    node: &Node,
+    world: World<'_>,
+    diags: &mut Diagnostics,
+) -> Option<SecretTree> {
+    match &node.kind {
+        Kind::Map(entries) if entries.iter().any(is_directive) => {
+            let secret = reference(entries, node, diags)?;
+            world.resolve(&secret, diags).map(SecretTree::Secret)
+        }
+        Kind::Map(entries) => {
+            let fields: Vec<_> = entries
+                .iter()
+                .map(|entry| {
+                    // `$$filter` is the key `$filter`.
+                    let key = entry.key.strip_prefix('$').unwrap_or(&entry.key);
+                    let tree = tree(Some(key), &entry.value, world, diags)?;
+                    Some((key.into(), tree))
+                })
+                .collect();
+            fields
+                .into_iter()
+                .collect::<Option<_>>()
+                .map(SecretTree::Map)
+        }
+        Kind::List(items) => {
+            let items: Vec<_> = items
+                .iter()
+                .map(|item| tree(key, item, world, diags))
+                .collect();
+            items
+                .into_iter()
+                .collect::<Option<_>>()
+                .map(SecretTree::List)
+        }
+        Kind::Text(_) | Kind::Number(_) if key.is_some_and(secrets::smells) => {
+            let help = "write `{ $env: NAME }` or `{ $file: PATH }`";
+            diags.push(secret::in_clear(node.span, help));
+            diags.mask(node.span);
+            None
+        }
+        Kind::Text(scalar) if scalar.text.contains("{{") => {
+            diags.push(misplaced(node.span, "a login takes no expression"));
+            None
+        }
+        _ => Some(SecretTree::Literal(node.to_json())),
+    }
+}
+
+fn is_directive(entry: &Entry) -> bool {
+    entry.key.starts_with('$') && !entry.key.starts_with("$$")
+}
+
+/// Reads `{ $env: NAME }` as a [`SecretRef`], which is written without the dollar elsewhere.
+fn reference(entries: &[Entry], node: &Node, diags: &mut Diagnostics) -> Option<SecretRef> {
+    let entries = entries
+        .iter()
+        .map(|entry| Entry {
+            key: match entry.key.as_str() {
+                "$env" => "env".into(),
+                "$file" => "file".into(),
+                other => other.into(),
+            },
+            ..entry.clone()
+        })
+        .collect();
+    let plain = Node {
+        span: node.span,
+        kind: Kind::Map(entries),
+    };
+    SecretRef::decode(&plain, diags)
+}
+
+/// The tokens of a login: all their names, and those that compiled.
+struct Tokens {
+    names: Vec<(Box<str>, Span)>,
+    compiled: Vec<(Box<str>, TokenSource)>,
+}
+
+fn tokens(spec: &LoginSpec, at: Span, diags: &mut Diagnostics) -> Tokens {
+    let mut tokens = Tokens {
+        names: Vec::new(),
+        compiled: Vec::new(),
+    };
+    let Some(entries) = needed(&spec.tokens, "tokens", at, diags) else {
+        return tokens;
+    };
+    if entries.0.is_empty() {
+        let message = "a login without tokens gives calls nothing to carry";
+        diags.push(Diagnostic::error(codes::BAD_VALUE, at, message));
+    }
+    for (key, part) in &entries.0 {
+        token_name(key, diags);
+        let name: Box<str> = key.value.as_str().into();
+        tokens.names.push((name.clone(), key.span));
+        let source = match &part.0 {
+            Some(TokenSpec::Body(path)) => {
+                JsonPath::compile(path.snippet(), diags).map(TokenSource::Json)
+            }
+            Some(TokenSpec::Elsewhere(TokenPlaceSpec::Cookie(cookie))) => {
+                cookie_name(cookie, diags).map(TokenSource::Cookie)
+            }
+            Some(TokenSpec::Elsewhere(TokenPlaceSpec::Header(header))) => {
+                header_name(header, diags).map(TokenSource::Header)
+            }
+            None => None,
+        };
+        tokens.compiled.extend(source.map(|source| (name, source)));
+    }
+    tokens
+}
+
+fn token_name(key: &At<String>, diags: &mut Diagnostics) {
+    if super::name::Shape::Word.fits(&key.value) {
+        return;
+    }
+    let message = format!("`{}` cannot name a token", key.value);
+    diags.push(
+        Diagnostic::error(codes::BAD_NAME, key.span, message)
+            .help("begin with a small letter, go on with small letters, digits and `_`"),
+    );
+}
+
+fn header_name(written: &Written, diags: &mut Diagnostics) -> Option<HeaderName> {
+    let text = written.literal("a header's name", diags)?;
+    header::name(text, written.span(), diags)
+}
+
+/// A cookie's name is an RFC 9110 token, as a header's is (RFC 6265, 4.1.1).
+fn cookie_name(written: &Written, diags: &mut Diagnostics) -> Option<Box<str>> {
+    let text = written.literal("a cookie's name", diags)?;
+    let fits = text.parse::<HeaderName>().is_ok();
+    if !fits {
+        let message = format!("`{text}` is not a cookie's name");
+        diags.push(Diagnostic::error(codes::BAD_VALUE, written.span(), message));
+    }
+    fits.then(|| text.into())
+}
+
+fn send(spec: &LoginSpec, tokens: &Tokens, at: Span, diags: &mut Diagnostics) -> Vec<TokenCarrier> {
+    let Some(items) = needed(&spec.send, "send", at, diags) else {
+        return Vec::new();
+    };
+    let items: Vec<&SendSpec> = items.iter().filter_map(|part| part.0.as_ref()).collect();
+    for (name, span) in &tokens.names {
+        let variable = format!("tokens.{name}");
+        if !items
+            .iter()
+            .any(|item| names_variable(item.value.text(), &variable))
+        {
+            diags.push(
+                Diagnostic::warning(
+                    codes::UNUSED_TOKEN,
+                    *span,
+                    format!("no entry of `send` carries the token `{name}`"),
+                )
+                .help(format!(
+                    "name it there as `{{{{ {variable} }}}}`, or drop it"
+                )),
+            );
+        }
+    }
+    items
+        .into_iter()
+        .filter_map(|item| carrier(item, tokens, diags))
+        .collect()
+}
+
+/// Whether a template names this variable, and not a longer one.
+fn names_variable(text: &str, variable: &str) -> bool {
+    text.match_indices(variable).any(|(at, _)| {
+        let next = text[at + variable.len()..].chars().next();
+        !next.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+fn carrier(item: &SendSpec, tokens: &Tokens, diags: &mut Diagnostics) -> Option<TokenCarrier> {
+    let value = value(&item.value, tokens, diags);
+    match (&item.cookie, &item.header) {
+        (Some(cookie), None) => {
+            let name = cookie_name(cookie, diags)?;
+            value.map(|value| TokenCarrier::Cookie { name, value })
+        }
+        (None, Some(header)) => {
+            let name = header_name(header, diags)?;
+            value.map(|value| TokenCarrier::Header { name, value })
+        }
+        _ => {
+            diags.push(Diagnostic::error(
+                codes::BAD_VALUE,
+                item.value.span(),
+                "a token is carried by a `cookie` or a `header`, exactly one of them",
+            ));
+            None
+        }
+    }
+}
+
+fn value(written: &Written, tokens: &Tokens, diags: &mut Diagnostics) -> Option<Text> {
+    let names: Vec<Box<str>> = tokens.names.iter().map(|(name, _)| name.clone()).collect();
+    let env = Env {
+        roots: &[Root::Tokens],
+        path: &[],
+        parents: &[],
+        lets: &[],
+        extracted: &[],
+        tokens: &names,
+        maps: &BTreeMap::new(),
+        resources: &BTreeSet::new(),
+        templates: &BTreeMap::new(),
+    };
+    let field = "driver.https.auth.login.send";
+    Text::compile(written.snippet(), Position::Header, field, &env, diags)
+}
+
+fn expiry(spec: &ExpiresSpec, diags: &mut Diagnostics) -> Option<Expiry> {
+    match spec {
+        ExpiresSpec::After(span) => Some(Expiry::After(span.0)),
+        ExpiresSpec::At(path) => JsonPath::compile(path.snippet(), diags).map(Expiry::At),
+        ExpiresSpec::In(path) => JsonPath::compile(path.snippet(), diags).map(Expiry::In),
+    }
+}

@@ -1,0 +1,57 @@
+//! The passes, in order. Each reports what it finds and goes on; a plan exists only without errors.
+
+pub mod auth;
+pub mod backend;
+pub mod codes;
+pub mod database;
+pub mod header;
+pub mod login;
+pub mod name;
+pub mod route;
+pub mod server;
+pub mod tls;
+pub mod url;
+
+// The pieces of `route`.
+mod call;
+mod close;
+mod conflict;
+mod example;
+mod mapping;
+mod matching;
+mod names;
+mod reads;
+mod reference;
+mod reply;
+mod request;
+mod resource;
+mod response;
+mod schema;
+mod select;
+mod usage;
+
+use super::env::{Env, World};
+use super::source::SourceFiles;
+use crate::diagnostics::Diagnostics;
+use crate::plan::Plan;
+
+/// Compiles a whole configuration.
+pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Option<Plan> {
+    let world = World {
+        dir: files.dir(),
+        env,
+    };
+    let server = server::compile(files, world, diags);
+    let backends = backend::compile(files, &server, world, diags);
+    let routes = route::compile(files, &backends, &server, diags);
+    diags.no_errors().then(|| {
+        Plan::new(
+            server,
+            backends.into_list(),
+            routes.resources,
+            routes.routes,
+            routes.table,
+            files.digest(),
+        )
+    })
+}

@@ -1,0 +1,338 @@
+//! `response` and `extract`: how an answer is read and judged, the file's defaults merged in.
+
+use http::StatusCode;
+use regex::RegexBuilder;
+
+use super::codes;
+use super::names::{Names, Stage, World, check_name, check_names};
+use crate::config::spec::decode::{At, Entries};
+use crate::config::spec::part::{Written, misplaced, right, wrong};
+use crate::config::spec::response::{
+    CaptureWord, ErrorRuleSpec, FormatWord, ParseMapSpec, ParseSpec, ResponseSpec, SideEffectWord,
+};
+use crate::diagnostics::{Diagnostic, Diagnostics, codes as expression_codes, suggest};
+use crate::document::{Kind, Node};
+use crate::plan::{BodyFormat, CaptureType, ErrorRule, Parse, ResponseRules, SideEffect};
+use crate::transform::{Condition, Position, Source, Text};
+
+/// Compiles the rules of a route; its own keys win over the file's, its error rules come first.
+pub(super) fn compile(
+    own: Option<&ResponseSpec>,
+    inherited: Option<&ResponseSpec>,
+    names: &Names,
+    world: &World<'_>,
+    diags: &mut Diagnostics,
+) -> Option<ResponseRules> {
+    let errors = diags.errors();
+    let specs = || [own, inherited].into_iter().flatten();
+
+    let success = specs().find_map(|spec| right(&spec.success));
+    let success = success.map(|codes| codes.0.iter().filter_map(|at| status(at, diags)).collect());
+    let success_when = specs().find_map(|spec| spec.success_when.as_ref());
+    let success_when = success_when.and_then(|node| condition(node, diags));
+    let fail_when = specs().find_map(|spec| right(&spec.fail_when));
+    let fail_when = fail_when.map(|nodes| {
+        nodes
+            .0
+            .iter()
+            .filter_map(|node| condition(node, diags))
+            .collect()
+    });
+    let format = specs().find_map(|spec| right(&spec.format));
+    let lists = specs().find_map(|spec| right(&spec.lists));
+    let lists = lists.map(|lists| {
+        lists
+            .iter()
+            .filter_map(|name| name.literal("`lists`", diags))
+            .map(Into::into)
+            .collect()
+    });
+    let parse = specs().find_map(|spec| right(&spec.parse));
+    let parse = parse.and_then(|parse| self::parse(parse, diags));
+
+    let rules: Vec<&ErrorRuleSpec> = specs()
+        .filter_map(|spec| right(&spec.errors))
+        .flatten()
+        .filter_map(|rule| rule.0.as_ref())
+        .collect();
+    let compiled: Vec<_> = rules
+        .iter()
+        .map(|rule| error_rule(rule, names, world, diags))
+        .collect();
+    unreachable_rules(&rules, diags);
+
+    let broken = specs().any(|spec| {
+        wrong(&spec.success)
+            || wrong(&spec.fail_when)
+            || wrong(&spec.errors)
+            || wrong(&spec.format)
+            || wrong(&spec.lists)
+            || wrong(&spec.parse)
+            || right(&spec.errors).is_some_and(|rules| rules.iter().any(|rule| rule.0.is_none()))
+    });
+    if broken || diags.errors() > errors {
+        return None;
+    }
+    Some(ResponseRules {
+        format: format.map(|format| match format {
+            FormatWord::Json => BodyFormat::Json,
+            FormatWord::Xml => BodyFormat::Xml,
+            FormatWord::Text => BodyFormat::Text,
+        }),
+        lists: lists.unwrap_or_default(),
+        parse,
+        success: success.unwrap_or_default(),
+        success_when,
+        fail_when: fail_when.unwrap_or_default(),
+        errors: compiled.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+/// Compiles a condition; an expression in it is reported here, with the reason.
+pub(super) fn condition(node: &Node, diags: &mut Diagnostics) -> Option<Condition> {
+    if let Some(place) = expression_in(node) {
+        diags.push(misplaced(
+            place.span,
+            "a condition is about the answer alone, and takes no expression",
+        ));
+        return None;
+    }
+    Condition::compile(node, diags)
+}
+
+fn expression_in(node: &Node) -> Option<&Node> {
+    match &node.kind {
+        Kind::Text(scalar) => scalar.text.contains("{{").then_some(node),
+        Kind::List(items) => items.iter().find_map(expression_in),
+        Kind::Map(entries) => entries.iter().find_map(|entry| expression_in(&entry.value)),
+        _ => None,
+    }
+}
+
+fn status(at: &At<u16>, diags: &mut Diagnostics) -> Option<u16> {
+    if (100..600).contains(&at.value) {
+        return Some(at.value);
+    }
+    diags.push(Diagnostic::error(
+        codes::BAD_STATUS,
+        at.span,
+        format!("{} is not an HTTP status", at.value),
+    ));
+    None
+}
+
+fn error_rule(
+    spec: &ErrorRuleSpec,
+    names: &Names,
+    world: &World<'_>,
+    diags: &mut Diagnostics,
+) -> Option<ErrorRule> {
+    let when = condition(&spec.when, diags);
+    let reply = StatusCode::from_u16(spec.reply.value)
+        .ok()
+        .filter(|status| status.is_client_error() || status.is_server_error());
+    if reply.is_none() {
+        diags.push(
+            Diagnostic::error(
+                codes::BAD_STATUS,
+                spec.reply.span,
+                format!("an error rule cannot reply {}", spec.reply.value),
+            )
+            .help("write a status from 400 to 599; what is a success is said by `success` and `success_when`"),
+        );
+    }
+    let code = match &spec.code {
+        None => Some(None),
+        Some(code) => code
+            .literal("`code`", diags)
+            .filter(|text| check_name(text, code.span(), "an error code", diags))
+            .map(|text| Some(text.into())),
+    };
+    let roots = names.roots(Stage::Answer);
+    let env = names.env(world, Stage::Answer, &roots);
+    let detail = match &spec.detail {
+        None => Some(None),
+        Some(detail) => Text::compile(
+            detail.snippet(),
+            Position::Plain,
+            "response.errors.detail",
+            &env,
+            diags,
+        )
+        .map(Some),
+    };
+    Some(ErrorRule {
+        when: when?,
+        reply: reply?,
+        code: code?,
+        detail: detail?,
+        side_effect: spec.side_effect.map(|word| match word {
+            SideEffectWord::None => SideEffect::None,
+            SideEffectWord::Unknown => SideEffect::Unknown,
+            SideEffectWord::Done => SideEffect::Done,
+        }),
+    })
+}
+
+/// The first rule that holds wins, so a second one with the same condition never does.
+fn unreachable_rules(rules: &[&ErrorRuleSpec], diags: &mut Diagnostics) {
+    for (index, rule) in rules.iter().enumerate() {
+        let json = rule.when.to_json();
+        let first = rules[..index]
+            .iter()
+            .find(|earlier| earlier.when.to_json() == json);
+        if let Some(first) = first {
+            diags.push(
+                Diagnostic::warning(
+                    codes::UNREACHABLE_RULE,
+                    rule.when.span,
+                    "this rule never holds first: an earlier one has the same condition",
+                )
+                .related(first.when.span, "the earlier rule is here"),
+            );
+        }
+    }
+}
+
+fn parse(spec: &ParseSpec, diags: &mut Diagnostics) -> Option<Parse> {
+    let map = match spec {
+        ParseSpec::Json => return Some(Parse::Json),
+        ParseSpec::Map(map) => map,
+    };
+    if let Some(node) = &map.textfsm {
+        diags.push(
+            Diagnostic::error(
+                codes::UNSUPPORTED_KEY,
+                node.span,
+                "`textfsm` is not in this version",
+            )
+            .help("write `regex` with named groups, `table` or `kv`"),
+        );
+        return None;
+    }
+    let regex_only = map.rows.is_some() || map.multiline.is_some() || map.types.is_some();
+    match (&map.regex, &map.table, &map.kv) {
+        (Some(regex), None, None) => parse_regex(regex, map, diags),
+        (None, Some(table), None) if table.value && !regex_only => Some(Parse::Table),
+        (None, None, Some(separator)) if !regex_only => {
+            let text = separator.literal("`kv`", diags)?;
+            if text.is_empty() {
+                diags.push(Diagnostic::error(
+                    codes::BAD_VALUE,
+                    separator.span(),
+                    "nothing separates names from values",
+                ));
+                return None;
+            }
+            Some(Parse::KeyValue {
+                separator: text.into(),
+            })
+        }
+        _ => {
+            let span = [
+                map.regex.as_ref().map(Written::span),
+                map.table.as_ref().map(|at| at.span),
+                map.kv.as_ref().map(Written::span),
+            ]
+            .into_iter()
+            .flatten()
+            .next_back();
+            let problem = Diagnostic {
+                span,
+                ..Diagnostic::error(
+                    codes::CONFLICTING_KEYS,
+                    Default::default(),
+                    "`parse` is exactly one of `regex`, `table: true` and `kv`",
+                )
+            };
+            diags.push(problem.help("`rows`, `multiline` and `types` go with `regex`"));
+            None
+        }
+    }
+}
+
+fn parse_regex(written: &Written, map: &ParseMapSpec, diags: &mut Diagnostics) -> Option<Parse> {
+    let multiline = map.multiline.unwrap_or(false);
+    let regex = RegexBuilder::new(written.text())
+        .multi_line(!multiline)
+        .dot_matches_new_line(multiline)
+        .build();
+    let regex = match regex {
+        Ok(regex) => regex,
+        Err(error) => {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or("it does not parse");
+            diags.push(
+                Diagnostic::error(
+                    expression_codes::BAD_REGEX,
+                    written.span(),
+                    format!("this is not a regular expression: {reason}"),
+                )
+                .help("the syntax is that of Rust's regex crate: linear, without look-around"),
+            );
+            return None;
+        }
+    };
+    let groups: Vec<&str> = regex.capture_names().flatten().collect();
+    if groups.is_empty() {
+        diags.push(
+            Diagnostic::error(
+                expression_codes::BAD_REGEX,
+                written.span(),
+                "no group of this expression has a name, so nothing would be captured",
+            )
+            .help("write `(?P<vid>[0-9]+)`"),
+        );
+        return None;
+    }
+    let mut types = Vec::new();
+    for (name, word) in map.types.iter().flat_map(|types| &types.0) {
+        if !groups.contains(&name.value.as_str()) {
+            diags.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_FIELD,
+                    name.span,
+                    format!("`{}` is not a group of the expression", name.value),
+                )
+                .did_you_mean(suggest::nearest(&name.value, groups.iter().copied())),
+            );
+            continue;
+        }
+        let word = match word {
+            CaptureWord::Int => CaptureType::Int,
+            CaptureWord::List => CaptureType::List,
+            CaptureWord::Text => CaptureType::Text,
+        };
+        types.push((name.value.as_str().into(), word));
+    }
+    Some(Parse::Regex {
+        regex,
+        rows: map.rows.unwrap_or(false),
+        types,
+    })
+}
+
+/// Compiles the further sources of an answer.
+pub(super) fn extract(
+    specs: Option<&Entries<Node>>,
+    names: &mut Names,
+    world: &World<'_>,
+    diags: &mut Diagnostics,
+) -> Option<Vec<(Box<str>, Source)>> {
+    let specs = specs.map(|specs| specs.0.as_slice()).unwrap_or_default();
+    check_names(
+        specs.iter().map(|(name, _)| name),
+        "an extracted value",
+        diags,
+    );
+    let mut compiled = Vec::new();
+    for (name, node) in specs {
+        let roots = names.roots(Stage::Answer);
+        let env = names.env(world, Stage::Answer, &roots);
+        let source = Source::compile(node, &format!("extract.{}", name.value), &env, diags);
+        let name: Box<str> = name.value.as_str().into();
+        names.extracted.push(name.clone());
+        compiled.push(source.map(|source| (name, source)));
+    }
+    compiled.into_iter().collect()
+}

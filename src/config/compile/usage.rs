@@ -1,0 +1,280 @@
+//! What the parts of a route say about each other: fields that a schema does not have, secrets on
+//! their way into a row, and what is written and never used.
+
+use std::collections::BTreeSet;
+
+use super::codes;
+use super::names::World;
+use super::reads::Reads;
+use super::request::RequestSchemas;
+use crate::config::spec::decode::At;
+use crate::config::spec::mapping::MappingSpec;
+use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
+use crate::document::{Kind, Node, Snippet, Span};
+use crate::transform::Root;
+
+/// Everything that the expressions of a route read, its templates included.
+pub(super) fn of_route(node: &Node, world: &World<'_>) -> Reads {
+    let mut reads = Reads::default();
+    if let Kind::Map(entries) = &node.kind {
+        for entry in entries {
+            if entry.key != "request" && entry.key != "examples" {
+                reads.node(&entry.value);
+            }
+        }
+    }
+    with_templates(reads, world)
+}
+
+/// What a subtree reads, its templates included.
+pub(super) fn of_node(node: &Node, world: &World<'_>) -> Reads {
+    with_templates(Reads::of(node), world)
+}
+
+fn with_templates(mut reads: Reads, world: &World<'_>) -> Reads {
+    for name in reads.templates.clone() {
+        if let Some((file, text)) = world.templates.get(name.as_str()) {
+            reads.text(Snippet::file(*file, text));
+        }
+    }
+    reads
+}
+
+/// Each variable against the request's schemas.
+pub(super) fn check_fields(reads: &Reads, schemas: &RequestSchemas, diags: &mut Diagnostics) {
+    for (root, what) in [
+        (Root::Body, "body"),
+        (Root::Query, "query parameters"),
+        (Root::Header, "headers"),
+    ] {
+        let Some(compiled) = schemas.of_root(root) else {
+            continue;
+        };
+        for (path, span) in reads.of_root(root.name()) {
+            let Some((step, known)) = super::schema::unknown_step(&compiled.closed, path) else {
+                continue;
+            };
+            let nearest = suggest::nearest(&step, known.iter().map(String::as_str)).map(|near| {
+                let before = path.split('.').take_while(|name| *name != step);
+                let mut right = vec![root.name()];
+                right.extend(before);
+                right.push(near);
+                right.join(".")
+            });
+            diags.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_FIELD,
+                    span,
+                    format!(
+                        "`{}.{path}` is not a field of this route's request {what}",
+                        root.name()
+                    ),
+                )
+                .did_you_mean(nearest.as_deref())
+                .help(format!("declared here: {}", known.join(", "))),
+            );
+        }
+    }
+}
+
+/// Which values of a route hold a field that is marked `writeOnly`, directly or through a `let`.
+pub(super) struct WriteOnly<'a> {
+    patterns: Vec<&'a str>,
+    lets: BTreeSet<String>,
+    extracted: BTreeSet<String>,
+}
+
+impl<'a> WriteOnly<'a> {
+    pub(super) fn of(
+        schemas: &'a RequestSchemas,
+        lets: Option<&Node>,
+        extract: Option<&Node>,
+        world: &World<'_>,
+    ) -> Self {
+        let mut this = Self {
+            patterns: schemas
+                .body
+                .iter()
+                .flat_map(|body| body.schema.write_only.iter().map(|pointer| &**pointer))
+                .collect(),
+            lets: BTreeSet::new(),
+            extracted: BTreeSet::new(),
+        };
+        for (name, value) in entries(lets) {
+            if this.touches(&of_node(value, world)).is_some() {
+                this.lets.insert(name.to_owned());
+            }
+        }
+        for (name, value) in entries(extract) {
+            if this.touches(&of_node(value, world)).is_some() {
+                this.extracted.insert(name.to_owned());
+            }
+        }
+        this
+    }
+
+    /// The first variable that holds such a field.
+    pub(super) fn touches(&self, reads: &Reads) -> Option<Span> {
+        let body = reads
+            .of_root("body")
+            .find(|(path, _)| self.patterns.iter().any(|pattern| covers(pattern, path)));
+        let named = |root, names: &BTreeSet<String>| {
+            reads.of_root(root).find(|(path, _)| {
+                let first = path.split('.').next().unwrap_or_default();
+                names.contains(first) || path.is_empty() && !names.is_empty()
+            })
+        };
+        body.or_else(|| named("let", &self.lets))
+            .or_else(|| named("extracted", &self.extracted))
+            .map(|(_, span)| span)
+    }
+}
+
+/// Whether the variable `path` lies at, below or above the field at `pattern`.
+fn covers(pattern: &str, path: &str) -> bool {
+    pattern
+        .split('/')
+        .skip(1)
+        .zip(path.split('.').filter(|name| !name.is_empty()))
+        .all(|(wanted, found)| {
+            wanted == "*" || wanted.replace("~1", "/").replace("~0", "~") == found
+        })
+}
+
+/// What a mapping change keeps in its row must not hold a `writeOnly` field.
+pub(super) fn check_stored(
+    mapping: &MappingSpec,
+    write_only: &WriteOnly<'_>,
+    world: &World<'_>,
+    diags: &mut Diagnostics,
+) {
+    let mut check = |reads: Reads| {
+        if let Some(span) = write_only.touches(&reads) {
+            diags.push(
+                Diagnostic::error(
+                    codes::WRITE_ONLY_STORED,
+                    span,
+                    "this would store a field that is marked `writeOnly`",
+                )
+                .help("a `writeOnly` field may be sent to the backend, and kept nowhere"),
+            );
+        }
+    };
+    for op in mapping.0.iter().filter_map(|op| op.op.as_ref()) {
+        for part in op.cmp_id.iter().flat_map(|id| &id.0) {
+            let mut reads = Reads::default();
+            reads.text(part.snippet());
+            check(reads);
+        }
+        if let Some(node) = &op.backend_id {
+            check(of_node(node, world));
+        }
+        for (_, node) in op.attributes.iter().flat_map(|attributes| &attributes.0) {
+            check(of_node(node, world));
+        }
+    }
+}
+
+/// Names of `let` and `extract` that nothing reads.
+pub(super) fn check_unused_names<'k>(
+    lets: impl IntoIterator<Item = &'k At<String>>,
+    extracted: impl IntoIterator<Item = &'k At<String>>,
+    reads: &Reads,
+    diags: &mut Diagnostics,
+) {
+    for key in lets {
+        if !is_read(reads, "let", &key.value) {
+            diags.push(
+                Diagnostic::warning(
+                    codes::UNUSED_LET,
+                    key.span,
+                    format!("`let.{}` is read nowhere", key.value),
+                )
+                .help("remove it, or use it"),
+            );
+        }
+    }
+    for key in extracted {
+        if !is_read(reads, "extracted", &key.value) {
+            diags.push(
+                Diagnostic::warning(
+                    codes::UNUSED_EXTRACT,
+                    key.span,
+                    format!("`extracted.{}` is read nowhere", key.value),
+                )
+                .help("remove it, or use it"),
+            );
+        }
+    }
+}
+
+fn is_read(reads: &Reads, root: &str, name: &str) -> bool {
+    reads
+        .of_root(root)
+        .any(|(path, _)| path.is_empty() || path.split('.').next() == Some(name))
+}
+
+/// Tables of a file that none of its routes reads.
+pub(super) fn check_unused_maps<'k>(
+    maps: impl IntoIterator<Item = &'k At<String>>,
+    reads: &Reads,
+    diags: &mut Diagnostics,
+) {
+    for key in maps {
+        if !reads.maps.contains(&key.value) {
+            diags.push(
+                Diagnostic::warning(
+                    codes::UNUSED_MAP,
+                    key.span,
+                    format!("the map `{}` is used nowhere", key.value),
+                )
+                .help(format!(
+                    "remove it, or write `{{{{ map '{}' ... }}}}`",
+                    key.value
+                )),
+            );
+        }
+    }
+}
+
+/// Templates that no route uses.
+pub(super) fn check_unused_templates(
+    world: &World<'_>,
+    used: &BTreeSet<String>,
+    diags: &mut Diagnostics,
+) {
+    for (name, (file, _)) in &world.templates {
+        if !used.contains(&**name) {
+            diags.push(
+                Diagnostic::warning(
+                    codes::UNUSED_TEMPLATE,
+                    Span::new(*file, 0, 0),
+                    format!("no route uses the template `{name}`"),
+                )
+                .help("remove the file, or name it in a route"),
+            );
+        }
+    }
+}
+
+fn entries(map: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> {
+    let entries = match map.map(|node| &node.kind) {
+        Some(Kind::Map(entries)) => entries.as_slice(),
+        _ => &[],
+    };
+    entries
+        .iter()
+        .map(|entry| (entry.key.as_str(), &entry.value))
+}
+
+/// The keys of a map, as boxed names.
+pub(super) fn keys(map: Option<&Node>) -> Vec<Box<str>> {
+    entries(map).map(|(name, _)| name.into()).collect()
+}
+
+/// Whether a text holds an `optional`, and so may have no value.
+pub(super) fn is_optional(text: &str) -> bool {
+    let mut reads = Reads::default();
+    reads.text(Snippet::file(crate::document::FileId(0), text));
+    reads.variables.iter().any(|(name, _)| name == "optional")
+}

@@ -1,0 +1,168 @@
+//! A map with exactly one key, which says what the rest is: `driver`, `auth`, `expires`.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{Decode, codes};
+use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
+use crate::document::{Entry, Kind, Node};
+
+/// The content of a choice that has none: `auth: none`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nothing;
+
+impl Decode for Nothing {
+    const BARE: bool = true;
+
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Null => Some(Self),
+            Kind::Map(entries) if entries.is_empty() => Some(Self),
+            _ => {
+                super::decode::wrong_type(node, "nothing", diags);
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for Nothing {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Nothing".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["null", "object"], "maxProperties": 0 })
+    }
+}
+
+/// The one entry of a choice; a bare word stands for one without content.
+pub fn chosen(node: &Node, what: &str, words: &[&str], diags: &mut Diagnostics) -> Option<Entry> {
+    let entry = match &node.kind {
+        Kind::Map(entries) => match entries.as_slice() {
+            [only] => only.clone(),
+            _ => {
+                let found = match entries.len() {
+                    0 => "none".to_owned(),
+                    _ => {
+                        let keys = entries.iter().map(|entry| format!("`{}`", entry.key));
+                        keys.collect::<Vec<_>>().join(", ")
+                    }
+                };
+                diags.push(
+                    Diagnostic::error(
+                        codes::WRONG_TYPE,
+                        node.span,
+                        format!("{what} has exactly one key, found {found}"),
+                    )
+                    .help(format!("one of: {}", words.join(", "))),
+                );
+                return None;
+            }
+        },
+        Kind::Text(scalar) => Entry {
+            key: scalar.text.clone(),
+            key_span: node.span,
+            value: Node {
+                span: node.span,
+                kind: Kind::Null,
+            },
+        },
+        _ => {
+            super::decode::wrong_type(node, &format!("{what} (a map)"), diags);
+            return None;
+        }
+    };
+    if words.contains(&entry.key.as_str()) {
+        return Some(entry);
+    }
+    let near = suggest::nearest(&entry.key, words.iter().copied());
+    let message = match (&node.kind, near) {
+        (Kind::Text(_), None) => {
+            // A word that is near to none may be anything, a secret in the wrong place included.
+            diags.mask(node.span);
+            format!("this is not {what}")
+        }
+        _ => format!("`{}` is not {what}", entry.key),
+    };
+    diags.push(
+        Diagnostic::error(codes::UNKNOWN_KEY, entry.key_span, message)
+            .did_you_mean(near)
+            .help(format!("one of: {}", words.join(", "))),
+    );
+    None
+}
+
+/// The JSON Schema of one alternative.
+pub fn alternative<T: Decode + JsonSchema>(
+    word: &'static str,
+    docs: &[&str],
+    generator: &mut SchemaGenerator,
+) -> Schema {
+    let lines: Vec<_> = docs.iter().map(|line| line.trim()).collect();
+    let description = lines.join("\n");
+    if T::BARE {
+        return json_schema!({ "const": word, "description": description });
+    }
+    let content = generator.subschema_for::<T>();
+    json_schema!({
+        "type": "object",
+        "description": description,
+        "properties": { word: content },
+        "required": [word],
+        "additionalProperties": false,
+    })
+}
+
+/// Declares a choice: the enum, its decoder and its JSON Schema. Each alternative holds a type;
+/// [`Nothing`] makes it a bare word.
+#[macro_export]
+macro_rules! choice {
+    (
+        $(#[$meta:meta])*
+        $name:ident as $what:literal {
+            $( $(#[doc = $doc:literal])* $variant:ident = $word:literal ($type:ty) ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug)]
+        pub enum $name {
+            $( $(#[doc = $doc])* $variant($type), )*
+        }
+
+        impl $crate::config::spec::decode::Decode for $name {
+            fn decode(
+                node: &$crate::document::Node,
+                diags: &mut $crate::diagnostics::Diagnostics,
+            ) -> Option<Self> {
+                let entry = $crate::config::spec::choice::chosen(node, $what, &[$($word),*], diags)?;
+                match entry.key.as_str() {
+                    $(
+                        $word => {
+                            <$type as $crate::config::spec::decode::Decode>::decode(
+                                &entry.value,
+                                diags,
+                            )
+                            .map(Self::$variant)
+                        }
+                    )*
+                    _ => None,
+                }
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                use $crate::config::spec::choice::alternative;
+                let alternatives = vec![
+                    $( alternative::<$type>($word, &[$($doc),*], generator), )*
+                ];
+                schemars::json_schema!({ "oneOf": alternatives })
+            }
+        }
+    };
+}

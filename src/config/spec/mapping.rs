@@ -1,0 +1,149 @@
+//! `mapping` as written: what is recorded when the call succeeds.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{Decode, Entries, wrong_type};
+use super::part::{OneOrMany, Written, unknown_word};
+use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
+use crate::document::{Entry, Kind, Node, Span};
+use crate::plan::Verb;
+
+const VERBS: [(&str, Verb); 4] = [
+    ("create", Verb::Create),
+    ("update", Verb::Update),
+    ("put", Verb::Put),
+    ("delete", Verb::Delete),
+];
+
+/// `delete`; a map of verbs; or a list of such, which commits together.
+#[derive(Clone, Debug, Default)]
+pub struct MappingSpec(pub Vec<VerbSpec>);
+
+/// One change of the mapping table.
+#[derive(Clone, Debug)]
+pub struct VerbSpec {
+    pub verb: Verb,
+    pub span: Span,
+    /// `None`: it is wrong, and that has been reported.
+    pub op: Option<MappingOpSpec>,
+}
+
+crate::spec! {
+    /// One change of the mapping table.
+    #[derive(Default)]
+    MappingOpSpec as "a mapping change" {
+        /// Default: the file's resource.
+        resource: Option<Written>,
+        /// The CMP id; a list is a composite id. Default: the `object`, in a create a UUIDv7.
+        cmp_id: Option<OneOrMany<Written>>,
+        /// A condition on the answer: applied only if it holds.
+        when: Option<Node>,
+        /// A source, or `pending` for an id that comes later.
+        backend_id: Option<Node>,
+        /// Sources of what is kept beside the id: `object.attributes.<name>`.
+        attributes: Option<Entries<Node>>,
+    }
+}
+
+impl Decode for MappingSpec {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        let mut ops = Vec::new();
+        match &node.kind {
+            Kind::List(items) => {
+                for item in items {
+                    one(item, &mut ops, diags);
+                }
+            }
+            _ => one(node, &mut ops, diags),
+        }
+        Some(Self(ops))
+    }
+}
+
+fn one(node: &Node, ops: &mut Vec<VerbSpec>, diags: &mut Diagnostics) {
+    match &node.kind {
+        Kind::Text(scalar) if scalar.text == "delete" => ops.push(VerbSpec {
+            verb: Verb::Delete,
+            span: node.span,
+            op: Some(MappingOpSpec::default()),
+        }),
+        Kind::Text(scalar) if VERBS.iter().any(|(word, _)| *word == scalar.text) => {
+            diags.push(
+                Diagnostic::error(
+                    super::decode::codes::WRONG_TYPE,
+                    node.span,
+                    format!("`{}` needs to know what is mapped", scalar.text),
+                )
+                .help(format!("write `{}:` with a map below it", scalar.text)),
+            );
+            ops.push(broken(Verb::Update, node.span));
+        }
+        Kind::Text(_) => {
+            unknown_word(node, "a mapping change", &["delete"], diags);
+            ops.push(broken(Verb::Update, node.span));
+        }
+        Kind::Map(entries) => ops.extend(entries.iter().map(|entry| verb(entry, diags))),
+        _ => {
+            wrong_type(node, "`delete`, a map of changes or a list", diags);
+            ops.push(broken(Verb::Update, node.span));
+        }
+    }
+}
+
+fn verb(entry: &Entry, diags: &mut Diagnostics) -> VerbSpec {
+    let words = VERBS.map(|(word, _)| word);
+    let Some((_, verb)) = VERBS.iter().find(|(word, _)| *word == entry.key) else {
+        diags.push(
+            Diagnostic::error(
+                super::decode::codes::UNKNOWN_KEY,
+                entry.key_span,
+                format!("`{}` is not a mapping change", entry.key),
+            )
+            .did_you_mean(suggest::nearest(&entry.key, words))
+            .help(format!("keys here: {}", words.join(", "))),
+        );
+        return broken(Verb::Update, entry.key_span);
+    };
+    let op = match &entry.value.kind {
+        Kind::Null if *verb == Verb::Delete => Some(MappingOpSpec::default()),
+        _ => MappingOpSpec::decode(&entry.value, diags),
+    };
+    VerbSpec {
+        verb: *verb,
+        span: entry.key_span,
+        op,
+    }
+}
+
+fn broken(verb: Verb, span: Span) -> VerbSpec {
+    VerbSpec {
+        verb,
+        span,
+        op: None,
+    }
+}
+
+impl JsonSchema for MappingSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Mapping".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let op = generator.subschema_for::<MappingOpSpec>();
+        let map = json_schema!({
+            "type": "object",
+            "properties": {
+                "create": op,
+                "update": op,
+                "put": op,
+                "delete": { "anyOf": [op, { "type": "null" }] },
+            },
+            "additionalProperties": false,
+            "minProperties": 1,
+        });
+        let one = json_schema!({ "anyOf": [{ "enum": ["delete"] }, map] });
+        json_schema!({
+            "description": "`delete`; a map with `create`, `update`, `put` or `delete`; or a list of such, which commits together.",
+            "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }],
+        })
+    }
+}

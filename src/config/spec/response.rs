@@ -1,0 +1,124 @@
+//! `response` as written: how an answer is read and judged.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{At, Decode, Entries};
+use super::part::{OneOrMany, Part, Written};
+use crate::diagnostics::Diagnostics;
+use crate::document::{Kind, Node};
+
+crate::spec! {
+    /// How an answer is read and judged.
+    ResponseSpec as "response rules" {
+        /// Statuses that are a success. Default: any 2xx.
+        success: Option<Part<OneOrMany<At<u16>>>>,
+        /// A condition that a success must also meet.
+        success_when: Option<Node>,
+        /// A condition, or a list of them, that makes the answer a failure.
+        fail_when: Option<Part<OneOrMany<Node>>>,
+        /// Rules for answers that are no success; the first that holds wins.
+        errors: Option<Part<Vec<Part<ErrorRuleSpec>>>>,
+        /// How the body becomes JSON. Default: by its content type.
+        format: Option<Part<FormatWord>>,
+        /// XML names that always become lists.
+        lists: Option<Part<Vec<Written>>>,
+        /// How text becomes `response.body`.
+        parse: Option<Part<ParseSpec>>,
+    }
+}
+
+crate::spec! {
+    /// A failure that the backend reports, and what the CMP hears of it.
+    ErrorRuleSpec as "an error rule" {
+        /// The condition.
+        when: Node,
+        /// The CMP's status, 4xx or 5xx.
+        reply: At<u16>,
+        /// The CMP's stable code, in snake_case. Default: `backend_error`.
+        code: Option<Written>,
+        /// A text, such as `{{ response.body.message }}`.
+        detail: Option<Written>,
+        /// What is known of the backend; `none` asserts that nothing was done.
+        side_effect: Option<SideEffectWord>,
+    }
+}
+
+crate::words! {
+    /// How a body is read.
+    FormatWord as "a format" {
+        Json = "json",
+        Xml = "xml",
+        Text = "text",
+    }
+}
+
+crate::words! {
+    /// What is known of the backend.
+    SideEffectWord as "a side effect" {
+        None = "none",
+        Unknown = "unknown",
+        Done = "done",
+    }
+}
+
+crate::words! {
+    /// What a captured text is turned into.
+    CaptureWord as "a type of a captured text" {
+        Int = "int",
+        List = "list",
+        Text = "text",
+    }
+}
+
+/// How text becomes `response.body`.
+#[derive(Clone, Debug)]
+pub enum ParseSpec {
+    Json,
+    Map(Box<ParseMapSpec>),
+}
+
+impl Decode for ParseSpec {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Map(_) => ParseMapSpec::decode(node, diags).map(|map| Self::Map(Box::new(map))),
+            _ => ParseWord::decode(node, diags).map(|ParseWord::Json| Self::Json),
+        }
+    }
+}
+
+impl JsonSchema for ParseSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Parse".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let map = generator.subschema_for::<ParseMapSpec>();
+        json_schema!({ "anyOf": [{ "enum": ["json"] }, map] })
+    }
+}
+
+crate::words! {
+    /// A way to parse that needs nothing more.
+    ParseWord as "a way to parse text (or a map with `regex`, `table` or `kv`)" {
+        Json = "json",
+    }
+}
+
+crate::spec! {
+    /// How text becomes `response.body`: exactly one of `regex`, `table` and `kv`.
+    ParseMapSpec as "a way to parse text" {
+        /// A regular expression with named groups, `(?P<name>...)`.
+        regex: Option<Written>,
+        /// Every match is a row. Default: false, the first match is the body.
+        rows: Option<bool>,
+        /// The expression may match over several lines. Default: false, `^`, `$` and `.` mean a line.
+        multiline: Option<bool>,
+        /// What the named groups are turned into.
+        types: Option<Entries<CaptureWord>>,
+        /// `true`: columns under a line of headings.
+        table: Option<At<bool>>,
+        /// Lines of names and values, split at this text.
+        kv: Option<Written>,
+        /// Not in this version.
+        textfsm: Option<Node>,
+    }
+}

@@ -1,0 +1,489 @@
+//! YAML text -> [`Node`]s with exact places.
+//!
+//! Built on the event parser below `serde_yaml` (serde-saphyr re-exports it), because only events
+//! tell how a scalar was written and where each of two equal keys stands. What YAML allows and a
+//! configuration is better without (tags, merge keys, several documents, maps as keys) is refused
+//! by name. Scalars follow the YAML 1.2 core schema, less what older readers read differently:
+//! `yes`, `0755`, `1_000`, `0x1F` and `.inf` stay text, with a warning.
+
+use std::collections::HashMap;
+
+use serde_json::Number;
+use serde_yaml::granit_parser::{
+    self as granit, ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, StrInput,
+    StructureStyle, Tag,
+};
+
+use super::{codes, secrets};
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::document::{Entry, FileId, Kind, Node, Scalar, Span};
+
+/// Maps and lists inside each other.
+const MAX_DEPTH: usize = 64;
+/// Nodes of a file, what aliases repeat included: a small file must not become a large document.
+const MAX_NODES: usize = 100_000;
+
+/// Parses one file. An empty one is an empty map; `None` means that it was reported.
+pub fn parse(file: FileId, text: &str, diags: &mut Diagnostics) -> Option<Node> {
+    let mut options = Options::default();
+    options.emit_comments = false;
+    options.flow_nesting_limit = MAX_DEPTH;
+    options.block_nesting_limit = MAX_DEPTH;
+    let mut reader = Reader {
+        file,
+        text,
+        parser: Parser::new_from_str_with_options(text, options),
+        anchors: HashMap::new(),
+        nodes: 0,
+        diags,
+    };
+    match reader.document() {
+        Ok(node) => Some(node),
+        Err(Stop::Reported) => None,
+        Err(Stop::Scan(error)) => {
+            secrets::mask_lines(file, text, diags);
+            let diagnostic = syntax_error(file, text, &error);
+            // `a: {{ x }}-y` is first a map with a map as its key, and then no YAML at all.
+            let known = |d: &Diagnostic| d.code == diagnostic.code && d.span == diagnostic.span;
+            if !diags.iter().any(known) {
+                diags.push(diagnostic);
+            }
+            None
+        }
+    }
+}
+
+/// Why a file cannot be read to its end.
+enum Stop {
+    Scan(ScanError),
+    Reported,
+}
+
+impl From<ScanError> for Stop {
+    fn from(error: ScanError) -> Self {
+        Self::Scan(error)
+    }
+}
+
+struct Reader<'t, 'd> {
+    file: FileId,
+    text: &'t str,
+    parser: Parser<'t, StrInput<'t>>,
+    /// What an alias repeats, by anchor id, and how many nodes that is.
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+    diags: &'d mut Diagnostics,
+}
+
+type Read<T> = Result<T, Stop>;
+
+impl<'t> Reader<'t, '_> {
+    fn document(&mut self) -> Read<Node> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::DocumentStart(..) if root.is_some() => {
+                    let span = self.span(&span);
+                    self.diags.push(
+                        Diagnostic::error(
+                            codes::YAML_DOCUMENTS,
+                            span,
+                            "a second document begins here",
+                        )
+                        .help("write each document into a file of its own"),
+                    );
+                    return Err(Stop::Reported);
+                }
+                event if event.is_node() => root = Some(self.node(event, &span)?),
+                _ => {}
+            }
+        }
+        Ok(match root {
+            Some(node) if node.kind != Kind::Null => node,
+            _ => Node {
+                span: Span::new(self.file, 0, 0),
+                kind: Kind::Map(Vec::new()),
+            },
+        })
+    }
+
+    fn next(&mut self) -> Read<(Event<'t>, granit::Span)> {
+        match self.parser.next_event() {
+            Some(next) => Ok(next?),
+            // The stream ends with an event of its own, after which nobody asks.
+            None => Err(Stop::Reported),
+        }
+    }
+
+    /// Reads the node that begins with `event`, to its end.
+    fn node(&mut self, event: Event<'t>, at: &granit::Span) -> Read<Node> {
+        self.refuse_tag(event.tag(), at);
+        self.spend(1, at)?;
+        let before = self.nodes;
+        let anchor = event.anchor_id();
+        let node = match event {
+            Event::Scalar(text, style, ..) => self.scalar(&text, style, at),
+            Event::SequenceStart(..) => self.list(at)?,
+            Event::MappingStart(style, ..) => self.map(style, at)?,
+            Event::Alias(id) => return self.alias(id, at),
+            _ => return Err(Stop::Reported),
+        };
+        if let Some(id) = anchor {
+            self.anchors
+                .insert(id, (node.clone(), self.nodes - before + 1));
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, at: &granit::Span) -> Read<Node> {
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::SequenceEnd => {
+                    let span = self.enclosing(at, &span);
+                    return Ok(Node {
+                        span,
+                        kind: Kind::List(items),
+                    });
+                }
+                event if event.is_node() => items.push(self.node(event, &span)?),
+                _ => {}
+            }
+        }
+    }
+
+    fn map(&mut self, style: StructureStyle, at: &granit::Span) -> Read<Node> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut unquoted = false;
+        loop {
+            let (event, key_at) = self.next()?;
+            if event == Event::MappingEnd {
+                let span = self.enclosing(at, &key_at);
+                if unquoted {
+                    return Ok(self.unquoted_template(span));
+                }
+                return Ok(Node {
+                    span,
+                    kind: Kind::Map(entries),
+                });
+            }
+            if !event.is_node() {
+                continue;
+            }
+            let key = match event {
+                Event::Scalar(text, style, anchor, tag) => {
+                    self.refuse_tag(tag.as_deref(), &key_at);
+                    let span = self.span(&key_at);
+                    if anchor != 0 {
+                        let node = self.scalar(&text, style, &key_at);
+                        self.anchors.insert(anchor, (node, 1));
+                    }
+                    Some((text.into_owned(), style, span))
+                }
+                event => {
+                    let flow = matches!(event, Event::MappingStart(StructureStyle::Flow, ..));
+                    let key = self.node(event, &key_at)?;
+                    // `{{ body.name }}` is, to YAML, a map whose only key is a map.
+                    if flow && style == StructureStyle::Flow && self.begins_template(at) {
+                        unquoted = true;
+                    } else {
+                        self.diags.push(
+                            Diagnostic::error(codes::YAML_KEY, key.span, "a key must be text")
+                                .help("write the key out; quote it where it has YAML's own signs"),
+                        );
+                    }
+                    None
+                }
+            };
+            let (event, value_at) = self.next()?;
+            let value = self.node(event, &value_at)?;
+            if let Some((key, style, key_span)) = key {
+                self.entry(&mut entries, key, style, key_span, value);
+            }
+        }
+    }
+
+    /// Adds an entry, unless its key may not stand there.
+    fn entry(
+        &mut self,
+        entries: &mut Vec<Entry>,
+        key: String,
+        style: ScalarStyle,
+        key_span: Span,
+        value: Node,
+    ) {
+        secrets::mask_value(&key, &value, self.diags);
+        if key == "<<" && style == ScalarStyle::Plain {
+            self.diags.push(
+                Diagnostic::error(
+                    codes::YAML_MERGE,
+                    key_span,
+                    "merge keys (`<<`) are not read",
+                )
+                .help("write the keys out; in a route file, share them with `$ref`"),
+            );
+            return;
+        }
+        if let Some(first) = entries.iter().find(|entry| entry.key == key) {
+            self.diags.push(
+                Diagnostic::error(
+                    codes::DUPLICATE_KEY,
+                    key_span,
+                    format!("`{key}` stands twice in this map"),
+                )
+                .label("the second")
+                .related(first.key_span, "the first"),
+            );
+            return;
+        }
+        entries.push(Entry {
+            key,
+            key_span,
+            value,
+        });
+    }
+
+    fn alias(&mut self, id: usize, at: &granit::Span) -> Read<Node> {
+        let Some((node, size)) = self.anchors.get(&id) else {
+            let span = self.span(at);
+            self.diags.push(Diagnostic::error(
+                codes::YAML_SYNTAX,
+                span,
+                "this alias repeats a value from inside itself",
+            ));
+            return Err(Stop::Reported);
+        };
+        let (node, size) = (node.clone(), *size);
+        self.spend(size, at)?;
+        Ok(node)
+    }
+
+    fn spend(&mut self, nodes: usize, at: &granit::Span) -> Read<()> {
+        self.nodes += nodes;
+        if self.nodes <= MAX_NODES {
+            return Ok(());
+        }
+        let span = self.span(at);
+        self.diags.push(Diagnostic::error(
+            codes::YAML_BUDGET,
+            span,
+            format!("this file holds more than {MAX_NODES} values, what aliases repeat included"),
+        ));
+        Err(Stop::Reported)
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, at: &granit::Span) -> Node {
+        let span = self.span(at);
+        let plain = style == ScalarStyle::Plain;
+        let kind = match plain.then(|| resolve(text)).flatten() {
+            Some(kind) => kind,
+            None => {
+                if plain && is_trap(text) {
+                    self.diags.push(
+                        Diagnostic::warning(
+                            codes::YAML_TRAP,
+                            span,
+                            format!(
+                                "`{text}` is text here, and something else to other readers of YAML"
+                            ),
+                        )
+                        .label("quote it"),
+                    );
+                }
+                Kind::Text(Scalar {
+                    text: text.to_owned(),
+                    verbatim_at: verbatim_at(self.text, span, text, style),
+                    plain,
+                })
+            }
+        };
+        Node { span, kind }
+    }
+
+    fn begins_template(&self, at: &granit::Span) -> bool {
+        let start = self.span(at).start as usize;
+        self.text[start..].starts_with("{{")
+    }
+
+    /// Reports `name: {{ body.name }}` and takes it for the text that was meant.
+    fn unquoted_template(&mut self, span: Span) -> Node {
+        let text = &self.text[span.start as usize..span.end as usize];
+        self.diags.push(quote_template(span));
+        Node {
+            span,
+            kind: Kind::Text(Scalar {
+                text: text.to_owned(),
+                verbatim_at: Some(span.start),
+                plain: true,
+            }),
+        }
+    }
+
+    fn refuse_tag(&mut self, tag: Option<&Tag>, at: &granit::Span) {
+        if tag.is_none() {
+            return;
+        }
+        let span = self.span(&at.tag_span().unwrap_or(*at));
+        self.diags.push(
+            Diagnostic::error(codes::YAML_TAG, span, "tags are not read")
+                .help("drop the tag; quote a value that must be text"),
+        );
+    }
+
+    fn span(&self, at: &granit::Span) -> Span {
+        let start = at.start.byte_offset().unwrap_or(0).min(self.text.len());
+        let end = at.end.byte_offset().unwrap_or(start).min(self.text.len());
+        // A block scalar's range runs on to the next token; its place ends with its last character.
+        let end = start + self.text[start..end.max(start)].trim_end().len();
+        Span::new(self.file, start, end)
+    }
+
+    /// From where a collection begins to where it ends.
+    fn enclosing(&self, begin: &granit::Span, end: &granit::Span) -> Span {
+        let start = self.span(begin).start as usize;
+        let end = (self.span(end).end as usize).max(start);
+        let end = start + self.text[start..end].trim_end().len();
+        Span::new(self.file, start, end)
+    }
+}
+
+/// What a plain scalar means by the core schema; `None`: text.
+fn resolve(text: &str) -> Option<Kind> {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Some(Kind::Null),
+        "true" | "True" | "TRUE" => return Some(Kind::Bool(true)),
+        "false" | "False" | "FALSE" => return Some(Kind::Bool(false)),
+        _ => {}
+    }
+    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.')) {
+        return None;
+    }
+    // JSON's grammar is the core schema's but for `+5`, `.5` and `5.`.
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    let lead = if digits.starts_with('.') { "0" } else { "" };
+    let tail = if digits.ends_with('.') { "0" } else { "" };
+    let json = format!("{sign}{lead}{digits}{tail}");
+    serde_json::from_str::<Number>(&json).ok().map(Kind::Number)
+}
+
+/// Whether YAML 1.1 and its readers take this plain text for a boolean or a number.
+fn is_trap(text: &str) -> bool {
+    let boolean = ["yes", "no", "on", "off"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word));
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let number = digits.starts_with(|c: char| c.is_ascii_digit())
+        && (digits.chars().all(|c| c.is_ascii_digit() || c == '_')
+            || is_radix(digits, "0x", 16)
+            || is_radix(digits, "0o", 8));
+    let special = [".inf", ".nan"]
+        .iter()
+        .any(|word| digits.eq_ignore_ascii_case(word));
+    boolean || number || special
+}
+
+fn is_radix(text: &str, prefix: &str, radix: u32) -> bool {
+    text.strip_prefix(prefix)
+        .is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
+}
+
+/// Where `text` stands byte for byte inside the scalar that was written at `span`.
+fn verbatim_at(source: &str, span: Span, text: &str, style: ScalarStyle) -> Option<u32> {
+    let start = span.start as usize;
+    let at = match style {
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => start + 1,
+        ScalarStyle::Plain => start,
+        // A block scalar's place begins behind its header line; the indentation of a second line
+        // keeps it from standing there byte for byte.
+        ScalarStyle::Literal | ScalarStyle::Folded => start,
+    };
+    source[at..].starts_with(text).then(|| {
+        // Sources are bounded far below 4 GiB (`source::MAX_FILE`).
+        u32::try_from(at).unwrap_or(u32::MAX)
+    })
+}
+
+fn quote_template(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        codes::UNQUOTED_TEMPLATE,
+        span,
+        "an expression that begins a value must be quoted: `{` begins a map in YAML",
+    )
+    .label("quote it")
+    .help("write `\"{{ ... }}\"`, or '{{ ... }}' where the text itself has double quotes")
+}
+
+/// The one diagnostic of a file that is not YAML.
+fn syntax_error(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
+    let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
+    if let Some(found) = unquoted_template_near(text, at) {
+        return quote_template(Span::new(file, found.start, found.end));
+    }
+    let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    match error.kind() {
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabInPlainScalar => {
+            let tab = text[line_start..line_end].find('\t');
+            let tab = tab.map_or(at, |tab| line_start + tab);
+            Diagnostic::error(
+                codes::YAML_TAB,
+                Span::new(file, tab, tab + 1),
+                "a tab stands where YAML wants blanks",
+            )
+            .label("write blanks")
+        }
+        ErrorKind::RecursionLimitExceeded => Diagnostic::error(
+            codes::YAML_BUDGET,
+            Span::new(file, at, at),
+            format!("maps and lists stand more than {MAX_DEPTH} deep in each other"),
+        ),
+        kind => {
+            let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+            let end = if text[at..end].trim().is_empty() {
+                at
+            } else {
+                end
+            };
+            Diagnostic::error(
+                codes::YAML_SYNTAX,
+                Span::new(file, at, end),
+                format!("this is not YAML: {kind}"),
+            )
+        }
+    }
+}
+
+/// An unquoted `{{` that begins a value on the line of an error or on one of the two before it.
+fn unquoted_template_near(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+    let mut end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    for _ in 0..3 {
+        let start = text[..end].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = &text[start..end];
+        for (open, _) in line.match_indices("{{") {
+            let before = line[..open].trim_end_matches(' ');
+            let begins_value = before.is_empty() || before.ends_with([':', '-', '[', ',']);
+            if begins_value && !before.contains('#') {
+                let close = line[open..].find("}}").map_or(line.len(), |c| open + c + 2);
+                return Some(start + open..start + close);
+            }
+        }
+        end = start.checked_sub(1)?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Credentials that stand in the configuration: nothing is asked for, nothing is renewed.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+
+use super::{AuthFailure, Authenticator, Credentials, secret_header};
+use crate::driver::https::request::encode_pairs;
+use crate::driver::https::scrub::Scrubber;
+use crate::driver::{Answer, Async, AuthState, Clearance};
+use crate::plan::Auth;
+
+/// One set of credentials for good.
+#[derive(Debug)]
+pub(in crate::driver::https) struct Fixed {
+    credentials: Arc<Credentials>,
+    scrubber: Scrubber,
+}
+
+impl Fixed {
+    pub(super) fn new(auth: &Auth) -> Result<Self, String> {
+        let mut credentials = Credentials::default();
+        let mut scrubber = Scrubber::default();
+        match auth {
+            Auth::Basic { user, password } => {
+                let pair = format!("{user}:{}", password.expose());
+                let value = format!("Basic {}", STANDARD.encode(&pair));
+                credentials
+                    .headers
+                    .push((AUTHORIZATION, secret_header(&AUTHORIZATION, &value)?));
+                scrubber.add(password.expose());
+                scrubber.add(&pair);
+            }
+            Auth::Bearer(token) => {
+                let value = format!("Bearer {}", token.expose());
+                credentials
+                    .headers
+                    .push((AUTHORIZATION, secret_header(&AUTHORIZATION, &value)?));
+                scrubber.add(token.expose());
+            }
+            Auth::Headers(headers) => {
+                for (name, secret) in headers {
+                    let value = secret_header(name, secret.expose())?;
+                    credentials.headers.push((name.clone(), value));
+                    scrubber.add(secret.expose());
+                }
+            }
+            Auth::Query(pairs) => {
+                credentials.query = encode_pairs(
+                    pairs
+                        .iter()
+                        .map(|(name, secret)| (&**name, secret.expose())),
+                )
+                .into();
+                for (_, secret) in pairs {
+                    scrubber.add(secret.expose());
+                }
+            }
+            // Tokens have their own authenticator; the certificate is the transport's.
+            Auth::None | Auth::ClientCertificate | Auth::Keystone(_) | Auth::Login(_) => {}
+        }
+        Ok(Self {
+            credentials: Arc::new(credentials),
+            scrubber,
+        })
+    }
+}
+
+impl Authenticator for Fixed {
+    fn ready(&self) -> Option<Arc<Credentials>> {
+        Some(Arc::clone(&self.credentials))
+    }
+
+    fn obtain<'a>(
+        &'a self,
+        _clearance: &'a Clearance,
+        _refused: Option<u64>,
+    ) -> Async<'a, Result<Arc<Credentials>, AuthFailure>> {
+        Box::pin(async { Ok(Arc::clone(&self.credentials)) })
+    }
+
+    /// A refusal of fixed credentials is an answer like any other.
+    fn refuses(&self, _answer: &Answer) -> bool {
+        false
+    }
+
+    fn resends(&self) -> bool {
+        false
+    }
+
+    fn retire(&self, _generation: u64) {}
+
+    fn settle(&self, _generation: u64, _refused: bool) {}
+
+    fn conceal(&self, scrubber: &mut Scrubber) {
+        scrubber.join(&self.scrubber);
+    }
+
+    fn end(&self) -> Async<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn state(&self) -> AuthState {
+        AuthState::Fixed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn secret(value: &str) -> Secret {
+        Secret::new(value.into(), "env TEST")
+    }
+
+    #[test]
+    fn secrets_are_marked_sensitive_and_concealed() {
+        let fixed = Fixed::new(&Auth::Basic {
+            user: "relay".into(),
+            password: secret("hunter2"),
+        })
+        .unwrap();
+        let (name, value) = &fixed.credentials.headers[0];
+        assert_eq!(name, AUTHORIZATION);
+        assert_eq!(value, "Basic cmVsYXk6aHVudGVyMg==");
+        assert!(value.is_sensitive());
+        let mut scrubber = Scrubber::default();
+        fixed.conceal(&mut scrubber);
+        assert_eq!(
+            scrubber.clean("you sent hunter2 as cmVsYXk6aHVudGVyMg=="),
+            "you sent *** as ***"
+        );
+        assert!(!format!("{fixed:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_query_key_is_encoded() {
+        let fixed = Fixed::new(&Auth::Query(vec![("key".into(), secret("a&b=c"))])).unwrap();
+        assert_eq!(&*fixed.credentials.query, "key=a%26b%3Dc");
+    }
+
+    #[test]
+    fn a_secret_that_cannot_stand_in_a_header_is_refused_without_being_quoted() {
+        let message = Fixed::new(&Auth::Bearer(secret("line\nbreak"))).unwrap_err();
+        assert!(message.contains("authorization"), "{message}");
+        assert!(!message.contains("break"), "{message}");
+    }
+}

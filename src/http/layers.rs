@@ -1,0 +1,345 @@
+//! What every CMP request passes, in one list: id, head, door, token, place, body; then the handler;
+//! then, whatever came of it, one log line and the metrics.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Request};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use metrics::{Gauge, counter, gauge};
+
+use super::auth::{Authenticator, require};
+use super::inbound::{X_REQUEST_ID, check_head, read_body, request_id};
+use super::listener::{Answer, Bounds};
+use super::{docs, openapi, panic, problem};
+use crate::plan::{Plan, Role, RouteId};
+use crate::relay::{Failure, Inbound, RelayError, Reply};
+use crate::telemetry::metrics::{ABANDONED, IN_FLIGHT, RouteMetrics};
+
+/// What the listener makes of one plan.
+#[derive(Debug)]
+pub struct Front {
+    pub plan: Arc<Plan>,
+    pub authenticator: Authenticator,
+    openapi: openapi::Published,
+    docs: Bytes,
+    /// By [`RouteId`].
+    routes: Vec<RouteMetrics>,
+    no_route: RouteMetrics,
+}
+
+impl Front {
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let document = openapi::document(&plan);
+        Self {
+            authenticator: Authenticator::new(&plan.server.clients),
+            docs: docs::page(&document).into(),
+            openapi: openapi::Published::new(&document),
+            routes: plan
+                .routes
+                .iter()
+                .map(|route| RouteMetrics::new(&route.name))
+                .collect(),
+            no_route: RouteMetrics::new("none"),
+            plan,
+        }
+    }
+}
+
+/// The CMP listener's state: the front of the plan that serves, and who is inside.
+#[derive(Debug)]
+pub struct Edge {
+    front: ArcSwap<Front>,
+    bounds: Bounds,
+    in_flight: AtomicUsize,
+    gauge: Gauge,
+}
+
+impl Edge {
+    pub fn new(plan: Arc<Plan>, bounds: Bounds) -> Self {
+        Self {
+            front: ArcSwap::from_pointee(Front::new(plan)),
+            bounds,
+            in_flight: AtomicUsize::new(0),
+            gauge: gauge!(IN_FLIGHT),
+        }
+    }
+
+    /// Another plan serves from now on.
+    pub fn renew(&self, plan: Arc<Plan>) {
+        self.front.store(Arc::new(Front::new(plan)));
+    }
+
+    pub fn front(&self) -> Arc<Front> {
+        self.front.load_full()
+    }
+
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+}
+
+/// Answers one request of the CMP listener. Dropped, it drops the handler's future with it.
+pub async fn answer<H, F>(
+    edge: Arc<Edge>,
+    handler: H,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer
+where
+    H: Fn(Inbound) -> F,
+    F: Future<Output = Result<Reply, Failure>>,
+{
+    let front = edge.front();
+    let id = request_id(request.headers());
+    let record = Record::begin(&front, &id, &request, peer);
+    let method = request.method().clone();
+    let outcome = panic::catch(pass(&edge, &front, &handler, request, &id, &record)).await;
+    let outcome = outcome.unwrap_or_else(|words| {
+        let error = RelayError::Internal(format!("a handler panicked: {words}"));
+        Err(problem::refused(error, &method))
+    });
+    let mut answer = match &outcome {
+        Ok(reply) => {
+            let mut answer = Answer::new(Full::new(reply.body.clone()));
+            *answer.status_mut() = reply.status;
+            *answer.headers_mut() = reply.headers.clone();
+            answer
+        }
+        Err(failure) => problem_answer(failure),
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    record.end(&answer, outcome.as_ref().err());
+    answer
+}
+
+/// The layers, in order.
+async fn pass<H, F>(
+    edge: &Edge,
+    front: &Front,
+    handler: &H,
+    request: Request<Incoming>,
+    id: &str,
+    record: &Record<'_>,
+) -> Result<Reply, Failure>
+where
+    H: Fn(Inbound) -> F,
+    F: Future<Output = Result<Reply, Failure>>,
+{
+    let (parts, body) = request.into_parts();
+    let refuse = |error| problem::refused(error, &parts.method);
+
+    check_head(&parts, &edge.bounds).map_err(refuse)?;
+    if let Some(published) = published(front, &parts) {
+        return published.map_err(refuse);
+    }
+    let caller = front.authenticator.check(&parts.headers).map_err(refuse)?;
+    record.knows_caller(&caller.name);
+    let roles: &[Role] = match super::operations::is_operations_path(parts.uri.path()) {
+        true => &[Role::Cmp, Role::Operator],
+        false => &[Role::Cmp],
+    };
+    require(&caller, roles).map_err(refuse)?;
+    let limits = &front.plan.server.limits;
+    let _place = Place::take(edge, limits.in_flight).map_err(refuse)?;
+    let body = read_body(
+        body,
+        &parts.headers,
+        limits.request_body,
+        edge.bounds.body_read,
+    )
+    .await
+    .map_err(refuse)?;
+    handler(Inbound {
+        request_id: id.into(),
+        caller,
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        headers: parts.headers,
+        body,
+    })
+    .await
+}
+
+/// What anybody may read: the API's description holds no secret, and a browser sends no token.
+fn published(front: &Front, parts: &http::request::Parts) -> Option<Result<Reply, RelayError>> {
+    use http::Method;
+    let reply = match parts.uri.path() {
+        "/openapi.json" => front.openapi.reply(&parts.headers),
+        "/docs" => html(front.docs.clone()),
+        "/docs/problems" => html(docs::problems().into()),
+        _ => return None,
+    };
+    Some(match parts.method {
+        Method::GET | Method::HEAD => Ok(reply),
+        _ => Err(RelayError::MethodNotAllowed {
+            allow: vec![Method::GET],
+        }),
+    })
+}
+
+/// A page that may load nothing and run nothing.
+pub(super) fn html(body: Bytes) -> Reply {
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+        (
+            http::header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
+        (http::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    Reply {
+        status: http::StatusCode::OK,
+        headers,
+        body,
+    }
+}
+
+/// A failure as an answer.
+pub(super) fn problem_answer(failure: &Failure) -> Answer {
+    let (status, body) = problem::render(failure);
+    let mut answer = Answer::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = problem::headers(failure);
+    answer
+}
+
+/// A place among the requests that the relay works on at once; dropped, it is free again.
+struct Place<'a>(&'a Edge);
+
+impl<'a> Place<'a> {
+    fn take(edge: &'a Edge, cap: usize) -> Result<Self, RelayError> {
+        let before = edge.in_flight.fetch_add(1, Ordering::Relaxed);
+        edge.gauge.increment(1);
+        // Dropped with the refusal, when there is one.
+        let place = Self(edge);
+        (before < cap).then_some(place).ok_or(RelayError::RelayBusy)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.gauge.decrement(1);
+    }
+}
+
+/// The one log line of a request; a request whose client went away has one, too.
+struct Record<'a> {
+    front: &'a Front,
+    request_id: &'a str,
+    method: http::Method,
+    path: String,
+    peer: SocketAddr,
+    route: Option<RouteId>,
+    caller: std::sync::OnceLock<Box<str>>,
+    started: Instant,
+    ended: bool,
+}
+
+impl<'a> Record<'a> {
+    fn begin(
+        front: &'a Front,
+        request_id: &'a str,
+        request: &Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Self {
+        let path = request.uri().path();
+        Self {
+            front,
+            request_id,
+            method: request.method().clone(),
+            path: path.to_owned(),
+            peer,
+            route: front.plan.table.route_of(request.method(), path),
+            caller: std::sync::OnceLock::new(),
+            started: Instant::now(),
+            ended: false,
+        }
+    }
+
+    fn knows_caller(&self, name: &str) {
+        let _ = self.caller.set(name.into());
+    }
+
+    fn route_name(&self) -> Option<&str> {
+        self.route.map(|route| &*self.front.plan.route(route).name)
+    }
+
+    fn end(mut self, answer: &Answer, failure: Option<&Failure>) {
+        self.ended = true;
+        let took = self.started.elapsed();
+        let status = answer.status().as_u16();
+        let metrics = self.route.map_or(&self.front.no_route, |id| {
+            &self.front.routes[usize::from(id.0)]
+        });
+        metrics.record(status, took);
+        let header = |name| {
+            answer
+                .headers()
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let cause = failure.and_then(|failure| match &failure.error {
+            RelayError::Internal(cause) | RelayError::DatabaseUnavailable(cause) => {
+                Some(cause.as_str())
+            }
+            _ => None,
+        });
+        if let Some(cause) = cause {
+            tracing::error!(
+                request_id = self.request_id,
+                route = self.route_name(),
+                cause,
+                "the relay failed"
+            );
+        }
+        tracing::info!(
+            request_id = self.request_id,
+            client = self.caller.get().map(|name| &**name),
+            peer = %self.peer,
+            method = %self.method,
+            path = ?self.path,
+            route = self.route_name(),
+            status,
+            code = failure.map(|failure| failure.error.code()),
+            operation = header(problem::RELAY_OPERATION),
+            backend = header(problem::RELAY_BACKEND),
+            ms = took.as_secs_f64() * 1e3,
+            "request"
+        );
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        counter!(ABANDONED).increment(1);
+        tracing::info!(
+            request_id = self.request_id,
+            client = self.caller.get().map(|name| &**name),
+            peer = %self.peer,
+            method = %self.method,
+            path = ?self.path,
+            route = self.route_name(),
+            ms = self.started.elapsed().as_secs_f64() * 1e3,
+            "request abandoned by its client"
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! What an answer means: done, not done, or not known (DESIGN "Outcomes", SEMANTICS 11 to 14).
+
+use http::StatusCode;
+
+use super::RelayError;
+use super::answer::ReadAnswer;
+use crate::driver::{DriverError, SendOutcome};
+use crate::plan::{Route, SideEffect};
+use crate::store::{Mapping, State};
+use crate::transform::{AnswerView, Condition, Scope};
+
+/// The verdict on an answer.
+#[derive(Debug)]
+pub enum Verdict {
+    Success,
+    /// A delete found nothing: done, and noted as `absent`.
+    Absent,
+    Failure(Judged),
+}
+
+/// A failure, as the journal and the CMP need it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    pub error: RelayError,
+    pub state: State,
+    pub side_effect: SideEffect,
+    pub safe_to_retry: bool,
+}
+
+impl Judged {
+    /// Nothing was done.
+    pub fn failed(error: RelayError, safe_to_retry: bool) -> Self {
+        Self {
+            error,
+            state: State::Failed,
+            side_effect: SideEffect::None,
+            safe_to_retry,
+        }
+    }
+
+    /// Whether anything was done is not known.
+    pub fn unknown(error: RelayError) -> Self {
+        Self {
+            error,
+            state: State::Unknown,
+            side_effect: SideEffect::Unknown,
+            safe_to_retry: false,
+        }
+    }
+
+    /// It was done, and something after it went wrong.
+    pub fn done(error: RelayError, state: State) -> Self {
+        Self {
+            error,
+            state,
+            side_effect: SideEffect::Done,
+            safe_to_retry: false,
+        }
+    }
+}
+
+/// Judges an answer by the route's rules.
+pub fn judge(
+    route: &Route,
+    answer: &ReadAnswer,
+    scope: &Scope<'_>,
+    object: Option<&Mapping>,
+) -> Verdict {
+    let view = answer.view(scope);
+    let rules = &route.response;
+    let refused = rules
+        .fail_when
+        .iter()
+        .any(|condition| condition.holds(&view));
+    if !refused && is_success(route, answer, &view) {
+        return Verdict::Success;
+    }
+    let rule = rules.errors.iter().find(|rule| rule.when.holds(&view));
+    let gone = |status: u16| matches!(status, 404 | 410);
+    let says_gone = rule.map_or_else(|| gone(view.status), |rule| gone(rule.reply.as_u16()));
+    if route.deletes() && says_gone && answer.in_declared_format {
+        return Verdict::Absent;
+    }
+
+    let status = view.status;
+    let client_error = (400..500).contains(&status) && status != 408;
+    let asserted = rule.and_then(|rule| rule.side_effect);
+    let not_done = refused || client_error || asserted == Some(SideEffect::None);
+    let safe_to_retry = not_done && matches!(status, 401 | 429);
+
+    if let Some(rule) = rule {
+        // A detail that does not render is left out: the rule itself is what matters.
+        let detail = rule
+            .detail
+            .as_ref()
+            .and_then(|detail| detail.render(scope).ok().flatten());
+        let error = RelayError::Rule {
+            reply: rule.reply,
+            code: rule.code.as_deref().unwrap_or("backend_error").to_owned(),
+            detail,
+        };
+        let mut judged = match not_done {
+            true => Judged::failed(error, safe_to_retry),
+            false => Judged::unknown(error),
+        };
+        if let Some(side_effect) = asserted.filter(|_| !not_done) {
+            judged.side_effect = side_effect;
+        }
+        return Verdict::Failure(judged);
+    }
+    let error = match (status, object) {
+        (401 | 403, _) => RelayError::BackendAuth(format!("the backend answered {status}")),
+        (404, Some(mapping)) if client_error => RelayError::BackendObjectMissing {
+            resource: mapping.key.resource.clone(),
+            id: mapping.key.cmp_id.clone(),
+        },
+        _ => RelayError::BackendError {
+            status,
+            excerpt: answer.excerpt(),
+        },
+    };
+    Verdict::Failure(match (not_done, route.mutating) {
+        (true, _) => Judged::failed(error, safe_to_retry),
+        (false, false) => Judged::failed(error, true),
+        (false, true) => Judged::unknown(RelayError::OutcomeUnknown(format!(
+            "the backend answered {status}, which does not say whether it did it"
+        ))),
+    })
+}
+
+fn is_success(route: &Route, answer: &ReadAnswer, view: &AnswerView<'_>) -> bool {
+    let rules = &route.response;
+    let judged_by_body = rules
+        .fail_when
+        .iter()
+        .chain(&rules.success_when)
+        .any(Condition::reads_body);
+    if judged_by_body && !answer.in_declared_format && !answer.text.is_empty() {
+        // A login page or a cut body says nothing of what the rules ask.
+        return false;
+    }
+    let by_status = match (rules.success.as_slice(), &rules.success_when) {
+        ([], Some(_)) => true,
+        ([], None) => (200..300).contains(&view.status),
+        (listed, _) => listed.contains(&view.status),
+    };
+    by_status
+        && rules
+            .success_when
+            .as_ref()
+            .is_none_or(|condition| condition.holds(view))
+}
+
+/// Judges the absence of an answer.
+pub fn judge_silence(mutating: bool, error: &DriverError) -> Judged {
+    let words = error.to_string();
+    match error.outcome {
+        SendOutcome::NotSent => Judged::failed(RelayError::BackendUnreachable(words), true),
+        SendOutcome::Refused(crate::driver::Refusal::Gate) => {
+            Judged::failed(RelayError::Standby, true)
+        }
+        SendOutcome::Refused(crate::driver::Refusal::Deadline) => {
+            Judged::failed(RelayError::BackendUnreachable(words), true)
+        }
+        // What was refused for its credentials did not run (invariant 1).
+        SendOutcome::Unauthorized => Judged::failed(RelayError::BackendAuth(words), true),
+        SendOutcome::Unknown if mutating => Judged::unknown(RelayError::OutcomeUnknown(words)),
+        SendOutcome::Unknown => Judged::failed(RelayError::OutcomeUnknown(words), true),
+    }
+}
+
+/// The status of a reply that names none: the backend's, or 200 where that one may have no body.
+pub fn reply_status(declared: Option<StatusCode>, backend: u16, has_body: bool) -> StatusCode {
+    let status =
+        declared.unwrap_or_else(|| StatusCode::from_u16(backend).unwrap_or(StatusCode::OK));
+    if has_body && declared.is_none() && matches!(status.as_u16(), 204 | 205) {
+        return StatusCode::OK;
+    }
+    status
+}

@@ -1,0 +1,558 @@
+//! From a valid request to its target: the objects it names, the instance, the ids it will record.
+//!
+//! Order (DESIGN section 4, SEMANTICS 34): parents and object from the mapping table, the instance
+//! from the object or by `select`; for a `per_backend` resource the choice comes first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::route::Request;
+use super::{Relay, RelayError};
+use crate::backend::choose::Facts;
+use crate::backend::{ChooseError, choose};
+use crate::plan::{
+    BackendId, CmpIdSource, IdTemplate, MappingOp, Plan, Prefer, ResourceId, Route, Verb, Violation,
+};
+use crate::store::{Expect, Mapping, ObjectKey, Operation, StoreError};
+use crate::transform::{Lookup, LookupRow, RenderError, Root, Scope};
+
+/// Bytes of a CMP id (SEMANTICS 21).
+pub const CMP_ID_LIMIT: usize = 255;
+/// Bytes of a backend id.
+pub const BACKEND_ID_LIMIT: usize = 512;
+
+/// What a request is about, settled before anything is rendered.
+#[derive(Debug)]
+pub struct Target {
+    pub backend: BackendId,
+    pub object: Option<Arc<Mapping>>,
+    /// For each mapping change of the route: the CMP object it is about.
+    pub keys: Vec<ObjectKey>,
+    /// What the intent's transaction re-reads.
+    pub expects: Vec<Expect>,
+    /// The object whose claim the operation takes; an empty `cmp_id`: none.
+    pub claim: Option<ObjectKey>,
+}
+
+/// Settles the target, and fills `object`, `parents`, `backend`, `mapping` and `let` in.
+pub async fn resolve(
+    relay: &Relay,
+    request: &mut Request,
+    previous: Option<&Operation>,
+) -> Result<Target, RelayError> {
+    let snapshot = request.snapshot.clone();
+    let plan = &*snapshot.plan;
+    let route = plan.route(request.route);
+    let per_backend = plan.resource(route.resource).per_backend;
+
+    let mut parents: Vec<Option<Arc<Mapping>>> = vec![None; route.parents.len()];
+    for (slot, parent) in parents.iter_mut().zip(&route.parents) {
+        if !plan.resource(parent.resource).per_backend {
+            *slot = find(relay, plan, parent.resource, &parent.id, "", &request.scope).await?;
+        }
+    }
+    publish_parents(route, &parents, &mut request.scope);
+
+    let mut object = None;
+    if let (Some(wanted), false) = (&route.object, per_backend) {
+        object = find(relay, plan, wanted.resource, &wanted.id, "", &request.scope).await?;
+    }
+    let backend = match &object {
+        Some(mapping) => backend_of(plan, mapping)?,
+        None => choose_instance(relay, request, &parents).await?,
+    };
+    let instance = plan.backend(backend);
+    request.scope.set(Root::Backend, instance.scope.clone());
+
+    for (slot, parent) in parents.iter_mut().zip(&route.parents) {
+        if plan.resource(parent.resource).per_backend {
+            let found = find(
+                relay,
+                plan,
+                parent.resource,
+                &parent.id,
+                &instance.name,
+                &request.scope,
+            );
+            *slot = found.await?;
+        }
+    }
+    publish_parents(route, &parents, &mut request.scope);
+    if let (Some(wanted), true) = (&route.object, per_backend) {
+        let found = find(
+            relay,
+            plan,
+            wanted.resource,
+            &wanted.id,
+            &instance.name,
+            &request.scope,
+        );
+        object = found.await?;
+    }
+    if let Some(mapping) = &object {
+        request.scope.set(Root::Object, mapping_value(mapping));
+    }
+    for mapping in parents.iter().flatten() {
+        check_backend(plan, route, backend, mapping)?;
+    }
+
+    let object_id = object.as_ref().map(|mapping| mapping.key.cmp_id.as_str());
+    let keys = change_keys(
+        plan,
+        route,
+        &instance.name,
+        object_id,
+        previous,
+        &request.scope,
+    )?;
+    refuse_mapped(relay, route, &keys).await?;
+    let creates = |index: &usize| matches!(route.mapping[*index].verb, Verb::Create | Verb::Put);
+    let about = (0..keys.len())
+        .find(creates)
+        .map(|index| &keys[index])
+        .or(object.as_ref().map(|mapping| &mapping.key));
+    if let Some(key) = about {
+        request
+            .scope
+            .insert(Root::Mapping, "cmp_id", key.cmp_id.as_str().into());
+    }
+    render_lets(relay, request, backend).await?;
+
+    let route = plan.route(request.route);
+    let target = Target {
+        backend,
+        expects: expectations(route, object.as_deref(), &parents, &keys),
+        claim: claim(route, object.as_deref(), &keys),
+        object,
+        keys,
+    };
+    Ok(target)
+}
+
+/// Renders with the rows of the mapping table that the rendering asks for.
+pub async fn with_rows<T>(
+    relay: &Relay,
+    request: &Request,
+    backend: BackendId,
+    render: impl Fn(&Scope<'static>) -> Result<T, RenderError>,
+) -> Result<T, RelayError> {
+    // A row can ask for another one only through a nested helper; a bound keeps a mistake finite.
+    const ROUNDS: usize = 8;
+    for _ in 0..ROUNDS {
+        match render(&request.scope) {
+            Err(RenderError::Lookups) => supply_rows(relay, request, backend).await?,
+            Err(error) => return Err(error.into()),
+            Ok(rendered) => return Ok(rendered),
+        }
+    }
+    Err(RelayError::Internal(
+        "a template asks for more rows of the mapping table at each rendering".into(),
+    ))
+}
+
+async fn supply_rows(
+    relay: &Relay,
+    request: &Request,
+    backend: BackendId,
+) -> Result<(), RelayError> {
+    let plan = &*request.snapshot.plan;
+    let route = request.route();
+    let instance = plan.backend(backend);
+    let mut by_backend_id: Vec<(Box<str>, Vec<String>)> = Vec::new();
+    for question in request.scope.take_wanted() {
+        match question {
+            Lookup::BackendId { resource, cmp_id } => {
+                let scope = scope_of(plan, &resource, &instance.name);
+                let key = ObjectKey {
+                    resource: resource.to_string(),
+                    cmp_id: cmp_id.clone(),
+                    scope: scope.to_owned(),
+                };
+                let row = match mapped_or_in_doubt(relay, &key).await? {
+                    None => LookupRow::Unmapped,
+                    Some(mapping) => {
+                        check_backend(plan, route, backend, &mapping)?;
+                        mapping
+                            .backend_id
+                            .clone()
+                            .map_or(LookupRow::Pending, LookupRow::Id)
+                    }
+                };
+                let question = Lookup::BackendId { resource, cmp_id };
+                request.scope.supply([(question, row)]);
+            }
+            Lookup::CmpId {
+                resource,
+                backend_id,
+            } => {
+                match by_backend_id
+                    .iter_mut()
+                    .find(|(known, _)| *known == resource)
+                {
+                    Some((_, ids)) => ids.push(backend_id),
+                    None => by_backend_id.push((resource, vec![backend_id])),
+                }
+            }
+        }
+    }
+    for (resource, ids) in by_backend_id {
+        let journal = relay.journal();
+        let rows = journal
+            .mappings_by_backend_id(&resource, &instance.name, &ids)
+            .await?;
+        request
+            .scope
+            .supply(ids.into_iter().zip(rows).map(|(backend_id, row)| {
+                let answer = row.map_or(LookupRow::Unmapped, |row| {
+                    LookupRow::Id(row.key.cmp_id.clone())
+                });
+                let resource = resource.clone();
+                (
+                    Lookup::CmpId {
+                        resource,
+                        backend_id,
+                    },
+                    answer,
+                )
+            }));
+    }
+    Ok(())
+}
+
+fn scope_of<'a>(plan: &Plan, resource: &str, backend: &'a str) -> &'a str {
+    let per_backend = plan
+        .resource_named(resource)
+        .is_some_and(|id| plan.resource(id).per_backend);
+    if per_backend { backend } else { "" }
+}
+
+/// The mapping of an object that a request names; `None` only when the id is `optional` and absent.
+async fn find(
+    relay: &Relay,
+    plan: &Plan,
+    resource: ResourceId,
+    id: &IdTemplate,
+    scope_name: &str,
+    scope: &Scope<'_>,
+) -> Result<Option<Arc<Mapping>>, RelayError> {
+    let Some(cmp_id) = render_id(id, scope)? else {
+        return Ok(None);
+    };
+    let resource = &plan.resource(resource).name;
+    let key = ObjectKey {
+        resource: resource.to_string(),
+        cmp_id,
+        scope: scope_name.to_owned(),
+    };
+    match mapped_or_in_doubt(relay, &key).await? {
+        Some(mapping) if mapping.backend_id.is_none() => Err(RelayError::PendingObject {
+            resource: key.resource,
+            id: key.cmp_id,
+        }),
+        Some(mapping) => Ok(Some(mapping)),
+        None => Err(RelayError::NotMapped {
+            resource: key.resource,
+            id: key.cmp_id,
+        }),
+    }
+}
+
+/// The mapping; an unsettled create of the object is `outcome_unknown`, never absence (SEMANTICS 3).
+async fn mapped_or_in_doubt(
+    relay: &Relay,
+    key: &ObjectKey,
+) -> Result<Option<Arc<Mapping>>, RelayError> {
+    if let Some(mapping) = relay.journal().mapping(key).await? {
+        return Ok(Some(mapping));
+    }
+    let holder = relay
+        .journal()
+        .store()
+        .operation_by_claim(key.claim())
+        .await?;
+    match holder {
+        Some(operation) if operation.effects.iter().any(|effect| creates(&effect.verb)) => {
+            Err(RelayError::EarlierOutcomeUnknown(operation.id))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn creates(verb: &str) -> bool {
+    matches!(verb, "create" | "put")
+}
+
+/// Renders an id; several parts are joined injectively, each escaped so that no two lists are equal.
+fn render_id(id: &IdTemplate, scope: &Scope<'_>) -> Result<Option<String>, RelayError> {
+    let mut parts = Vec::with_capacity(id.parts.len());
+    for part in &id.parts {
+        match part.render(scope)? {
+            Some(text) => parts.push(text),
+            None => return Ok(None),
+        }
+    }
+    let joined = match parts.len() {
+        1 => parts.swap_remove(0),
+        _ => parts
+            .iter()
+            .map(|part| part.replace('%', "%25").replace(':', "%3A"))
+            .collect::<Vec<_>>()
+            .join(":"),
+    };
+    check_id(&joined)?;
+    Ok(Some(joined))
+}
+
+fn check_id(id: &str) -> Result<(), RelayError> {
+    let why = if id.is_empty() {
+        "is empty"
+    } else if id.len() > CMP_ID_LIMIT {
+        "is longer than 255 bytes"
+    } else if id.chars().any(char::is_control) {
+        "holds a control character"
+    } else {
+        return Ok(());
+    };
+    Err(RelayError::UnsafeValue(format!(
+        "the id of a CMP object {why}"
+    )))
+}
+
+fn backend_of(plan: &Plan, mapping: &Mapping) -> Result<BackendId, RelayError> {
+    plan.backend_named(&mapping.backend).ok_or_else(|| {
+        RelayError::NoBackend(format!(
+            "{} `{}` is on backend `{}`, which is not configured",
+            mapping.key.resource, mapping.key.cmp_id, mapping.backend
+        ))
+    })
+}
+
+/// Mappings of the route's own kind must be on the chosen instance.
+fn check_backend(
+    plan: &Plan,
+    route: &Route,
+    chosen: BackendId,
+    mapping: &Mapping,
+) -> Result<(), RelayError> {
+    let chosen = plan.backend(chosen);
+    let own_kind = *mapping.kind == *plan.resource(route.resource).kind;
+    if !own_kind || *mapping.backend == *chosen.name {
+        return Ok(());
+    }
+    Err(RelayError::WrongBackend {
+        detail: format!(
+            "{} `{}` is on backend `{}`, and this request goes to `{}`",
+            mapping.key.resource, mapping.key.cmp_id, mapping.backend, chosen.name
+        ),
+    })
+}
+
+async fn choose_instance(
+    relay: &Relay,
+    request: &Request,
+    parents: &[Option<Arc<Mapping>>],
+) -> Result<BackendId, RelayError> {
+    let snapshot = &request.snapshot;
+    let plan = &*snapshot.plan;
+    let select = &request.route().select;
+    let parent = select
+        .same_as
+        .and_then(|index| parents[index].as_deref())
+        .map(|mapping| backend_of(plan, mapping))
+        .transpose()?;
+    let objects = match select.prefer {
+        Prefer::LeastObjects => {
+            let counts = relay.journal().store().count_by_backend().await?;
+            let count_of = |name: &str| {
+                counts
+                    .iter()
+                    .find(|(known, _)| known == name)
+                    .map_or(0, |(_, count)| *count)
+            };
+            plan.backends
+                .iter()
+                .map(|backend| count_of(&backend.name))
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    let turn = snapshot.turns[usize::from(request.route.0)].fetch_add(1, Ordering::Relaxed);
+    let facts = Facts {
+        parent,
+        objects: &objects,
+        turn,
+        mutating: request.route().mutating,
+    };
+    Ok(choose(plan, select, &request.scope, &facts)?)
+}
+
+fn publish_parents(route: &Route, parents: &[Option<Arc<Mapping>>], scope: &mut Scope<'_>) {
+    let present: Map<String, Value> = route
+        .parents
+        .iter()
+        .zip(parents)
+        .filter_map(|(parent, mapping)| {
+            let mapping = mapping.as_deref()?;
+            Some((parent.alias.to_string(), mapping_value(mapping)))
+        })
+        .collect();
+    if !route.parents.is_empty() {
+        scope.set(Root::Parents, Value::Object(present));
+    }
+}
+
+/// A mapping as templates see it.
+fn mapping_value(mapping: &Mapping) -> Value {
+    let mut value = Map::new();
+    value.insert("cmp_id".into(), mapping.key.cmp_id.as_str().into());
+    if let Some(backend_id) = &mapping.backend_id {
+        value.insert("backend_id".into(), backend_id.as_str().into());
+    }
+    value.insert("backend".into(), mapping.backend.as_str().into());
+    value.insert(
+        "attributes".into(),
+        Value::Object(mapping.attributes.clone()),
+    );
+    Value::Object(value)
+}
+
+fn change_keys(
+    plan: &Plan,
+    route: &Route,
+    backend: &str,
+    object_id: Option<&str>,
+    previous: Option<&Operation>,
+    scope: &Scope<'_>,
+) -> Result<Vec<ObjectKey>, RelayError> {
+    let key_of = |(index, change): (usize, &MappingOp)| {
+        let resource = plan.resource(change.resource);
+        // An id that the relay made is fixed in the first intent (SEMANTICS 4).
+        let fixed = previous
+            .and_then(|row| row.effects.get(index))
+            .filter(|effect| *effect.key.resource == *resource.name)
+            .map(|effect| effect.key.cmp_id.clone());
+        let cmp_id = match &change.cmp_id {
+            CmpIdSource::Object => object_id.map(str::to_owned).ok_or_else(|| {
+                RelayError::Internal("a mapping change without its object".into())
+            })?,
+            CmpIdSource::Given(id) => render_id(id, scope)?.ok_or_else(|| {
+                RelayError::Internal("the id of a mapping change is absent".into())
+            })?,
+            CmpIdSource::RelayMade => fixed.unwrap_or_else(|| Uuid::now_v7().to_string()),
+        };
+        Ok(ObjectKey {
+            resource: resource.name.to_string(),
+            cmp_id,
+            scope: if resource.per_backend {
+                backend.to_owned()
+            } else {
+                String::new()
+            },
+        })
+    };
+    route.mapping.iter().enumerate().map(key_of).collect()
+}
+
+/// A create of what is mapped already ends here, as a replay or as `already_mapped`.
+async fn refuse_mapped(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Result<(), RelayError> {
+    for (change, key) in route.mapping.iter().zip(keys) {
+        let named = matches!(change.cmp_id, CmpIdSource::Given(_));
+        if change.verb == Verb::Create && named && relay.journal().mapping(key).await?.is_some() {
+            return Err(RelayError::AlreadyMapped {
+                resource: key.resource.clone(),
+                cmp_id: key.cmp_id.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn render_lets(
+    relay: &Relay,
+    request: &mut Request,
+    backend: BackendId,
+) -> Result<(), RelayError> {
+    let snapshot = request.snapshot.clone();
+    for (name, tree) in &snapshot.plan.route(request.route).lets {
+        let value = with_rows(relay, request, backend, |scope| tree.to_value(scope)).await?;
+        if let Some(value) = value {
+            request.scope.insert(Root::Let, name, value);
+        }
+    }
+    Ok(())
+}
+
+fn expectations(
+    route: &Route,
+    object: Option<&Mapping>,
+    parents: &[Option<Arc<Mapping>>],
+    keys: &[ObjectKey],
+) -> Vec<Expect> {
+    let mapped = object
+        .into_iter()
+        .chain(parents.iter().flatten().map(|mapping| &**mapping))
+        .map(|mapping| Expect::Mapped {
+            key: mapping.key.clone(),
+            backend: mapping.backend.clone(),
+            backend_id: mapping.backend_id.clone(),
+        });
+    let unmapped = route
+        .mapping
+        .iter()
+        .zip(keys)
+        .filter(|(change, _)| change.verb == Verb::Create)
+        .map(|(_, key)| Expect::Unmapped { key: key.clone() });
+    mapped.chain(unmapped).collect()
+}
+
+/// The claim is on what the CMP names: its create before the object it acts on. An id that the relay
+/// makes cannot be raced for.
+fn claim(route: &Route, object: Option<&Mapping>, keys: &[ObjectKey]) -> Option<ObjectKey> {
+    let named = route.mapping.iter().zip(keys).find(|(change, _)| {
+        matches!(change.verb, Verb::Create | Verb::Put)
+            && matches!(change.cmp_id, CmpIdSource::Given(_))
+    });
+    named
+        .map(|(_, key)| key.clone())
+        .or_else(|| object.map(|mapping| mapping.key.clone()))
+}
+
+impl From<RenderError> for RelayError {
+    fn from(error: RenderError) -> Self {
+        let message = error.to_string();
+        match error {
+            RenderError::Missing { variable, .. } => match variable.split_once('.') {
+                Some((place @ ("body" | "query" | "header" | "path"), rest)) => {
+                    RelayError::SchemaViolation(vec![Violation {
+                        pointer: format!("/{}", rest.replace('.', "/")),
+                        detail: format!("{place}: {message}"),
+                    }])
+                }
+                _ => RelayError::Internal(message),
+            },
+            RenderError::Unsafe { .. } => RelayError::UnsafeValue(message),
+            RenderError::NotMapped { resource, id, .. } => RelayError::NotMapped { resource, id },
+            RenderError::Pending { resource, id, .. } => RelayError::PendingObject { resource, id },
+            RenderError::Lookups => RelayError::Internal(message),
+        }
+    }
+}
+
+impl From<ChooseError> for RelayError {
+    fn from(error: ChooseError) -> Self {
+        match error {
+            ChooseError::NoSuchBackend(name) => RelayError::NoSuchBackend(name),
+            ChooseError::NoBackend(why) => RelayError::NoBackend(why),
+            ChooseError::Render(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for RelayError {
+    fn from(error: StoreError) -> Self {
+        RelayError::DatabaseUnavailable(error.to_string())
+    }
+}

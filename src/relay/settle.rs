@@ -1,0 +1,101 @@
+//! The way out of `unknown`: a person, or the CMP for its own operations, says what happened
+//! (SEMANTICS 16). The relay never asks the backend.
+
+use super::{Caller, Relay, RelayError, reply};
+use crate::clock;
+use crate::plan::Role;
+use crate::store::{
+    Operation, OperationId, Settled, Settlement, State, StoreError, Verdict, Write, Written,
+};
+
+/// What the caller asserts.
+#[derive(Clone, Debug)]
+pub enum Assertion {
+    /// Nothing exists at the backend: the retry runs.
+    Failed,
+    /// It was done; a create needs the id of the backend's object. `reply`: the body of a replay.
+    Succeeded {
+        backend_id: Option<String>,
+        reply: Option<serde_json::Value>,
+    },
+}
+
+/// Leave to override what protects a settlement.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    /// Settle before the deadline has passed.
+    pub force: bool,
+    /// Remove a mapping that is in the way, in the same transaction.
+    pub replace: bool,
+}
+
+/// Whether `caller` may see the operation: its own client and operators; to others it does not exist.
+pub fn may_see(caller: &Caller, operation: &Operation) -> bool {
+    *operation.client == *caller.name || caller.roles.contains(&Role::Operator)
+}
+
+impl Relay {
+    /// An operation as `caller` may see it.
+    pub async fn visible_operation(
+        &self,
+        caller: &Caller,
+        id: OperationId,
+    ) -> Result<Option<Operation>, StoreError> {
+        let operation = self.journal().store().operation(id).await?;
+        Ok(operation.filter(|operation| may_see(caller, operation)))
+    }
+
+    /// Settles an operation of the caller's.
+    pub async fn settle(
+        &self,
+        caller: &Caller,
+        id: OperationId,
+        assertion: Assertion,
+        overrides: Overrides,
+    ) -> Result<Settled, RelayError> {
+        let Some(operation) = self.visible_operation(caller, id).await? else {
+            return Ok(Settled::NotFound);
+        };
+        if !matches!(operation.state, State::Unknown | State::Pending) {
+            let state = operation.state.name();
+            return Ok(Settled::Refused(format!(
+                "operation {id} is settled: it has {state}"
+            )));
+        }
+        let verdict = match assertion {
+            Assertion::Failed => Verdict::Failed,
+            Assertion::Succeeded { backend_id, reply } => Verdict::Succeeded {
+                backend_id,
+                reply_status: self.status_of_replay(&operation),
+                reply_body: Some(match reply {
+                    Some(body) => body.to_string().into_bytes(),
+                    None => reply::id_only(&operation.object.cmp_id).to_vec(),
+                }),
+            },
+        };
+        let settlement = Settlement {
+            id,
+            attempt: operation.attempt,
+            verdict,
+            force: overrides.force,
+            replace: overrides.replace,
+            by: caller.name.to_string(),
+            at: clock::unix_micros(),
+        };
+        match self.journal().write(Write::Settle(settlement)).await? {
+            Written::Settled(settled) => Ok(settled),
+            other => Err(RelayError::Internal(format!(
+                "a settlement was answered with {other:?}"
+            ))),
+        }
+    }
+
+    /// `reply.status` of the operation's route, where it still has one.
+    fn status_of_replay(&self, operation: &Operation) -> u16 {
+        let plan = self.plan();
+        let declared = plan
+            .route_named(&operation.route)
+            .and_then(|id| plan.route(id).reply.status);
+        declared.map_or(200, |status| status.as_u16())
+    }
+}

@@ -1,0 +1,115 @@
+//! What one request sees from its beginning to its end, and how the next plan takes its place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Relay;
+use crate::backend::BackendManager;
+use crate::plan::Plan;
+
+/// What one request sees from its beginning to its end, whatever is reloaded meanwhile.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub plan: Arc<Plan>,
+    pub backends: Arc<BackendManager>,
+    /// Choices made so far, by route: for `round_robin`.
+    pub turns: Vec<AtomicU64>,
+}
+
+/// What a reload changed, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReloadReport {
+    pub routes_added: Vec<String>,
+    pub routes_removed: Vec<String>,
+    pub backends_added: Vec<String>,
+    pub backends_removed: Vec<String>,
+    /// The digests before and after.
+    pub digest: (String, String),
+}
+
+impl Relay {
+    /// Swaps the plan; limits, breakers, logins and round-robin state go on by name (SEMANTICS 32).
+    pub async fn reload(&self, plan: Plan) -> anyhow::Result<ReloadReport> {
+        let before = self.snapshot.load_full();
+        let backends = Arc::new(BackendManager::new(&plan, Some(&before.backends))?);
+        let next = Arc::new(Snapshot::new(Arc::new(plan), backends, Some(&before)));
+        let report = ReloadReport::between(&before.plan, &next.plan);
+        self.snapshot.store(next.clone());
+        before.backends.close(Some(&next.backends)).await;
+        Ok(report)
+    }
+}
+
+impl Snapshot {
+    pub fn new(
+        plan: Arc<Plan>,
+        backends: Arc<BackendManager>,
+        previous: Option<&Snapshot>,
+    ) -> Self {
+        let before: HashMap<&str, u64> = previous
+            .map(|snapshot| {
+                let turns = snapshot
+                    .turns
+                    .iter()
+                    .map(|turn| turn.load(Ordering::Relaxed));
+                snapshot
+                    .plan
+                    .routes
+                    .iter()
+                    .map(|route| &*route.name)
+                    .zip(turns)
+                    .collect()
+            })
+            .unwrap_or_default();
+        let turns = plan
+            .routes
+            .iter()
+            .map(|route| AtomicU64::new(before.get(&*route.name).copied().unwrap_or(0)))
+            .collect();
+        Self {
+            plan,
+            backends,
+            turns,
+        }
+    }
+}
+
+impl ReloadReport {
+    fn between(before: &Plan, after: &Plan) -> Self {
+        fn missing<'a>(
+            names: impl Iterator<Item = &'a str>,
+            known: impl Fn(&str) -> bool,
+        ) -> Vec<String> {
+            names
+                .filter(|name| !known(name))
+                .map(str::to_owned)
+                .collect()
+        }
+        Self {
+            routes_added: missing(after.routes.iter().map(|route| &*route.name), |name| {
+                before.route_named(name).is_some()
+            }),
+            routes_removed: missing(before.routes.iter().map(|route| &*route.name), |name| {
+                after.route_named(name).is_some()
+            }),
+            backends_added: missing(
+                after.backends.iter().map(|backend| &*backend.name),
+                |name| before.backend_named(name).is_some(),
+            ),
+            backends_removed: missing(
+                before.backends.iter().map(|backend| &*backend.name),
+                |name| after.backend_named(name).is_some(),
+            ),
+            digest: (before.digest.to_string(), after.digest.to_string()),
+        }
+    }
+}
+
+/// The longest that any call of a plan may take: what bounds a shutdown.
+pub fn longest_call(plan: &Plan) -> Duration {
+    let routes = plan.routes.iter().filter_map(|route| route.call.timeout);
+    let backends = plan.backends.iter().map(|backend| backend.limits.timeout);
+    routes.chain(backends).max().unwrap_or_default()
+}

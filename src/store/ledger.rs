@@ -1,0 +1,202 @@
+//! The rows that one batch touches, in memory: loaded and locked first, written back at the end.
+//!
+//! It keeps what the unique indexes keep (keys, claims, backend ids), so that the rules can ask for a
+//! row the way the tables would. What was not loaded does not exist here: `sql::tables` loads every
+//! row that a rule may ask for.
+
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::{Audit, Claim, Mapping, ObjectKey, Operation, OperationId};
+
+/// `(resource, backend, backend_id)`: unique where the backend id is known.
+pub(super) type BackendKey = (String, String, String);
+
+/// `(client, idempotency_key)`.
+pub(super) type ClientKey = (String, String);
+
+/// The rows of one batch.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    operations: HashMap<OperationId, Operation>,
+    by_key: HashMap<ClientKey, OperationId>,
+    by_claim: HashMap<Claim, OperationId>,
+    mappings: HashMap<ObjectKey, Mapping>,
+    by_backend: HashMap<BackendKey, ObjectKey>,
+    /// What the tables hold already.
+    stored_operations: HashSet<OperationId>,
+    stored_mappings: HashSet<ObjectKey>,
+    /// What the batch changed, and the place of its first change.
+    touched_operations: HashMap<OperationId, usize>,
+    touched_mappings: HashMap<ObjectKey, usize>,
+    audits: Vec<Audit>,
+}
+
+/// What is to be written, in an order that breaks no unique index on the way.
+#[derive(Debug, Default)]
+pub(super) struct Changes<'l> {
+    pub(super) delete_mappings: Vec<&'l ObjectKey>,
+    pub(super) update_operations: Vec<&'l Operation>,
+    pub(super) insert_operations: Vec<&'l Operation>,
+    pub(super) update_mappings: Vec<&'l Mapping>,
+    pub(super) insert_mappings: Vec<&'l Mapping>,
+    pub(super) audits: &'l [Audit],
+}
+
+impl Ledger {
+    /// A row as the table holds it.
+    pub(super) fn load_operation(&mut self, row: Operation) {
+        if self.stored_operations.insert(row.id) {
+            self.index_operation(row);
+        }
+    }
+
+    /// A row as the table holds it.
+    pub(super) fn load_mapping(&mut self, row: Mapping) {
+        if self.stored_mappings.insert(row.key.clone()) {
+            self.index_mapping(row);
+        }
+    }
+
+    pub(super) fn operation(&self, id: OperationId) -> Option<&Operation> {
+        self.operations.get(&id)
+    }
+
+    pub(super) fn operation_by_key(&self, client: &str, key: &str) -> Option<&Operation> {
+        self.by_key
+            .get(&(client.to_owned(), key.to_owned()))
+            .and_then(|id| self.operations.get(id))
+    }
+
+    pub(super) fn holder(&self, claim: &Claim) -> Option<&Operation> {
+        self.by_claim
+            .get(claim)
+            .and_then(|id| self.operations.get(id))
+    }
+
+    pub(super) fn mapping(&self, key: &ObjectKey) -> Option<&Mapping> {
+        self.mappings.get(key)
+    }
+
+    /// The row of another object than `mapping`'s that has its backend id.
+    pub(super) fn rival(&self, mapping: &Mapping) -> Option<&Mapping> {
+        let key = self.by_backend.get(&backend_key(mapping)?)?;
+        self.mappings.get(key).filter(|row| row.key != mapping.key)
+    }
+
+    /// Inserts or changes a row.
+    pub(super) fn put_operation(&mut self, row: Operation) {
+        let place = self.touched_operations.len();
+        self.touched_operations.entry(row.id).or_insert(place);
+        if let Some(old) = self.operations.remove(&row.id) {
+            self.by_claim
+                .retain_other(old.claim.as_ref(), |id| *id == old.id);
+        }
+        self.index_operation(row);
+    }
+
+    /// Inserts or changes a row.
+    pub(super) fn put_mapping(&mut self, row: Mapping) {
+        self.remove_mapping(&row.key);
+        self.index_mapping(row);
+    }
+
+    /// Deletes a row; says whether there was one.
+    pub(super) fn remove_mapping(&mut self, key: &ObjectKey) -> bool {
+        if !self.touched_mappings.contains_key(key) {
+            self.touched_mappings
+                .insert(key.clone(), self.touched_mappings.len());
+        }
+        let old = self.mappings.remove(key);
+        if let Some(index) = old.as_ref().and_then(backend_key) {
+            self.by_backend
+                .retain_other(Some(&index), |owner| owner == key);
+        }
+        old.is_some()
+    }
+
+    pub(super) fn audit(&mut self, by: &str, action: &str, detail: String, at: i64) {
+        self.audits.push(Audit {
+            id: Uuid::now_v7(),
+            at,
+            by: by.to_owned(),
+            action: action.to_owned(),
+            detail,
+        });
+    }
+
+    /// Everything that differs from the tables.
+    pub(super) fn changes(&self) -> Changes<'_> {
+        let mut changes = Changes {
+            audits: &self.audits,
+            ..Changes::default()
+        };
+        for id in in_order(&self.touched_operations) {
+            let row = &self.operations[id];
+            if self.stored_operations.contains(id) {
+                changes.update_operations.push(row);
+            } else {
+                changes.insert_operations.push(row);
+            }
+        }
+        // A row that lets go of a claim is written before one that takes it.
+        changes
+            .update_operations
+            .sort_by_key(|row| row.claim.is_some());
+        for key in in_order(&self.touched_mappings) {
+            match (self.mappings.get(key), self.stored_mappings.contains(key)) {
+                (Some(row), true) => changes.update_mappings.push(row),
+                (Some(row), false) => changes.insert_mappings.push(row),
+                (None, true) => changes.delete_mappings.push(key),
+                (None, false) => {}
+            }
+        }
+        changes
+    }
+
+    fn index_operation(&mut self, row: Operation) {
+        if let Some(key) = &row.idempotency_key {
+            self.by_key
+                .insert((row.client.clone(), key.clone()), row.id);
+        }
+        if let Some(claim) = row.claim {
+            self.by_claim.insert(claim, row.id);
+        }
+        self.operations.insert(row.id, row);
+    }
+
+    fn index_mapping(&mut self, row: Mapping) {
+        if let Some(index) = backend_key(&row) {
+            self.by_backend.insert(index, row.key.clone());
+        }
+        self.mappings.insert(row.key.clone(), row);
+    }
+}
+
+fn in_order<K>(places: &HashMap<K, usize>) -> Vec<&K> {
+    let mut keys: Vec<_> = places.iter().collect();
+    keys.sort_unstable_by_key(|(_, place)| **place);
+    keys.into_iter().map(|(key, _)| key).collect()
+}
+
+/// The unique key of a mapping whose backend id is known.
+pub(super) fn backend_key(row: &Mapping) -> Option<BackendKey> {
+    let id = row.backend_id.clone()?;
+    Some((row.key.resource.clone(), row.backend.clone(), id))
+}
+
+/// Removing an index entry only while it still points at the row that is leaving.
+trait RetainOther<K, V> {
+    fn retain_other(&mut self, key: Option<&K>, is_mine: impl Fn(&V) -> bool);
+}
+
+impl<K: std::hash::Hash + Eq, V> RetainOther<K, V> for HashMap<K, V> {
+    fn retain_other(&mut self, key: Option<&K>, is_mine: impl Fn(&V) -> bool) {
+        if let Some(key) = key
+            && self.get(key).is_some_and(is_mine)
+        {
+            self.remove(key);
+        }
+    }
+}

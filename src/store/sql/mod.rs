@@ -1,0 +1,283 @@
+//! The store over a database that speaks SQL: what SQLite and MariaDB share.
+//!
+//! An [`Engine`] is the pools of one database; [`SqlStore`] is the [`Store`] over it. The dialects meet
+//! in `session`, the columns in `rows`; `tables` reads and writes the rows of a batch, `sweep` changes
+//! rows by what they are instead of by name, `reads` answers questions, `schema` compares migrations.
+
+mod reads;
+mod rows;
+pub(super) mod schema;
+pub(super) mod session;
+mod sweep;
+mod tables;
+
+use std::future::Future;
+use std::ops::DerefMut;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+
+use self::session::{Fault, Session};
+use self::tables::Wanted;
+use super::ledger::Ledger;
+use super::{
+    Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter,
+    OperationId, State, Store, StoreError, Write, Written, limits, rules, settle,
+};
+
+/// How often a batch is run again after a deadlock or a lost connection.
+const RUNS_AGAIN: u32 = 4;
+
+/// The pools of one database.
+pub trait Engine: Send + Sync + 'static {
+    type Session: Session;
+    type Reader: DerefMut<Target = Self::Session> + Send;
+    /// Rolls back when it is dropped.
+    type Transaction: DerefMut<Target = Self::Session> + Send;
+
+    fn reader(&self) -> impl Future<Output = Result<Self::Reader, Fault>> + Send;
+    fn begin(&self) -> impl Future<Output = Result<Self::Transaction, Fault>> + Send;
+    fn commit(transaction: Self::Transaction) -> impl Future<Output = Result<(), Fault>> + Send;
+    fn rollback(transaction: Self::Transaction) -> impl Future<Output = ()> + Send;
+
+    fn migrator() -> &'static Migrator;
+    fn run_migrations(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn is_writable(&self) -> impl Future<Output = Result<bool, Fault>> + Send;
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// The store over one engine.
+#[derive(Debug)]
+pub struct SqlStore<E> {
+    pub(super) engine: E,
+}
+
+impl<E: Engine> SqlStore<E> {
+    async fn apply_batch(&self, batch: &[Write]) -> Result<Vec<Written>, StoreError> {
+        let mut one_by_one = false;
+        let mut runs = 0;
+        loop {
+            match self.run(batch, one_by_one).await {
+                Ok(written) => return Ok(written),
+                // A constraint that the locked rows did not show: find the row that it is about.
+                Err(Fault::Row(_)) if !one_by_one => one_by_one = true,
+                Err(Fault::Retry(words)) if runs < RUNS_AGAIN => {
+                    runs += 1;
+                    tracing::debug!(runs, reason = words, "a batch is run again");
+                    tokio::time::sleep(Duration::from_millis(5 << runs)).await;
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    async fn run(&self, batch: &[Write], one_by_one: bool) -> Result<Vec<Written>, Fault> {
+        let mut transaction = self.engine.begin().await?;
+        let written = if one_by_one {
+            each_alone(&mut *transaction, batch).await
+        } else {
+            together(&mut *transaction, batch).await
+        };
+        match written {
+            Ok(written) => {
+                E::commit(transaction).await?;
+                Ok(written)
+            }
+            Err(fault) => {
+                E::rollback(transaction).await;
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// Every write of the batch, with as few statements as its rows allow.
+async fn together<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<Written>, Fault> {
+    let mut written = Vec::with_capacity(batch.len());
+    let mut rest = batch;
+    while let Some(first) = rest.first() {
+        if sweep::is_sweep(first) {
+            written.push(Written::Count(sweep::run(session, first).await?));
+            rest = &rest[1..];
+            continue;
+        }
+        let length = rest.iter().position(sweep::is_sweep).unwrap_or(rest.len());
+        let (named, after) = rest.split_at(length);
+        let mut ledger = Ledger::default();
+        tables::load(session, &Wanted::of(named), &mut ledger).await?;
+        let more = Wanted::then(named, &ledger);
+        tables::load(session, &more, &mut ledger).await?;
+        written.extend(named.iter().map(|write| decide(&mut ledger, write)));
+        tables::store(session, &ledger).await?;
+        rest = after;
+    }
+    Ok(written)
+}
+
+/// Each write in a savepoint of its own, so that one that cannot be stored fails alone.
+async fn each_alone<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<Written>, Fault> {
+    let mut written = Vec::with_capacity(batch.len());
+    for write in batch {
+        session.command("SAVEPOINT one").await?;
+        match together(session, std::slice::from_ref(write)).await {
+            Ok(one) => written.extend(one),
+            Err(Fault::Row(words)) => {
+                session.command("ROLLBACK TO SAVEPOINT one").await?;
+                written.push(Written::Invalid(words));
+            }
+            Err(fault) => return Err(fault),
+        }
+        session.command("RELEASE SAVEPOINT one").await?;
+    }
+    Ok(written)
+}
+
+fn decide(ledger: &mut Ledger, write: &Write) -> Written {
+    match write {
+        Write::Begin(intent) => match limits::intent(intent) {
+            Ok(()) => Written::Begun(rules::begin(ledger, intent)),
+            Err(words) => Written::Invalid(words),
+        },
+        Write::Finish(outcome) => match limits::outcome(outcome) {
+            Ok(()) => Written::Finished(rules::finish(ledger, outcome)),
+            Err(words) => Written::Invalid(words),
+        },
+        Write::Settle(settlement) => Written::Settled(settle::settle(ledger, settlement)),
+        Write::Adopt { mapping, by } => Written::Settled(settle::adopt(ledger, mapping, by)),
+        Write::Forget { key, by, at } => Written::Settled(settle::forget(ledger, key, by, *at)),
+        Write::Audit {
+            by,
+            action,
+            detail,
+            at,
+        } => {
+            ledger.audit(by, action, detail.clone(), *at);
+            Written::Count(1)
+        }
+        Write::ExpirePending { .. } | Write::RecoverPending { .. } | Write::Prune { .. } => {
+            unreachable!("a sweep is never decided in a ledger")
+        }
+    }
+}
+
+/// Runs a question on a connection for reading.
+macro_rules! ask {
+    ($self:ident, $read:ident $(, $argument:expr)*) => {
+        Box::pin(async move {
+            let mut reader = $self.engine.reader().await?;
+            Ok(reads::$read(&mut *reader $(, $argument)*).await?)
+        })
+    };
+}
+
+impl<E: Engine> Store for SqlStore<E> {
+    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Vec<Written>, StoreError>> {
+        Box::pin(self.apply_batch(batch))
+    }
+
+    fn mappings<'a>(
+        &'a self,
+        keys: &'a [ObjectKey],
+    ) -> Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
+        ask!(self, mappings, keys)
+    }
+
+    fn mappings_of_object<'a>(
+        &'a self,
+        resource: &'a str,
+        cmp_id: &'a str,
+    ) -> Async<'a, Result<Vec<Mapping>, StoreError>> {
+        ask!(self, mappings_of_object, resource, cmp_id)
+    }
+
+    fn mappings_by_backend_id<'a>(
+        &'a self,
+        resource: &'a str,
+        backend: &'a str,
+        backend_ids: &'a [String],
+    ) -> Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
+        ask!(self, mappings_by_backend_id, resource, backend, backend_ids)
+    }
+
+    fn list_mappings<'a>(
+        &'a self,
+        filter: &'a MappingFilter,
+    ) -> Async<'a, Result<Vec<Mapping>, StoreError>> {
+        ask!(self, list_mappings, filter)
+    }
+
+    fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>> {
+        ask!(self, count_by_backend)
+    }
+
+    fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {
+        ask!(self, operation, id)
+    }
+
+    fn operation_by_key<'a>(
+        &'a self,
+        client: &'a str,
+        key: &'a str,
+    ) -> Async<'a, Result<Option<Operation>, StoreError>> {
+        ask!(self, operation_by_key, client, key)
+    }
+
+    fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {
+        ask!(self, operation_by_claim, claim)
+    }
+
+    fn list_operations<'a>(
+        &'a self,
+        filter: &'a OperationFilter,
+    ) -> Async<'a, Result<Vec<Operation>, StoreError>> {
+        ask!(self, list_operations, filter)
+    }
+
+    fn list_audit(&self, limit: u32) -> Async<'_, Result<Vec<Audit>, StoreError>> {
+        ask!(self, list_audit, limit)
+    }
+
+    fn count_by_state(&self) -> Async<'_, Result<Vec<(State, u64)>, StoreError>> {
+        ask!(self, count_by_state)
+    }
+
+    fn fingerprint_key(&self) -> Async<'_, Result<[u8; 32], StoreError>> {
+        Box::pin(async move {
+            let mut reader = self.engine.reader().await?;
+            if let Some(key) = reads::fingerprint_key(&mut *reader).await? {
+                return Ok(key);
+            }
+            drop(reader);
+            let mut transaction = self.engine.begin().await?;
+            reads::make_fingerprint_key(&mut *transaction).await?;
+            let key = reads::fingerprint_key(&mut *transaction).await?;
+            E::commit(transaction).await?;
+            key.ok_or_else(|| StoreError::Unavailable("the fingerprint key was not kept".into()))
+        })
+    }
+
+    fn migrate(&self) -> Async<'_, Result<Vec<String>, StoreError>> {
+        Box::pin(async move {
+            let mut reader = self.engine.reader().await?;
+            let before = schema::applied(&mut *reader).await?;
+            drop(reader);
+            self.engine.run_migrations().await?;
+            Ok(schema::missing(E::migrator(), &before))
+        })
+    }
+
+    fn check_schema(&self) -> Async<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut reader = self.engine.reader().await?;
+            schema::compare(E::migrator(), &schema::applied(&mut *reader).await?)
+        })
+    }
+
+    fn is_writable(&self) -> Async<'_, Result<bool, StoreError>> {
+        Box::pin(async move { Ok(self.engine.is_writable().await?) })
+    }
+
+    fn close(&self) -> Async<'_, ()> {
+        Box::pin(self.engine.close())
+    }
+}

@@ -1,0 +1,237 @@
+//! The questions that change nothing.
+
+use std::collections::HashMap;
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::rows::{self, MAPPING, OPERATION, Reader};
+use super::session::{Cell, Fault, Session};
+use super::tables::operations_by;
+use super::tables::{mappings_by_backend_id as rows_by_backend_id, mappings_by_key, object_cells};
+use crate::store::{
+    Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter, OperationId, State,
+};
+
+pub(super) async fn mappings<S: Session>(
+    session: &mut S,
+    keys: &[ObjectKey],
+) -> Result<Vec<Option<Mapping>>, Fault> {
+    let cells: Vec<_> = keys.iter().map(object_cells).collect();
+    let found = mappings_by_key(session, &cells, false).await?;
+    let by_key: HashMap<_, _> = found
+        .into_iter()
+        .map(|row| (row.key.clone(), row))
+        .collect();
+    Ok(keys.iter().map(|key| by_key.get(key).cloned()).collect())
+}
+
+pub(super) async fn mappings_of_object<S: Session>(
+    session: &mut S,
+    resource: &str,
+    cmp_id: &str,
+) -> Result<Vec<Mapping>, Fault> {
+    let sql = format!(
+        "SELECT {} FROM mapping WHERE resource = ? AND cmp_id = ? ORDER BY scope",
+        MAPPING.join(", ")
+    );
+    let found = session
+        .fetch(sql, &[Cell::Text(resource), Cell::Text(cmp_id)])
+        .await?;
+    found.iter().map(rows::mapping).collect()
+}
+
+pub(super) async fn mappings_by_backend_id<S: Session>(
+    session: &mut S,
+    resource: &str,
+    backend: &str,
+    backend_ids: &[String],
+) -> Result<Vec<Option<Mapping>>, Fault> {
+    let cells: Vec<_> = backend_ids
+        .iter()
+        .map(|id| [Cell::Text(resource), Cell::Text(backend), Cell::Text(id)])
+        .collect();
+    let found = rows_by_backend_id(session, &cells, false).await?;
+    let by_id: HashMap<_, _> = found
+        .into_iter()
+        .filter_map(|row| Some((row.backend_id.clone()?, row)))
+        .collect();
+    Ok(backend_ids
+        .iter()
+        .map(|id| by_id.get(id).cloned())
+        .collect())
+}
+
+/// Conditions joined by `AND`, and their values.
+#[derive(Default)]
+struct Conditions<'v> {
+    sql: String,
+    cells: Vec<Cell<'v>>,
+}
+
+impl<'v> Conditions<'v> {
+    fn add(&mut self, condition: &str, cells: &[Cell<'v>]) {
+        self.sql.push_str(if self.sql.is_empty() {
+            " WHERE "
+        } else {
+            " AND "
+        });
+        self.sql.push_str(condition);
+        self.cells.extend_from_slice(cells);
+    }
+
+    fn equal(&mut self, condition: &str, value: Option<&'v str>) {
+        if let Some(value) = value {
+            self.add(condition, &[Cell::Text(value)]);
+        }
+    }
+}
+
+pub(super) async fn list_mappings<S: Session>(
+    session: &mut S,
+    filter: &MappingFilter,
+) -> Result<Vec<Mapping>, Fault> {
+    let mut conditions = Conditions::default();
+    conditions.equal("resource = ?", filter.resource.as_deref());
+    conditions.equal("cmp_id = ?", filter.cmp_id.as_deref());
+    conditions.equal("backend = ?", filter.backend.as_deref());
+    conditions.equal("backend_id = ?", filter.backend_id.as_deref());
+    if let Some(after) = &filter.after {
+        let [resource, cmp_id, scope] = object_cells(after);
+        // Written out: not every optimizer reads a range from a comparison of rows.
+        conditions.add(
+            "resource >= ? AND (resource > ? OR (resource = ? AND (cmp_id > ? OR (cmp_id = ? AND \
+             scope > ?))))",
+            &[resource, resource, resource, cmp_id, cmp_id, scope],
+        );
+    }
+    let sql = format!(
+        "SELECT {} FROM mapping{} ORDER BY resource, cmp_id, scope LIMIT ?",
+        MAPPING.join(", "),
+        conditions.sql
+    );
+    conditions.cells.push(Cell::Int(i64::from(filter.limit)));
+    let found = session.fetch(sql, &conditions.cells).await?;
+    found.iter().map(rows::mapping).collect()
+}
+
+pub(super) async fn count_by_backend<S: Session>(
+    session: &mut S,
+) -> Result<Vec<(String, u64)>, Fault> {
+    let sql = "SELECT backend, COUNT(*) FROM mapping GROUP BY backend ORDER BY backend";
+    let found = session.fetch(sql.to_owned(), &[]).await?;
+    let counts = found.iter().map(|row| {
+        let mut row = Reader::new(row);
+        Ok((row.text()?, row.int()?))
+    });
+    counts.collect()
+}
+
+pub(super) async fn operation<S: Session>(
+    session: &mut S,
+    id: OperationId,
+) -> Result<Option<Operation>, Fault> {
+    let key = [[Cell::Bytes(id.as_bytes())]];
+    let found = operations_by(session, "PRIMARY", ["id"], &key, false).await?;
+    Ok(found.into_iter().next())
+}
+
+pub(super) async fn operation_by_key<S: Session>(
+    session: &mut S,
+    client: &str,
+    key: &str,
+) -> Result<Option<Operation>, Fault> {
+    let columns = ["client", "idempotency_key"];
+    let key = [[Cell::Text(client), Cell::Text(key)]];
+    let found = operations_by(session, "operation_key", columns, &key, false).await?;
+    Ok(found.into_iter().next())
+}
+
+pub(super) async fn operation_by_claim<S: Session>(
+    session: &mut S,
+    claim: Claim,
+) -> Result<Option<Operation>, Fault> {
+    let key = [[Cell::Bytes(&claim)]];
+    let found = operations_by(session, "operation_claim", ["claim"], &key, false).await?;
+    Ok(found.into_iter().next())
+}
+
+pub(super) async fn list_operations<S: Session>(
+    session: &mut S,
+    filter: &OperationFilter,
+) -> Result<Vec<Operation>, Fault> {
+    let mut conditions = Conditions::default();
+    conditions.equal("state = ?", filter.state.map(State::name));
+    conditions.equal("client = ?", filter.client.as_deref());
+    conditions.equal("idempotency_key = ?", filter.idempotency_key.as_deref());
+    conditions.equal("resource = ?", filter.resource.as_deref());
+    conditions.equal("cmp_id = ?", filter.cmp_id.as_deref());
+    conditions.equal("route = ?", filter.route.as_deref());
+    conditions.equal("backend = ?", filter.backend.as_deref());
+    if let Some(before) = &filter.before {
+        conditions.add("id < ?", &[Cell::Bytes(before.as_bytes())]);
+    }
+    // Ids are UUIDv7: their order is that of creation, and paging needs no row to exist still.
+    let sql = format!(
+        "SELECT {} FROM operation{} ORDER BY id DESC LIMIT ?",
+        OPERATION.join(", "),
+        conditions.sql
+    );
+    conditions.cells.push(Cell::Int(i64::from(filter.limit)));
+    let found = session.fetch(sql, &conditions.cells).await?;
+    found.iter().map(rows::operation).collect()
+}
+
+pub(super) async fn list_audit<S: Session>(
+    session: &mut S,
+    limit: u32,
+) -> Result<Vec<Audit>, Fault> {
+    let sql = "SELECT id, at, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?";
+    let cells = [Cell::Int(i64::from(limit))];
+    let found = session.fetch(sql.to_owned(), &cells).await?;
+    found.iter().map(rows::audit).collect()
+}
+
+pub(super) async fn count_by_state<S: Session>(
+    session: &mut S,
+) -> Result<Vec<(State, u64)>, Fault> {
+    let sql = "SELECT state, COUNT(*) FROM operation GROUP BY state ORDER BY state";
+    let found = session.fetch(sql.to_owned(), &[]).await?;
+    let counts = found.iter().map(|row| {
+        let mut row = Reader::new(row);
+        Ok((row.state()?, row.int()?))
+    });
+    counts.collect()
+}
+
+const FINGERPRINT_KEY: &str = "fingerprint_key";
+
+pub(super) async fn fingerprint_key<S: Session>(
+    session: &mut S,
+) -> Result<Option<[u8; 32]>, Fault> {
+    let sql = "SELECT value FROM meta WHERE name = ?";
+    let found = session
+        .fetch(sql.to_owned(), &[Cell::Text(FINGERPRINT_KEY)])
+        .await?;
+    let Some(row) = found.first() else {
+        return Ok(None);
+    };
+    let stored = Reader::new(row).bytes()?;
+    <[u8; 32]>::try_from(stored).map(Some).map_err(|_| {
+        Fault::Unavailable("the stored fingerprint key is not 32 bytes long".to_owned())
+    })
+}
+
+/// Makes the key of fingerprints, unless somebody was faster.
+pub(super) async fn make_fingerprint_key<S: Session>(session: &mut S) -> Result<(), Fault> {
+    let mut key = [0; 32];
+    SystemRandom::new()
+        .fill(&mut key)
+        .map_err(|_| Fault::Unavailable("the system gives no random numbers".to_owned()))?;
+    let sql = format!(
+        "{} INTO meta (name, value) VALUES (?, ?)",
+        S::DIALECT.insert_ignore
+    );
+    let cells = [Cell::Text(FINGERPRINT_KEY), Cell::Bytes(&key)];
+    session.execute(sql, &cells).await?;
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! Metrics, in Prometheus' words. Labels come from closed sets alone: route ids, backend names,
+//! outcomes, states; never a path, an id or a client's text.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// CMP requests, by route and class of status.
+pub const REQUESTS: &str = "cmp_relay_requests_total";
+/// Seconds from the head of a CMP request to its answer, by route.
+pub const REQUEST_SECONDS: &str = "cmp_relay_request_duration_seconds";
+/// CMP requests being worked on.
+pub const IN_FLIGHT: &str = "cmp_relay_requests_in_flight";
+/// CMP requests whose client went away before the answer.
+pub const ABANDONED: &str = "cmp_relay_requests_abandoned_total";
+/// Calls, by backend and outcome.
+pub const BACKEND_CALLS: &str = "cmp_relay_backend_calls_total";
+/// Seconds of a call, by backend.
+pub const BACKEND_SECONDS: &str = "cmp_relay_backend_call_duration_seconds";
+/// Calls under way, by backend.
+pub const BACKEND_IN_FLIGHT: &str = "cmp_relay_backend_in_flight";
+/// Requests that wait for a place, by backend.
+pub const BACKEND_QUEUE: &str = "cmp_relay_backend_queue";
+/// 0 closed, 1 trying, 2 open, by backend.
+pub const BREAKER: &str = "cmp_relay_backend_breaker_state";
+/// Logins, by backend and outcome.
+pub const LOGINS: &str = "cmp_relay_backend_logins_total";
+/// Operations that reached a state.
+pub const OPERATIONS: &str = "cmp_relay_operations_total";
+/// Operations that are in a state now.
+pub const OPERATIONS_NOW: &str = "cmp_relay_operations";
+/// Commits.
+pub const COMMITS: &str = "cmp_relay_commits_total";
+/// Writes of a commit.
+pub const COMMIT_WRITES: &str = "cmp_relay_commit_writes";
+/// 1 on the node that calls backends.
+pub const ACTIVE: &str = "cmp_relay_active";
+
+/// What became of a call, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    Success,
+    Rejected,
+    Unreachable,
+    Unauthorized,
+    Unknown,
+    Refused,
+}
+
+const SECONDS: &[f64] = &[
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+const WRITES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// The process's recorder; installed by the first call, the same for all of them.
+pub fn install() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        use metrics_exporter_prometheus::Matcher;
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(SECONDS)
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Full(COMMIT_WRITES.into()), WRITES)
+            })
+            .expect("neither list of buckets is empty")
+            .build_recorder();
+        let handle = recorder.handle();
+        // An embedder's recorder stays; then `/metrics` is empty and theirs is not.
+        let _ = metrics::set_global_recorder(recorder);
+        describe();
+        handle
+    })
+}
+
+/// The page that Prometheus reads.
+pub fn page() -> String {
+    install().render()
+}
+
+/// Folds what histograms have gathered; called now and then, so that an unread page does not grow.
+pub fn upkeep() {
+    install().run_upkeep();
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "CMP requests, by route and class of status.");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "Time to answer a CMP request, by route."
+    );
+    describe_gauge!(IN_FLIGHT, "CMP requests being worked on.");
+    describe_counter!(
+        ABANDONED,
+        "CMP requests whose client went away before the answer."
+    );
+    describe_counter!(BACKEND_CALLS, "Calls, by backend and outcome.");
+    describe_histogram!(
+        BACKEND_SECONDS,
+        Unit::Seconds,
+        "Time of a call, by backend."
+    );
+    describe_gauge!(BACKEND_IN_FLIGHT, "Calls under way, by backend.");
+    describe_gauge!(BACKEND_QUEUE, "Requests that wait for a place, by backend.");
+    describe_gauge!(BREAKER, "0 closed, 1 trying, 2 open, by backend.");
+    describe_counter!(LOGINS, "Logins, by backend and outcome.");
+    describe_counter!(OPERATIONS, "Operations that reached a state, by state.");
+    describe_gauge!(
+        OPERATIONS_NOW,
+        "Operations that are in a state now, by state."
+    );
+    describe_counter!(COMMITS, "Commits.");
+    describe_histogram!(COMMIT_WRITES, "Writes of a commit.");
+    describe_gauge!(ACTIVE, "1 on the node that calls backends.");
+}
+
+/// The metrics of one route, looked up once a plan and not once a request.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    /// 1xx to 5xx.
+    classes: [Counter; 5],
+    seconds: Histogram,
+}
+
+impl RouteMetrics {
+    /// `route` is a route id, or a word for what has none.
+    pub fn new(route: &str) -> Self {
+        install();
+        let class = |class: &'static str| counter!(REQUESTS, "route" => route.to_owned(), "status" => class);
+        Self {
+            classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
+            seconds: histogram!(REQUEST_SECONDS, "route" => route.to_owned()),
+        }
+    }
+
+    pub fn record(&self, status: u16, took: Duration) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.classes[class].increment(1);
+        self.seconds.record(took);
+    }
+}
+
+/// One more call to a backend, and what became of it.
+pub fn backend_call(backend: &str, outcome: CallOutcome, took: Duration) {
+    let outcome = match outcome {
+        CallOutcome::Success => "success",
+        CallOutcome::Rejected => "rejected",
+        CallOutcome::Unreachable => "unreachable",
+        CallOutcome::Unauthorized => "unauthorized",
+        CallOutcome::Unknown => "unknown",
+        CallOutcome::Refused => "refused",
+    };
+    counter!(BACKEND_CALLS, "backend" => backend.to_owned(), "outcome" => outcome).increment(1);
+    histogram!(BACKEND_SECONDS, "backend" => backend.to_owned()).record(took);
+}
+
+/// How many calls are under way at a backend, and how many requests wait.
+pub fn backend_load(backend: &str, in_flight: usize, queued: usize) {
+    gauge!(BACKEND_IN_FLIGHT, "backend" => backend.to_owned()).set(in_flight as f64);
+    gauge!(BACKEND_QUEUE, "backend" => backend.to_owned()).set(queued as f64);
+}
+
+/// Where a backend's breaker stands: 0 closed, 1 trying, 2 open.
+pub fn breaker(backend: &str, position: u8) {
+    gauge!(BREAKER, "backend" => backend.to_owned()).set(f64::from(position));
+}
+
+/// One more login.
+pub fn login(backend: &str, succeeded: bool) {
+    let outcome = if succeeded { "success" } else { "failure" };
+    counter!(LOGINS, "backend" => backend.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// An operation reached a state: `pending`, `succeeded`, `failed` or `unknown`.
+pub fn operation(state: &'static str) {
+    counter!(OPERATIONS, "state" => state).increment(1);
+}
+
+/// How many operations are in a state now.
+pub fn operations_now(state: &'static str, count: u64) {
+    gauge!(OPERATIONS_NOW, "state" => state).set(count as f64);
+}
+
+/// One more commit, of so many writes.
+pub fn commit(writes: usize) {
+    counter!(COMMITS).increment(1);
+    histogram!(COMMIT_WRITES).record(writes as f64);
+}
+
+/// Whether this node calls backends.
+pub fn active(active: bool) {
+    gauge!(ACTIVE).set(f64::from(u8::from(active)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_shows_its_classes_and_its_time() {
+        let route = RouteMetrics::new("metrics_test_route");
+        route.record(204, Duration::from_millis(3));
+        route.record(599, Duration::from_millis(3));
+        let page = page();
+        for line in [
+            r#"cmp_relay_requests_total{route="metrics_test_route",status="2xx"} 1"#,
+            r#"cmp_relay_requests_total{route="metrics_test_route",status="5xx"} 1"#,
+            r#"cmp_relay_request_duration_seconds_bucket{route="metrics_test_route",le="0.005"} 2"#,
+        ] {
+            assert!(page.contains(line), "{line} is not in:\n{page}");
+        }
+    }
+
+    #[test]
+    fn a_batch_has_its_own_buckets() {
+        commit(3);
+        assert!(page().contains(r#"cmp_relay_commit_writes_bucket{le="4"}"#));
+    }
+}

@@ -1,0 +1,739 @@
+//! From Handlebars' syntax tree to ours: Handlebars' own parser reads every `{{ }}`, and what it read
+//! is translated here, once, with a diagnostic at the very token that cannot be.
+
+use std::ops::Range;
+
+use handlebars::template::{
+    BlockParam, HelperTemplate, Parameter, Template as Parsed, TemplateElement,
+};
+use handlebars::{Path, TemplateErrorReason};
+use serde_json::Value;
+
+use super::encode::Slot;
+use super::expr::{Ask, Expr, Node};
+use super::helpers::{self, Helper};
+use super::segment::Segment;
+use super::{Env, ValueMap};
+use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
+use crate::document::{Snippet, Span};
+
+/// The state of one compilation: what exists here, the loops around, and where problems go.
+#[derive(Debug)]
+pub(super) struct Compiler<'e> {
+    pub(super) env: &'e Env<'e>,
+    pub(super) diags: &'e mut Diagnostics,
+    /// The loop variables, outermost first.
+    pub(super) loops: Vec<Loop>,
+}
+
+/// A loop around the position being compiled.
+#[derive(Clone, Debug)]
+pub(super) struct Loop {
+    pub(super) name: Box<str>,
+    /// The variable that the item is one of, such as `body.rules.*`.
+    pub(super) reads: Option<Box<str>>,
+}
+
+impl Loop {
+    pub(super) fn over(name: &str, list: &Expr) -> Self {
+        Self {
+            name: name.into(),
+            reads: list
+                .node
+                .list_variable()
+                .map(|list| format!("{list}.*").into()),
+        }
+    }
+}
+
+impl<'e> Compiler<'e> {
+    pub(super) fn new(env: &'e Env<'_>, diags: &'e mut Diagnostics) -> Self {
+        Self {
+            env,
+            diags,
+            loops: Vec::new(),
+        }
+    }
+
+    /// The same compilation, reporting elsewhere.
+    pub(super) fn reporting<'s>(&'s self, diags: &'s mut Diagnostics) -> Compiler<'s> {
+        Compiler {
+            env: self.env,
+            diags,
+            loops: self.loops.clone(),
+        }
+    }
+
+    /// Compiles what is inside the loop.
+    pub(super) fn within<T>(&mut self, around: Loop, compile: impl FnOnce(&mut Self) -> T) -> T {
+        self.loops.push(around);
+        let compiled = compile(self);
+        self.loops.pop();
+        compiled
+    }
+
+    pub(super) fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
+        self.diags.push(Diagnostic::error(code, span, message));
+    }
+
+    /// A bare expression, as `$for`, `$if` and `$where` take it.
+    pub(super) fn bare(&mut self, source: Snippet<'_>, field: &str) -> Option<Expr> {
+        if source.text.contains("{{") || source.text.contains("}}") {
+            self.diags.push(
+                Diagnostic::error(
+                    codes::BAD_TEMPLATE,
+                    source.span(),
+                    "an expression stands here without braces",
+                )
+                .help("write it bare, such as `body.rules` or `has body.port`"),
+            );
+            return None;
+        }
+        let wrapped = format!("{{{{ {} }}}}", source.text);
+        let parsed = self.parse(&wrapped, source, 3)?;
+        match parsed.elements.as_slice() {
+            [TemplateElement::Expression(helper)] => {
+                let mut tokens = Tokens::of(source, 0..source.text.len(), false);
+                self.expression(helper, &mut tokens, field)
+            }
+            _ => {
+                self.error(
+                    codes::BAD_TEMPLATE,
+                    source.span(),
+                    "this is not an expression",
+                );
+                None
+            }
+        }
+    }
+
+    /// A text with expressions, and with blocks where `blocks` says so.
+    pub(super) fn segments(
+        &mut self,
+        source: Snippet<'_>,
+        field: &str,
+        blocks: bool,
+    ) -> Option<Vec<Segment>> {
+        if !source.text.contains("{{") {
+            let literal = (!source.text.is_empty()).then(|| Segment::Literal(source.text.into()));
+            return Some(literal.into_iter().collect());
+        }
+        let parsed = self.parse(source.text, source, 0)?;
+        let mut walk = Walk {
+            source,
+            field,
+            blocks,
+            at: 0,
+        };
+        self.elements(&parsed, &mut walk)
+    }
+
+    /// Runs Handlebars' parser; `ahead` characters of `text` stand before the source's own.
+    fn parse(&mut self, text: &str, source: Snippet<'_>, ahead: usize) -> Option<Parsed> {
+        let error = match Parsed::compile(text) {
+            Ok(parsed) => return Some(parsed),
+            Err(error) => error,
+        };
+        let at = error.pos().map_or(0, |(line, column)| {
+            offset(text, line, column).saturating_sub(ahead)
+        });
+        let at = at.min(source.text.len());
+        let span = match source.text[at..].chars().next() {
+            Some(next) => source.part_span(at, at + next.len_utf8()),
+            None => source.span(),
+        };
+        let message = match error.reason() {
+            TemplateErrorReason::MismatchingClosedHelper(open, close) => {
+                format!("`{open}` was opened, but `{close}` is closed here")
+            }
+            TemplateErrorReason::InvalidParam(param) => format!("`{param}` is not an argument"),
+            _ => "the expression cannot be read from here on".to_owned(),
+        };
+        self.diags.push(
+            Diagnostic::error(codes::BAD_TEMPLATE, span, message)
+                .help("an expression is `{{ variable }}` or `{{ helper argument ... }}`, with a nested one in parentheses"),
+        );
+        None
+    }
+
+    fn elements(&mut self, parsed: &Parsed, walk: &mut Walk<'_>) -> Option<Vec<Segment>> {
+        let mut segments = Vec::with_capacity(parsed.elements.len());
+        let mut fine = true;
+        for (index, element) in parsed.elements.iter().enumerate() {
+            if let TemplateElement::RawString(text) = element {
+                match segments.last_mut() {
+                    Some(Segment::Literal(before)) => *before = format!("{before}{text}").into(),
+                    _ if text.is_empty() => {}
+                    _ => segments.push(Segment::Literal(text.as_str().into())),
+                }
+                continue;
+            }
+            if let Some(place) = parsed.mapping.get(index) {
+                walk.at = offset(walk.source.text, place.0, place.1);
+            }
+            let tag = walk.tag();
+            match element {
+                TemplateElement::Comment(_) => {}
+                TemplateElement::Expression(helper) => {
+                    let mut tokens = Tokens::of(walk.source, tag.clone(), true);
+                    match self.expression(helper, &mut tokens, walk.field) {
+                        Some(expr) => segments.push(Segment::Value {
+                            expr,
+                            slot: Slot::Plain,
+                            at: walk.span(&tag),
+                        }),
+                        None => fine = false,
+                    }
+                }
+                TemplateElement::HelperBlock(helper) => match self.block(helper, &tag, walk) {
+                    Some(segment) => segments.push(segment),
+                    None => fine = false,
+                },
+                TemplateElement::HtmlExpression(_) => {
+                    fine = false;
+                    self.diags.push(
+                        Diagnostic::error(
+                            codes::RAW_OUTPUT,
+                            walk.span(&tag),
+                            "there is no raw output: every value is encoded by its position",
+                        )
+                        .help("write `{{ ... }}`"),
+                    );
+                }
+                _ => {
+                    fine = false;
+                    self.error(
+                        codes::BAD_TEMPLATE,
+                        walk.span(&tag),
+                        "partials and decorators are not part of the language",
+                    );
+                }
+            }
+            walk.at = walk.at.max(tag.end);
+        }
+        fine.then_some(segments)
+    }
+
+    /// `{{#if}}`, `{{#unless}}` and `{{#each}}`, the blocks of a text template.
+    fn block(
+        &mut self,
+        helper: &HelperTemplate,
+        tag: &Range<usize>,
+        walk: &mut Walk<'_>,
+    ) -> Option<Segment> {
+        let at = walk.span(tag);
+        let name = helper.name.as_name().unwrap_or_default();
+        if walk.source.text[tag.start..].starts_with("{{{{") {
+            self.error(
+                codes::BAD_TEMPLATE,
+                at,
+                "raw blocks are not part of the language",
+            );
+            return None;
+        }
+        if !walk.blocks {
+            self.diags.push(
+                Diagnostic::error(
+                    codes::BAD_TEMPLATE,
+                    at,
+                    "blocks stand in text templates only",
+                )
+                .help("in a tree, use `$if` and `$for`"),
+            );
+            return None;
+        }
+        let mut tokens = Tokens::of(walk.source, tag.clone(), true);
+        let name_span = tokens.take();
+        if !matches!(name, "if" | "unless" | "each") {
+            let near = suggest::nearest(name, ["if", "unless", "each"]);
+            self.diags.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_HELPER,
+                    name_span,
+                    format!("`{name}` is not a block"),
+                )
+                .did_you_mean(near)
+                .help("blocks are `if`, `unless` and `each`"),
+            );
+            return None;
+        }
+        let [subject] = helper.params.as_slice() else {
+            self.error(
+                codes::BAD_ARGUMENT,
+                at,
+                format!("`{name}` takes one argument"),
+            );
+            return None;
+        };
+        if !self.no_hash(helper, at) {
+            return None;
+        }
+        let from = tokens.next_start();
+        let subject = self.node(subject, &mut tokens).map(|node| Expr {
+            node,
+            text: tokens.since(from).into(),
+            field: walk.field.into(),
+        });
+        walk.at = tag.end;
+        let mut side = |this: &mut Self, template: &Option<Parsed>| match template {
+            Some(template) => this.elements(template, walk),
+            None => Some(Vec::new()),
+        };
+        if name == "each" {
+            let item = match &helper.block_param {
+                None => "this",
+                Some(BlockParam::Single(Parameter::Name(name))) => name,
+                Some(_) => {
+                    self.error(
+                        codes::BAD_TEMPLATE,
+                        at,
+                        "`each` names one item: `{{#each list as |item|}}`; its index is `@index`",
+                    );
+                    return None;
+                }
+            };
+            // A list that is wrong has been reported; its items stand for anything then.
+            let around = match &subject {
+                Some(list) => Loop::over(item, list),
+                None => Loop {
+                    name: item.into(),
+                    reads: None,
+                },
+            };
+            if !self.may_name_item(item, at) {
+                return None;
+            }
+            let body = self.within(around, |this| side(this, &helper.template));
+            let otherwise = side(self, &helper.inverse);
+            return Some(Segment::Each {
+                list: subject?,
+                body: body?,
+                otherwise: otherwise?,
+                at,
+            });
+        }
+        let then = side(self, &helper.template);
+        let otherwise = side(self, &helper.inverse);
+        let (then, otherwise) = match name {
+            "unless" => (otherwise, then),
+            _ => (then, otherwise),
+        };
+        Some(Segment::If {
+            condition: subject?,
+            then: then?,
+            otherwise: otherwise?,
+            at,
+        })
+    }
+
+    fn expression(
+        &mut self,
+        helper: &HelperTemplate,
+        tokens: &mut Tokens<'_>,
+        field: &str,
+    ) -> Option<Expr> {
+        let from = tokens.next_start();
+        let node = self.invoke(helper, tokens)?;
+        Some(Expr {
+            node,
+            text: tokens.since(from).into(),
+            field: field.into(),
+        })
+    }
+
+    /// A variable alone, a nested expression, or a helper with its arguments.
+    fn invoke(&mut self, helper: &HelperTemplate, tokens: &mut Tokens<'_>) -> Option<Node> {
+        if !self.no_hash(helper, tokens.whole()) {
+            return None;
+        }
+        if helper.params.is_empty() {
+            return self.node(&helper.name, tokens);
+        }
+        let from = tokens.next_start();
+        let name_span = tokens.take();
+        let name = helper.name.as_name().unwrap_or_default();
+        let Some((what, least, most, example)) = helpers::find(name) else {
+            let near = suggest::nearest(name, helpers::names());
+            self.diags.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_HELPER,
+                    name_span,
+                    format!("`{name}` is not a helper"),
+                )
+                .did_you_mean(near)
+                .help(format!(
+                    "helpers: {}",
+                    helpers::names().collect::<Vec<_>>().join(", ")
+                )),
+            );
+            return None;
+        };
+        if !(least..=most).contains(&helper.params.len()) {
+            self.diags.push(
+                Diagnostic::error(
+                    codes::BAD_ARGUMENT,
+                    name_span,
+                    format!(
+                        "`{name}` takes {}, not {}",
+                        arity(least, most),
+                        helper.params.len()
+                    ),
+                )
+                .help(format!("write `{example}`")),
+            );
+            return None;
+        }
+        if let Helper::Map | Helper::Unmap | Helper::BackendId | Helper::CmpId | Helper::Mapped =
+            what
+        {
+            return self.named(what, name, helper, from, tokens);
+        }
+        // Each argument is compiled, so that each is reported.
+        let args: Vec<_> = helper
+            .params
+            .iter()
+            .map(|param| self.node(param, tokens))
+            .collect();
+        let mut args: Vec<_> = args.into_iter().collect::<Option<_>>()?;
+        Some(match what {
+            Helper::Optional => Node::Optional(Box::new(args.remove(0))),
+            Helper::Has => Node::Has(Box::new(args.remove(0))),
+            Helper::Default => {
+                let inner = Box::new(args.remove(0));
+                Node::Default(inner, Box::new(args.remove(0)))
+            }
+            Helper::And => Node::All(args),
+            Helper::Or => Node::Any(args),
+            Helper::Plain(func) => Node::Call {
+                func,
+                args,
+                text: tokens.since(from).into(),
+            },
+            Helper::Map | Helper::Unmap | Helper::BackendId | Helper::CmpId | Helper::Mapped => {
+                unreachable!("these were compiled above")
+            }
+        })
+    }
+
+    /// A helper whose first argument is a quoted name, of a map or of a resource.
+    fn named(
+        &mut self,
+        what: Helper,
+        helper_name: &str,
+        helper: &HelperTemplate,
+        from: usize,
+        tokens: &mut Tokens<'_>,
+    ) -> Option<Node> {
+        let span = tokens.take();
+        let name = match &helper.params[0] {
+            Parameter::Literal(Value::String(name)) => Some(name.as_str()),
+            _ => {
+                let kind = match what {
+                    Helper::Map | Helper::Unmap => "map",
+                    _ => "resource",
+                };
+                self.diags.push(
+                    Diagnostic::error(
+                        codes::BAD_ARGUMENT,
+                        span,
+                        format!("`{helper_name}` takes the name of a {kind} first, in quotes"),
+                    )
+                    .help(format!(
+                        "write `{}`",
+                        helpers::find(helper_name).map_or("", |(.., example)| example)
+                    )),
+                );
+                None
+            }
+        };
+        let argument = Box::new(self.node(&helper.params[1], tokens)?);
+        let name = name?;
+        let text = tokens.since(from).into();
+        let ask = match what {
+            Helper::BackendId => Ask::BackendId,
+            Helper::CmpId => Ask::CmpId,
+            Helper::Mapped => Ask::Mapped,
+            _ => {
+                return self.map_named(name, span).map(|map| Node::Map {
+                    map,
+                    name: name.into(),
+                    backwards: what == Helper::Unmap,
+                    word: argument,
+                    text,
+                });
+            }
+        };
+        if !self.env.resources.contains(name) {
+            let near = suggest::nearest(name, self.env.resources.iter().map(|name| &**name));
+            self.diags.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_RESOURCE,
+                    span,
+                    format!("no route file declares the resource `{name}`"),
+                )
+                .did_you_mean(near),
+            );
+            return None;
+        }
+        Some(Node::Row {
+            ask,
+            resource: name.into(),
+            id: argument,
+            text,
+        })
+    }
+
+    fn map_named(&mut self, name: &str, span: Span) -> Option<std::sync::Arc<ValueMap>> {
+        if let Some(map) = self.env.maps.get(name) {
+            return Some(map.clone());
+        }
+        let near = suggest::nearest(name, self.env.maps.keys().map(|name| &**name));
+        self.diags.push(
+            Diagnostic::error(
+                codes::UNKNOWN_MAP,
+                span,
+                format!("`maps` of this file has no `{name}`"),
+            )
+            .did_you_mean(near),
+        );
+        None
+    }
+
+    fn node(&mut self, param: &Parameter, tokens: &mut Tokens<'_>) -> Option<Node> {
+        match param {
+            Parameter::Literal(value) => {
+                tokens.take();
+                Some(Node::Literal(value.clone()))
+            }
+            Parameter::Subexpression(inner) => match inner.as_element() {
+                TemplateElement::Expression(helper) => self.invoke(helper, tokens),
+                _ => None,
+            },
+            Parameter::Name(raw)
+            | Parameter::Path(Path::Relative((_, raw)) | Path::Local((_, _, raw))) => {
+                let span = tokens.take();
+                self.variable(raw, span)
+            }
+            // The syntax tree may grow; what it grows into is not in our language.
+            _ => {
+                let span = tokens.take();
+                self.error(codes::BAD_TEMPLATE, span, "this is not an argument");
+                None
+            }
+        }
+    }
+
+    fn no_hash(&mut self, helper: &HelperTemplate, span: Span) -> bool {
+        // The first by name, so that the message does not depend on the map's order.
+        if let Some(key) = helper.hash.keys().min() {
+            self.error(
+                codes::BAD_ARGUMENT,
+                span,
+                format!("helpers take no named arguments such as `{key}=`"),
+            );
+            return false;
+        }
+        true
+    }
+}
+
+fn arity(least: usize, most: usize) -> String {
+    match (least, most) {
+        (0, 0) => "no argument".to_owned(),
+        (1, 1) => "one argument".to_owned(),
+        (least, most) if least == most => format!("{least} arguments"),
+        (least, _) => format!("at least {least} arguments"),
+    }
+}
+
+/// How far the translation of one source has come.
+struct Walk<'s> {
+    source: Snippet<'s>,
+    field: &'s str,
+    blocks: bool,
+    at: usize,
+}
+
+impl Walk<'_> {
+    /// The tag `{{ ... }}` at or behind the current place.
+    fn tag(&self) -> Range<usize> {
+        let text = self.source.text;
+        let start = text[self.at..]
+            .find("{{")
+            .map_or(text.len(), |found| self.at + found);
+        start..tag_end(text, start)
+    }
+
+    fn span(&self, tag: &Range<usize>) -> Span {
+        self.source.part_span(tag.start, tag.end)
+    }
+}
+
+/// Where the tag that begins at `start` ends: braces inside quotes do not count.
+fn tag_end(text: &str, start: usize) -> usize {
+    let bytes = text.as_bytes();
+    if text[start..].starts_with("{{!--") {
+        return text[start..]
+            .find("--}}")
+            .map_or(text.len(), |end| start + end + 4);
+    }
+    let comment = text[start..].starts_with("{{!");
+    let mut quote = None;
+    let mut at = start;
+    while at < bytes.len() {
+        match (quote, bytes[at]) {
+            (Some(_), b'\\') => at += 1,
+            (Some(open), byte) if open == byte => quote = None,
+            (None, byte @ (b'"' | b'\'')) if !comment => quote = Some(byte),
+            (None, b'}') if bytes[at..].starts_with(b"}}") => {
+                let braces = bytes[at..].iter().take_while(|byte| **byte == b'}').count();
+                return at + braces.min(4);
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// The byte offset of a line and column, both counted from 1, the column in characters.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let start = match line {
+        0 | 1 => 0,
+        line => text
+            .match_indices('\n')
+            .nth(line - 2)
+            .map_or(text.len(), |(at, _)| at + 1),
+    };
+    text[start..]
+        .char_indices()
+        .nth(column.saturating_sub(1))
+        .map_or(text.len(), |(at, _)| start + at)
+}
+
+/// The words of an expression in the order of the source, so that each part of the syntax tree, which
+/// does not know its place, finds it.
+struct Tokens<'s> {
+    source: Snippet<'s>,
+    whole: Range<usize>,
+    words: Vec<Range<usize>>,
+    next: usize,
+}
+
+impl<'s> Tokens<'s> {
+    /// Cuts `whole` into words; a `tag` still has its braces and marks around it.
+    fn of(source: Snippet<'s>, whole: Range<usize>, tag: bool) -> Self {
+        let text = &source.text[..whole.end];
+        let bytes = text.as_bytes();
+        let mut at = whole.start;
+        let mut words = Vec::new();
+        if tag {
+            while at < whole.end && matches!(bytes[at], b'{' | b'~' | b'#' | b'&' | b' ') {
+                at += 1;
+            }
+        }
+        while at < whole.end {
+            let end = match bytes[at] {
+                b' ' | b'\t' | b'\n' | b'\r' | b'(' | b')' | b'~' => {
+                    at += 1;
+                    continue;
+                }
+                b'}' | b'|' => break,
+                b'"' | b'\'' => string_end(bytes, at),
+                b'[' | b'{' => bracket_end(bytes, at),
+                _ => word_end(bytes, at),
+            };
+            words.push(at..end.min(whole.end));
+            at = end;
+        }
+        // In `{{else if x}}` the block's own words come after the `else`.
+        if tag
+            && words
+                .first()
+                .is_some_and(|word| &text[word.clone()] == "else")
+        {
+            words.remove(0);
+        }
+        Self {
+            source,
+            whole,
+            words,
+            next: 0,
+        }
+    }
+
+    /// The place of the next word.
+    fn take(&mut self) -> Span {
+        let word = self.words.get(self.next).unwrap_or(&self.whole);
+        self.next += 1;
+        self.source.part_span(word.start, word.end)
+    }
+
+    fn next_start(&self) -> usize {
+        self.words
+            .get(self.next)
+            .map_or(self.whole.start, |word| word.start)
+    }
+
+    /// The source from `start` to the last word taken.
+    fn since(&self, start: usize) -> &'s str {
+        let end = self
+            .next
+            .checked_sub(1)
+            .and_then(|last| self.words.get(last))
+            .map_or(self.whole.end, |word| word.end);
+        self.source.text.get(start..end).unwrap_or(self.source.text)
+    }
+
+    fn whole(&self) -> Span {
+        self.source.part_span(self.whole.start, self.whole.end)
+    }
+}
+
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            byte if byte == bytes[start] => return at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+fn bracket_end(bytes: &[u8], start: usize) -> usize {
+    let mut depth = 0;
+    let mut at = start;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' | b'\'' => {
+                at = string_end(bytes, at);
+                continue;
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+fn word_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while at < bytes.len() {
+        match bytes[at] {
+            b' ' | b'\t' | b'\n' | b'\r' | b'(' | b')' | b'}' | b'|' | b'~' => break,
+            b'[' => at = bracket_end(bytes, at),
+            _ => at += 1,
+        }
+    }
+    at
+}

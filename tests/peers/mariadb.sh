@@ -1,0 +1,63 @@
+#!/bin/sh
+# A private MariaDB for the tests: on a free loopback port, in a folder of its own, durable commits.
+#
+#   mariadb.sh    installs the server where it is missing (as root, on Debian), starts it, prints
+#                 `port=N`, and stops it and removes its folder when its standard input ends.
+#
+# root may log in over 127.0.0.1 without a password. Exit status 3: there is no MariaDB to be had.
+set -eu
+
+say() { echo "mariadb.sh: $*" >&2; }
+
+if ! command -v mariadbd >/dev/null 2>&1; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        say "mariadbd is not installed (Debian: apt-get install mariadb-server)"
+        exit 3
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update && apt-get install -y --no-install-recommends mariadb-server; } >&2 || exit 3
+fi
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/cmp-relay-mariadb.XXXXXX")
+pid=
+finish() {
+    if [ -n "$pid" ]; then
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    fi
+    rm -rf "$dir"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+mariadb-install-db --no-defaults --user="$(id -un)" --auth-root-authentication-method=normal \
+    --skip-test-db --datadir="$dir/data" >"$dir/install.log" 2>&1 || {
+    cat "$dir/install.log" >&2
+    exit 1
+}
+
+# A port may be taken between the guess and the bind: then the server ends and the next is tried.
+tries=0
+while [ "$tries" -lt 10 ]; do
+    tries=$((tries + 1))
+    port=$(shuf -i 20000-32000 -n 1)
+    mariadbd --no-defaults --user="$(id -un)" --datadir="$dir/data" --socket="$dir/socket" \
+        --bind-address=127.0.0.1 --port="$port" --pid-file="$dir/pid" \
+        --innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=32M \
+        --max-connections=500 >"$dir/log" 2>&1 &
+    pid=$!
+    while kill -0 "$pid" 2>/dev/null; do
+        if grep -q 'ready for connections' "$dir/log"; then
+            echo "port=$port"
+            # Whoever started this holds the other end; its exit, however it comes, ends this read.
+            cat >/dev/null
+            exit 0
+        fi
+        sleep 0.1
+    done
+    wait "$pid" 2>/dev/null || true
+    pid=
+done
+cat "$dir/log" >&2
+say "the server did not start"
+exit 1
