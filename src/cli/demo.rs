@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::Vars;
 use super::configuration::{ConfigArgs, compile};
 use super::serve::{Running, open_store, recover_pending, runtime};
-use super::Vars;
 use crate::demo::{self, Prepared};
 use crate::http::listener::bind;
 use crate::http::problem;

@@ -89,7 +89,11 @@ where
         }
     };
     simulated.stop().await;
-    writeln!(out, "\nStopped. The next run goes on from {}.", options.data.display())?;
+    writeln!(
+        out,
+        "\nStopped. The next run goes on from {}.",
+        options.data.display()
+    )?;
     ended
 }
 
@@ -104,7 +108,12 @@ pub async fn prepare(options: &Options) -> anyhow::Result<(simulate::Simulated, 
         token_ttl: Duration::from_secs(3600),
     })
     .await
-    .with_context(|| format!("the simulated backends cannot start from {}", data.display()))?;
+    .with_context(|| {
+        format!(
+            "the simulated backends cannot start from {}",
+            data.display()
+        )
+    })?;
 
     let port = free_port(options.port, None)?;
     let admin_port = free_port(options.admin_port, Some(port))?;
@@ -119,8 +128,18 @@ pub async fn prepare(options: &Options) -> anyhow::Result<(simulate::Simulated, 
             ],
         },
     )
-    .and_then(|()| std::fs::write(config.join("relay.yaml"), relay_yaml(&data, port, admin_port)))
-    .with_context(|| format!("the demo cannot write its configuration to {}", config.display()))?;
+    .and_then(|()| {
+        std::fs::write(
+            config.join("relay.yaml"),
+            relay_yaml(&data, port, admin_port),
+        )
+    })
+    .with_context(|| {
+        format!(
+            "the demo cannot write its configuration to {}",
+            config.display()
+        )
+    })?;
 
     Ok((
         simulated,
@@ -175,12 +194,23 @@ fn print(
 ) -> std::io::Result<()> {
     writeln!(out, "The relay      {}", prepared.relay)?;
     writeln!(out, "its admin side {}/console", prepared.admin)?;
-    writeln!(out, "its routes     {}", prepared.config.join("routes.d").display())?;
+    writeln!(
+        out,
+        "its routes     {}",
+        prepared.config.join("routes.d").display()
+    )?;
     writeln!(out, "Keystone       {} (simulated)", simulated.keystone)?;
     for region in &simulated.regions {
-        writeln!(out, "Neutron        {} (simulated, {})", region.url, region.name)?;
+        writeln!(
+            out,
+            "Neutron        {} (simulated, {})",
+            region.url, region.name
+        )?;
     }
-    let moved = [(options.port, &prepared.relay), (options.admin_port, &prepared.admin)];
+    let moved = [
+        (options.port, &prepared.relay),
+        (options.admin_port, &prepared.admin),
+    ];
     for (wanted, url) in moved {
         if !url.ends_with(&format!(":{wanted}")) {
             writeln!(out, "Port {wanted} is in use: {url} is taken instead.")?;

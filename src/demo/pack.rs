@@ -97,8 +97,7 @@ mod tests {
         for folder in ["backends.d", "routes.d", "templates"] {
             below(&root.join(folder), &format!("{folder}/"), &mut there);
         }
-        let embedded: BTreeSet<String> =
-            FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
+        let embedded: BTreeSet<String> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
         assert_eq!(embedded, there);
     }
 

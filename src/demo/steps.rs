@@ -216,7 +216,13 @@ mod tests {
 
     #[test]
     fn a_body_is_one_shell_word() {
-        let step = Step::post("t", "http://h/v1/x", Some("k"), &json!({ "n": "it's" }), 201);
+        let step = Step::post(
+            "t",
+            "http://h/v1/x",
+            Some("k"),
+            &json!({ "n": "it's" }),
+            201,
+        );
         assert_eq!(
             step.command,
             r#"curl -si -X POST http://h/v1/x -H 'Idempotency-Key: k' -H 'Content-Type: application/json' -d '{"n":"it'\''s"}'"#

@@ -5,6 +5,7 @@ mod demo;
 mod driver;
 mod hostile;
 mod http;
+mod neutron;
 mod relay;
 mod store;
 mod support;

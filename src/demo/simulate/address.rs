@@ -17,7 +17,10 @@ pub(super) fn net(subnet: &Object) -> Option<IpNet> {
 /// The address so many places behind another.
 pub(super) fn nth(base: IpAddr, places: u32) -> Option<IpAddr> {
     match base {
-        IpAddr::V4(base) => base.to_bits().checked_add(places).map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V4(base) => base
+            .to_bits()
+            .checked_add(places)
+            .map(|bits| IpAddr::V4(bits.into())),
         IpAddr::V6(base) => base
             .to_bits()
             .checked_add(u128::from(places))
@@ -53,8 +56,14 @@ pub(super) fn default_pools(net: IpNet, gateway: Option<IpAddr>) -> Value {
 
 fn before(address: IpAddr) -> Option<IpAddr> {
     match address {
-        IpAddr::V4(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V4(bits.into())),
-        IpAddr::V6(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V6(bits.into())),
+        IpAddr::V4(address) => address
+            .to_bits()
+            .checked_sub(1)
+            .map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V6(address) => address
+            .to_bits()
+            .checked_sub(1)
+            .map(|bits| IpAddr::V6(bits.into())),
     }
 }
 
@@ -110,11 +119,7 @@ pub(super) fn free(region: &Region, subnet: &Object) -> Option<IpAddr> {
 }
 
 /// The port that has this address.
-pub(super) fn taken_by<'r>(
-    region: &'r Region,
-    subnet: &str,
-    address: &str,
-) -> Option<&'r Object> {
+pub(super) fn taken_by<'r>(region: &'r Region, subnet: &str, address: &str) -> Option<&'r Object> {
     region
         .all("ports")
         .find(|port| ips(port).any(|ip| ip["subnet_id"] == subnet && ip["ip_address"] == address))

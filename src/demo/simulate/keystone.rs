@@ -147,8 +147,7 @@ async fn log_in(State((tokens, counters)): Shared, body: Bytes) -> Response {
     Counters::count(&counters.logins);
     let token = tokens.issue();
     let now = OffsetDateTime::now_utc();
-    let mut response =
-        (StatusCode::CREATED, axum::Json(describe(&tokens, now))).into_response();
+    let mut response = (StatusCode::CREATED, axum::Json(describe(&tokens, now))).into_response();
     if let Ok(value) = HeaderValue::from_str(&token) {
         response.headers_mut().insert(SUBJECT, value);
     }

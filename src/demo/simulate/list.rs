@@ -42,7 +42,9 @@ pub(super) fn list(
     }
     if let Some(marker) = &wanted.marker {
         region.get(kind.path, marker)?;
-        let at = objects.iter().position(|object| text(object, "id") == marker);
+        let at = objects
+            .iter()
+            .position(|object| text(object, "id") == marker);
         objects.drain(..at.map_or(0, |at| at + 1));
     }
     let limit = wanted.limit.unwrap_or(0);
@@ -107,9 +109,7 @@ fn passes(object: &Object, (name, values): &(String, Vec<String>)) -> bool {
     let held = object.get(name).unwrap_or(&Value::Null);
     values.iter().any(|value| match held {
         Value::String(text) => text == value,
-        Value::Bool(held) => {
-            *held == (value.eq_ignore_ascii_case("true") || value.as_str() == "1")
-        }
+        Value::Bool(held) => *held == (value.eq_ignore_ascii_case("true") || value.as_str() == "1"),
         Value::Number(number) => number.to_string() == *value,
         // `fixed_ips=ip_address=10.0.0.5`
         Value::Array(items) => value
@@ -174,9 +174,8 @@ fn links(
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let base = format!("{url}/v2.0/{}?{}", kind.path, kept.join("&"));
-    let next = full.then(|| {
-        json!({ "rel": "next", "href": format!("{base}&marker={}", text(last, "id")) })
-    });
+    let next = full
+        .then(|| json!({ "rel": "next", "href": format!("{base}&marker={}", text(last, "id")) }));
     let previous = json!({ "rel": "previous",
         "href": format!("{base}&marker={}&page_reverse=True", text(first, "id")) });
     next.into_iter().chain([previous]).collect()

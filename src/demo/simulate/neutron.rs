@@ -61,7 +61,11 @@ async fn handle(
         if method != Method::GET {
             region.save().map_err(|error| {
                 let why = format!("the simulated region cannot keep its objects: {error}");
-                NeutronError::new(StatusCode::INTERNAL_SERVER_ERROR, "HTTPInternalServerError", why)
+                NeutronError::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "HTTPInternalServerError",
+                    why,
+                )
             })?;
         }
         Ok(answer)
@@ -73,7 +77,9 @@ async fn handle(
     };
     let id = format!("req-{}", Uuid::new_v4());
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-openstack-request-id", value);
+        response
+            .headers_mut()
+            .insert("x-openstack-request-id", value);
     }
     response
 }
@@ -85,8 +91,7 @@ fn answer(
     uri: &Uri,
     body: &[u8],
 ) -> Result<(StatusCode, Value), NeutronError> {
-    let no_resource =
-        || NeutronError::missing("HTTPNotFound", "The resource could not be found.");
+    let no_resource = || NeutronError::missing("HTTPNotFound", "The resource could not be found.");
     let path = uri.path().strip_prefix("/v2.0/").ok_or_else(no_resource)?;
     let mut parts = path.split('/');
     let kind = parts.next().and_then(collection).ok_or_else(no_resource)?;

@@ -46,7 +46,10 @@ impl Region {
 
     /// Every object of a kind, by id.
     pub(super) fn all(&self, path: &str) -> impl Iterator<Item = &Object> {
-        self.objects.get(path).into_iter().flat_map(|kind| kind.values())
+        self.objects
+            .get(path)
+            .into_iter()
+            .flat_map(|kind| kind.values())
     }
 
     /// The objects of a kind whose attribute has this value.
@@ -99,10 +102,7 @@ impl Region {
 
     /// Changes attributes of an object that is there.
     pub(super) fn change(&mut self, path: &str, id: &str, changes: Object) {
-        let object = self
-            .objects
-            .get_mut(path)
-            .and_then(|kind| kind.get_mut(id));
+        let object = self.objects.get_mut(path).and_then(|kind| kind.get_mut(id));
         if let Some(object) = object {
             object.extend(changes);
             let revision = object["revision_number"].as_i64().unwrap_or(0) + 1;

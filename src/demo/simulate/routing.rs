@@ -66,11 +66,7 @@ pub(super) fn delete_router(region: &mut Region, id: &str) -> Result<(), Neutron
 }
 
 /// Gives a router its gateway port on an external network, or takes it away; what the router shows.
-fn set_gateway(
-    region: &mut Region,
-    router: &str,
-    wanted: &Value,
-) -> Result<Value, NeutronError> {
+fn set_gateway(region: &mut Region, router: &str, wanted: &Value) -> Result<Value, NeutronError> {
     let Some(network) = wanted["network_id"].as_str() else {
         remove_ports_of(region, router, GATEWAY);
         return Ok(Value::Null);

@@ -54,11 +54,7 @@ pub(super) fn update(
 }
 
 /// Deletes an object that is there, with what goes with it.
-pub(super) fn delete(
-    region: &mut Region,
-    kind: &Collection,
-    id: &str,
-) -> Result<(), NeutronError> {
+pub(super) fn delete(region: &mut Region, kind: &Collection, id: &str) -> Result<(), NeutronError> {
     match kind.path {
         "networks" => {
             let used: Vec<&str> = region
@@ -104,9 +100,11 @@ pub(super) fn delete(
         "routers" => routing::delete_router(region, id)?,
         "floatingips" => routing::delete_floating_ip(region, id),
         "security-groups" => {
-            let used = region
-                .all("ports")
-                .any(|port| port["security_groups"].as_array().is_some_and(|groups| groups.iter().any(|group| group == id)));
+            let used = region.all("ports").any(|port| {
+                port["security_groups"]
+                    .as_array()
+                    .is_some_and(|groups| groups.iter().any(|group| group == id))
+            });
             if used {
                 return Err(NeutronError::conflict(
                     "SecurityGroupInUse",
