@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::Vars;
+use crate::config::{self, Env};
+use crate::diagnostics::{json, text};
 use crate::http::reload::Rejected;
 use crate::plan::Plan;
 
@@ -27,11 +29,21 @@ impl ConfigArgs {
     }
 }
 
-/// Compiles a folder.
-pub fn compile(dir: &Path, _vars: &Vars) -> Result<Plan, Rejected> {
-    // STUB for the http branch alone: `config::load` takes this place at the merge.
-    Err(Rejected {
-        diagnostics: serde_json::json!([]),
-        text: format!("{}: this build has no compiler", dir.display()),
+/// Compiles a folder for serving; warnings are left to `validate-config`.
+pub fn compile(dir: &Path, vars: &Vars) -> Result<Plan, Rejected> {
+    let loaded = config::load(dir, &environment(vars));
+    loaded.plan.ok_or_else(|| Rejected {
+        diagnostics: json::to_value(&loaded.diagnostics, &loaded.files),
+        text: text::render_text(&loaded.diagnostics, &loaded.files, false),
     })
+}
+
+/// What a configuration takes from outside: the variables, and the machine's name.
+pub fn environment(vars: &Vars) -> Env {
+    let env = Env::new(vars.clone());
+    // `uname(2)` gives the node's name without a variable that somebody may have set.
+    match rustix::system::uname().nodename().to_str() {
+        Ok(node) if !node.is_empty() => env.node(node),
+        _ => env,
+    }
 }

@@ -51,7 +51,7 @@ pub enum Command {
     )]
     Serve(serve::Args),
     /// Check a configuration folder: every problem at once, each with its place
-    ValidateConfig(validate::Args),
+    ValidateConfig(validate::ValidateArgs),
     /// Create or upgrade the tables of the configured database
     #[command(
         after_help = "Examples:\n  cmp-relay migrate --config /etc/cmp-relay\n\n\
@@ -82,7 +82,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => demo::run(args, vars),
         Command::Serve(args) => serve::run(&args, vars),
-        Command::ValidateConfig(args) => validate::run(args, vars),
+        Command::ValidateConfig(args) => validate::command(&args, vars),
         Command::Migrate(args) => migrate::run(&args, vars),
         Command::Token(command) => token::run(&command),
         Command::Operations(command) => operations::run(command, vars),

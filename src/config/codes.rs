@@ -6,6 +6,7 @@
 pub const UNREADABLE: &str = "unreadable";
 pub const NOT_UTF8: &str = "not-utf8";
 pub const FILE_TOO_BIG: &str = "file-too-big";
+pub const EMPTY_FOLDER: &str = "empty-folder";
 pub const IGNORED_FILE: &str = "ignored-file";
 
 // YAML.

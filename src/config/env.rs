@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::codes;
 use super::spec::secret::SecretRef;
-use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
+use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Span;
 use crate::secret::Secret;
 
@@ -20,7 +20,18 @@ const MAX_SECRET: u64 = 64 << 10;
 pub struct Env {
     vars: BTreeMap<String, String>,
     node: String,
-    missing: Severity,
+    missing: Missing,
+}
+
+/// What it means that a secret or a certificate is not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// The configuration is to be served.
+    Error,
+    /// It is checked where it may not be served.
+    Warning,
+    /// It is checked where secrets never are.
+    Silent,
 }
 
 impl std::fmt::Debug for Env {
@@ -39,7 +50,7 @@ impl Env {
         Self {
             vars: vars.into_iter().collect(),
             node: "relay".into(),
-            missing: Severity::Error,
+            missing: Missing::Error,
         }
     }
 
@@ -52,7 +63,14 @@ impl Env {
     /// Takes a secret or a certificate that is not here for a warning: a configuration is also
     /// checked where it will not be served. What is loaded so must not be served.
     pub fn without_secrets(mut self) -> Self {
-        self.missing = Severity::Warning;
+        self.missing = Missing::Warning;
+        self
+    }
+
+    /// Says nothing of secrets and certificates that are not here. What is loaded so must not be
+    /// served.
+    pub fn ignoring_secrets(mut self) -> Self {
+        self.missing = Missing::Silent;
         self
     }
 
@@ -88,7 +106,7 @@ impl World<'_> {
             Err(why) => {
                 let message = format!("the secret `{reference}` has no value: {why}");
                 self.missing(codes::UNRESOLVED_SECRET, secret.span(), message, diags);
-                (self.env.missing == Severity::Warning)
+                (self.env.missing != Missing::Error)
                     .then(|| Secret::new("unresolved".into(), reference))
             }
         }
@@ -97,18 +115,27 @@ impl World<'_> {
     /// The path of a file that must be there when it is served, such as a certificate.
     pub fn file(&self, path: &str, span: Span, diags: &mut Diagnostics) -> PathBuf {
         let full = self.dir.join(path);
-        if let Err(error) = std::fs::File::open(&full) {
-            let message = format!("the file `{path}` cannot be read: {error}");
+        let why = match std::fs::File::open(&full).and_then(|file| file.metadata()) {
+            Ok(meta) if meta.is_dir() => Some("it is a folder".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            let message = format!("the file `{path}` cannot be read: {why}");
             self.missing(codes::MISSING_FILE, span, message, diags);
         }
         full
     }
 
     fn missing(&self, code: &'static str, span: Span, message: String, diags: &mut Diagnostics) {
-        diags.push(Diagnostic {
-            severity: self.env.missing,
-            ..Diagnostic::error(code, span, message)
-        });
+        match self.env.missing {
+            Missing::Error => diags.push(Diagnostic::error(code, span, message)),
+            Missing::Warning => diags.push(
+                Diagnostic::warning(code, span, message)
+                    .help("`serve` needs it; `--no-secrets` says nothing of it"),
+            ),
+            Missing::Silent => {}
+        }
     }
 }
 

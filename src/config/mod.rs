@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::document::Span;
 use crate::plan::Plan;
 
 pub mod codes;
@@ -33,6 +34,17 @@ pub struct Loaded {
 pub fn load(dir: &Path, env: &Env) -> Loaded {
     let mut diagnostics = Diagnostics::default();
     let files = SourceFiles::read(dir, &mut diagnostics);
+    if files.is_empty() && diagnostics.no_errors() {
+        diagnostics.push(Diagnostic {
+            span: None,
+            ..Diagnostic::warning(
+                codes::EMPTY_FOLDER,
+                Span::default(),
+                format!("`{}` holds no configuration", dir.display()),
+            )
+            .help("name the folder with `--config DIR`; in it: relay.yaml, backends.d/, routes.d/")
+        });
+    }
     compiled(files, env, diagnostics)
 }
 

@@ -6,30 +6,35 @@
 use crate::diagnostics::Diagnostics;
 use crate::document::{FileId, Kind, Node, Span};
 
-/// Words that make a key smell of a secret, wherever they stand in it.
-const WORDS: [&str; 8] = [
+/// What the keys of secrets end in, without what separates words.
+const WORDS: [&str; 12] = [
     "password",
     "passwd",
     "passphrase",
+    "passcode",
     "secret",
     "token",
     "apikey",
+    "accesskey",
+    "secretkey",
     "privatekey",
     "credential",
+    "credentials",
 ];
 
-/// Whether the value of this key is probably a secret: `password`, `X-Auth-Token`, `api_key`.
+/// Whether the value of this key is probably a secret: `password`, `X-Auth-Token`, `api_key2`; and
+/// not `password_policy` or `token_sha256`.
 pub fn smells(key: &str) -> bool {
     let bare: String = key
         .chars()
         .filter(char::is_ascii_alphanumeric)
         .map(|c| c.to_ascii_lowercase())
         .collect();
-    // A digest and a file's name tell nothing.
-    let harmless = ["sha256", "file", "env", "type", "name", "ttl", "after"]
-        .iter()
-        .any(|end| bare.ends_with(end));
-    !harmless && (bare == "pwd" || WORDS.iter().any(|word| bare.contains(word)))
+    if bare.ends_with("sha256") {
+        return false;
+    }
+    let word = bare.trim_end_matches(|c: char| c.is_ascii_digit());
+    word == "pwd" || WORDS.iter().any(|end| word.ends_with(end))
 }
 
 /// Whether a value under a key that smells is a place to take one from, not the secret itself.
@@ -65,5 +70,34 @@ pub fn mask_lines(file: FileId, text: &str, diags: &mut Diagnostics) {
             }
         }
         start += line.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_key_tells_a_secret() {
+        for key in [
+            "password",
+            "X-Auth-Token",
+            "api_key",
+            "apiKey2",
+            "client_secret",
+            "PWD",
+        ] {
+            assert!(smells(key), "{key}");
+        }
+        for key in [
+            "password_policy",
+            "token_sha256",
+            "key",
+            "tokens",
+            "token_ttl",
+            "name",
+        ] {
+            assert!(!smells(key), "{key}");
+        }
     }
 }

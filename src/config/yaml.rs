@@ -281,7 +281,7 @@ impl<'t> Reader<'t, '_> {
         let kind = match plain.then(|| resolve(text)).flatten() {
             Some(kind) => kind,
             None => {
-                if plain && is_trap(text) {
+                if plain && let Some(instead) = trap(text) {
                     self.diags.push(
                         Diagnostic::warning(
                             codes::YAML_TRAP,
@@ -290,7 +290,7 @@ impl<'t> Reader<'t, '_> {
                                 "`{text}` is text here, and something else to other readers of YAML"
                             ),
                         )
-                        .label("quote it"),
+                        .label(instead),
                     );
                 }
                 Kind::Text(Scalar {
@@ -375,11 +375,16 @@ fn resolve(text: &str) -> Option<Kind> {
     serde_json::from_str::<Number>(&json).ok().map(Kind::Number)
 }
 
-/// Whether YAML 1.1 and its readers take this plain text for a boolean or a number.
-fn is_trap(text: &str) -> bool {
-    let boolean = ["yes", "no", "on", "off"]
-        .iter()
-        .any(|word| text.eq_ignore_ascii_case(word));
+/// What to write instead of a plain text that YAML 1.1 and its readers take for a boolean or a
+/// number.
+fn trap(text: &str) -> Option<&'static str> {
+    let is_one_of = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_one_of(["yes", "on"]) {
+        return Some("quote it, or write `true`");
+    }
+    if is_one_of(["no", "off"]) {
+        return Some("quote it, or write `false`");
+    }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let number = digits.starts_with(|c: char| c.is_ascii_digit())
         && (digits.chars().all(|c| c.is_ascii_digit() || c == '_')
@@ -388,7 +393,7 @@ fn is_trap(text: &str) -> bool {
     let special = [".inf", ".nan"]
         .iter()
         .any(|word| digits.eq_ignore_ascii_case(word));
-    boolean || number || special
+    (number || special).then_some("quote it")
 }
 
 fn is_radix(text: &str, prefix: &str, radix: u32) -> bool {
@@ -428,19 +433,18 @@ fn syntax_error(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
     if let Some(found) = unquoted_template_near(text, at) {
         return quote_template(Span::new(file, found.start, found.end));
     }
-    let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let line_end = text[at..].find('\n').map_or(text.len(), |end| at + end);
     match error.kind() {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabAtBlockScalarStart
         | ErrorKind::TabInIndentation
         | ErrorKind::TabInPlainScalar => {
-            let tab = text[line_start..line_end].find('\t');
-            let tab = tab.map_or(at, |tab| line_start + tab);
+            // The parser's place may be the beginning of the line or of the text in which it stands.
+            let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            let tab = text[line..].find('\t').map(|tab| line + tab);
             Diagnostic::error(
                 codes::YAML_TAB,
-                Span::new(file, tab, tab + 1),
+                tab.map_or(Span::new(file, at, at), |tab| Span::new(file, tab, tab + 1)),
                 "a tab stands where YAML wants blanks",
             )
             .label("write blanks")

@@ -118,7 +118,7 @@ fn masked(text: &str, file: FileId, masked: &[Span]) -> String {
         let stars: String = secret
             .chars()
             .map(|c| match (c, c.len_utf8()) {
-                ('\n' | '\r' | ' ', _) => c,
+                ('\n' | '\r', _) => c,
                 (_, 1) => '*',
                 (_, 2) => '×',
                 (_, 3) => '•',

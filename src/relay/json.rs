@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        let text = br#"[1.10,1e400,12345678901234567890123,-0.0]"#;
+        let text = br#"[1.10,1e+400,12345678901234567890123,-0.0]"#;
         let value = parse(text).unwrap();
         assert_eq!(serde_json::to_vec(&value).unwrap(), text);
     }

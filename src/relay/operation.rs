@@ -215,10 +215,8 @@ fn unwritten_intent(
             let judged = Judged::failed(failure.error.clone(), true);
             relay.keep(unsent_outcome(relay, operation, &judged), in_hand);
         }
-        StoreError::Unavailable(_)
-        | StoreError::Schema(_)
-        | StoreError::Invalid(_)
-        | StoreError::Locked(_) => in_hand.settled(),
+        // Nothing was committed.
+        _ => in_hand.settled(),
     }
     Ended::Failure(Box::new(failure))
 }

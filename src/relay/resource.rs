@@ -381,10 +381,10 @@ async fn choose_instance(
     };
     let turn = snapshot.turns[usize::from(request.route.0)].fetch_add(1, Ordering::Relaxed);
     let facts = Facts {
+        mutating: request.route().mutating,
         parent,
         objects: &objects,
         turn,
-        mutating: request.route().mutating,
     };
     Ok(choose(plan, select, &request.scope, &facts)?)
 }

@@ -52,6 +52,14 @@ pub enum CallOutcome {
     Refused,
 }
 
+/// The position of a breaker, as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    Closed = 0,
+    Trying = 1,
+    Open = 2,
+}
+
 const SECONDS: &[f64] = &[
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
@@ -165,9 +173,9 @@ pub fn backend_load(backend: &str, in_flight: usize, queued: usize) {
     gauge!(BACKEND_QUEUE, "backend" => backend.to_owned()).set(queued as f64);
 }
 
-/// Where a backend's breaker stands: 0 closed, 1 trying, 2 open.
-pub fn breaker(backend: &str, position: u8) {
-    gauge!(BREAKER, "backend" => backend.to_owned()).set(f64::from(position));
+/// A breaker moved.
+pub fn breaker(backend: &str, state: BreakerState) {
+    gauge!(BREAKER, "backend" => backend.to_owned()).set(f64::from(state as u8));
 }
 
 /// One more login.

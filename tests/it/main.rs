@@ -1,6 +1,7 @@
 //! The only integration binary. Each module is one subject; `support` holds what they share.
 
 mod config;
+mod crash;
 mod demo;
 mod driver;
 mod hostile;

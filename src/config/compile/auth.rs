@@ -39,7 +39,8 @@ pub fn compile(
                 .iter()
                 .map(|(key, secret)| {
                     let name = header::name(&key.value, key.span, diags);
-                    let secret = resolve_for_header(secret, world, diags);
+                    let secret = secret.0.as_ref();
+                    let secret = secret.and_then(|s| resolve_for_header(s, world, diags));
                     Some((name?, secret?))
                 })
                 .collect();
@@ -54,7 +55,7 @@ pub fn compile(
                 .0
                 .iter()
                 .map(|(key, secret)| {
-                    let secret = world.resolve(secret, diags)?;
+                    let secret = world.resolve(secret.0.as_ref()?, diags)?;
                     Some((key.value.as_str().into(), secret))
                 })
                 .collect();
@@ -76,9 +77,8 @@ pub fn compile(
         AuthSpec::Keystone(spec) => {
             keystone(spec, at, backend_tls, world, diags).map(Auth::Keystone)
         }
-        AuthSpec::Login(spec) => {
-            login::compile(spec, at, world, diags).map(|login| Auth::Login(Box::new(login)))
-        }
+        AuthSpec::Login(spec) => login::compile(spec, at, world, diags)
+            .map(|login| Auth::Login(std::sync::Arc::new(login))),
     }
 }
 
@@ -92,7 +92,7 @@ fn user_fits_basic(user: &str, span: Span, diags: &mut Diagnostics) -> bool {
     fits
 }
 
-fn some_entry(entries: &Entries<SecretRef>, at: Span, diags: &mut Diagnostics) {
+fn some_entry(entries: &Entries<Part<SecretRef>>, at: Span, diags: &mut Diagnostics) {
     if entries.0.is_empty() {
         let message = "this authenticates nothing: it names no secret";
         diags.push(Diagnostic::error(codes::BAD_VALUE, at, message));

@@ -136,6 +136,13 @@ pub fn compile(
             },
         }
     }
+    for (id, _) in files.profiles() {
+        diags.push(Diagnostic::warning(
+            codes::NO_EFFECT,
+            Span::new(id, 0, 0),
+            "a CLI profile has no effect: this version reaches backends over https only",
+        ));
+    }
     backends.list.sort_by(|a, b| a.name.cmp(&b.name));
     backends
 }
@@ -157,7 +164,7 @@ fn backend(
     let limits = limits(right(&spec.limits), server, diags);
     let breaker = breaker(right(&spec.breaker), diags);
     let driver = needed(&spec.driver, "driver", at, diags)
-        .and_then(|driver| https(&driver.https, at, world, diags));
+        .and_then(|driver| https(&driver.https.value, driver.https.span, world, diags));
     let (name, kind) = (name?, kind?);
     let label_map: Map<String, Value> = labels
         .iter()
@@ -297,8 +304,8 @@ fn https(
     world: World<'_>,
     diags: &mut Diagnostics,
 ) -> Option<HttpsDriver> {
-    let url = needed(&spec.url, "driver.https.url", at, diags)
-        .and_then(|written| compile_url(written, spec, diags));
+    let url =
+        needed(&spec.url, "url", at, diags).and_then(|written| compile_url(written, spec, diags));
     let headers = right(&spec.headers).map(|headers| header::literals(headers, diags));
     let query = right(&spec.query).map(|query| header::literal_query(query, diags));
     let tls = right(&spec.tls).map(|spec| tls::compile(spec, world, diags));

@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 
 use super::codes;
 use super::matching::method_and_path;
-use super::names::{Names, Stage, World};
+use super::names::{Names, Stage, Surroundings};
 use crate::config::spec::call::CallSpec;
 use crate::config::spec::decode::{At, Entries};
 use crate::config::spec::part::{Written, right, wrong};
@@ -46,7 +46,7 @@ pub(super) fn compile(
     span: Span,
     kind: &str,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Call> {
     let mut unsupported = false;
@@ -68,8 +68,8 @@ pub(super) fn compile(
         );
     }
     let roots = names.roots(Stage::Call);
-    let env = names.env(world, Stage::Call, &roots);
-    let backends: Vec<&Backend> = world.of_kind(kind).into_iter().map(|(_, b)| b).collect();
+    let env = names.env(around, Stage::Call, &roots);
+    let backends: Vec<&Backend> = around.of_kind(kind).into_iter().map(|(_, b)| b).collect();
 
     // Each part is compiled whatever became of the others.
     let target = right(&spec.http).and_then(|http| self::target(http, &env, diags));
@@ -81,6 +81,13 @@ pub(super) fn compile(
     let taken = auth_headers(&backends, auth.as_ref().and_then(Option::as_deref));
     let headers = headers(right(&spec.headers), "call.headers", &taken, &env, diags);
     let body = body(spec, &env, diags);
+    if let Some(at) = right(&spec.timeout).filter(|at| at.value.0.is_zero()) {
+        diags.push(Diagnostic::error(
+            codes::BAD_VALUE,
+            at.span,
+            "a call without time cannot be answered",
+        ));
+    }
     let broken = wrong(&spec.http)
         || wrong(&spec.query)
         || wrong(&spec.headers)
@@ -101,7 +108,7 @@ pub(super) fn compile(
             body: body?,
             auth: auth?,
         }),
-        timeout: right(&spec.timeout).map(|span| span.0),
+        timeout: right(&spec.timeout).map(|at| at.value.0),
     })
 }
 

@@ -49,6 +49,7 @@ pub const BAD_STATUS: &str = "bad-status";
 pub const UNREACHABLE_RULE: &str = "unreachable-rule";
 
 // What is recorded.
+pub const WRONG_KIND: &str = "wrong-kind";
 pub const NO_OBJECT: &str = "no-object";
 pub const UNKEYED_CREATE: &str = "unkeyed-create";
 pub const WRITE_ONLY_STORED: &str = "write-only-stored";

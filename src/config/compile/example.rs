@@ -1,7 +1,7 @@
 //! `examples`: checked for their shape; `cmp-relay test` runs them.
 
 use super::codes;
-use super::names::World;
+use super::names::Surroundings;
 use crate::config::spec::decode::At;
 use crate::config::spec::example::ExampleSpec;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
@@ -10,7 +10,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 pub(super) fn check(
     examples: &[ExampleSpec],
     params: &[Box<str>],
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) {
     for (index, example) in examples.iter().enumerate() {
@@ -27,7 +27,7 @@ pub(super) fn check(
         }
         check_path(example, params, diags);
         for mapping in example.mappings.iter().flatten() {
-            super::request::resource(&mapping.resource, world, diags);
+            super::request::resource(&mapping.resource, around, diags);
         }
         let statuses = [
             example.response.as_ref().and_then(|r| r.status.as_ref()),

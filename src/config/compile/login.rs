@@ -54,6 +54,19 @@ pub fn compile(
 /// `POST /login`: a method and a literal path below the backend's base path.
 fn request(written: &Written, diags: &mut Diagnostics) -> Option<(Method, Box<str>)> {
     let text = written.literal("a login", diags)?;
+    if let Some(query) = text.find('?')
+        && text[query..]
+            .split(['?', '&'])
+            .any(|pair| secrets::smells(pair.split('=').next().unwrap_or("")))
+    {
+        let span = written.snippet().part_span(query, text.len());
+        diags.push(secret::in_clear(
+            span,
+            "send it in `form` or `body`, as `{ $env: NAME }`",
+        ));
+        diags.mask(span);
+        return None;
+    }
     let parsed = text.split_once(' ').and_then(|(method, path)| {
         let known = ["GET", "POST", "PUT", "DELETE", "PATCH"].contains(&method);
         let path = path.trim_start();
@@ -318,6 +331,16 @@ fn carrier(item: &SendSpec, tokens: &Tokens, diags: &mut Diagnostics) -> Option<
 }
 
 fn value(written: &Written, tokens: &Tokens, diags: &mut Diagnostics) -> Option<Text> {
+    if !written.text().contains("{{") {
+        // What stands here instead may be a token in the clear.
+        diags.mask(written.span());
+        diags.push(
+            Diagnostic::error(codes::BAD_VALUE, written.span(), "this carries no token").help(
+                "name one, such as `{{ tokens.session }}`; a fixed header belongs under `headers`",
+            ),
+        );
+        return None;
+    }
     let names: Vec<Box<str>> = tokens.names.iter().map(|(name, _)| name.clone()).collect();
     let env = Env {
         roots: &[Root::Tokens],

@@ -1,9 +1,10 @@
 //! `mapping`: what is recorded when the call succeeds.
 
 use super::codes;
-use super::names::{Names, Stage, World, check_names};
+use super::names::{Names, Stage, Surroundings, check_names};
 use super::request;
 use crate::config::spec::mapping::{MappingOpSpec, MappingSpec, VerbSpec};
+use crate::config::spec::part::Written;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Node;
 use crate::plan::{BackendIdSource, CmpIdSource, MappingOp, ResourceId, Verb};
@@ -21,13 +22,13 @@ pub(super) fn compile(
     spec: &MappingSpec,
     resource: Option<ResourceId>,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Vec<MappingOp>> {
     let compiled: Vec<_> = spec
         .0
         .iter()
-        .map(|op| change(op, resource, names, world, diags))
+        .map(|op| change(op, resource, names, around, diags))
         .collect();
     compiled.into_iter().collect()
 }
@@ -36,24 +37,27 @@ fn change(
     spec: &VerbSpec,
     file_resource: Option<ResourceId>,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<MappingOp> {
     let op = spec.op.as_ref()?;
     let word = word(spec.verb);
     let resource = match &op.resource {
-        Some(written) => request::resource(written, world, diags),
+        Some(written) => request::resource(written, around, diags),
         None => file_resource,
     };
+    if let (Some(written), Some(resource)) = (&op.resource, resource) {
+        check_kind(written, resource, file_resource, around, diags);
+    }
     let is_own = op.resource.is_none() || resource.is_some() && resource == file_resource;
-    let cmp_id = cmp_id(spec, op, is_own, names, world, diags);
+    let cmp_id = cmp_id(spec, op, is_own, names, around, diags);
     let when = match &op.when {
         Some(node) => super::response::condition(node, diags).map(Some),
         None => Some(None),
     };
-    let backend_id = backend_id(spec, op, names, world, diags);
+    let backend_id = backend_id(spec, op, names, around, diags);
     let roots = names.roots(Stage::Answer);
-    let env = names.env(world, Stage::Answer, &roots);
+    let env = names.env(around, Stage::Answer, &roots);
     let entries = op
         .attributes
         .as_ref()
@@ -86,6 +90,34 @@ fn change(
     })
 }
 
+/// The row will say the instance that was called, so the resource must live on that kind.
+fn check_kind(
+    written: &Written,
+    resource: ResourceId,
+    file_resource: Option<ResourceId>,
+    around: &Surroundings<'_>,
+    diags: &mut Diagnostics,
+) {
+    let kind = |id: ResourceId| &*around.resources[usize::from(id.0)].kind;
+    if let Some(own) = file_resource
+        && kind(own) != kind(resource)
+    {
+        diags.push(
+            Diagnostic::error(
+                codes::WRONG_KIND,
+                written.span(),
+                format!(
+                    "`{}` lives on backends of kind `{}`, this route calls kind `{}`",
+                    written.text(),
+                    kind(resource),
+                    kind(own)
+                ),
+            )
+            .help("a route records what is on the backend that it calls"),
+        );
+    }
+}
+
 fn word(verb: Verb) -> &'static str {
     match verb {
         Verb::Create => "create",
@@ -100,17 +132,17 @@ fn cmp_id(
     op: &MappingOpSpec,
     is_own: bool,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<CmpIdSource> {
     let word = word(spec.verb);
     if let Some(id) = &op.cmp_id {
         let field = format!("mapping.{word}.cmp_id");
-        return request::id(id, &field, Stage::Identity, names, world, diags)
+        return request::id(id, spec.span, &field, Stage::Identity, names, around, diags)
             .map(CmpIdSource::Given);
     }
     if spec.verb == Verb::Create {
-        if !world.server.operations.key_required {
+        if !around.server.operations.key_required {
             diags.push(
                 Diagnostic::warning(
                     codes::UNKEYED_CREATE,
@@ -141,7 +173,7 @@ fn backend_id(
     spec: &VerbSpec,
     op: &MappingOpSpec,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Option<BackendIdSource>> {
     let word = word(spec.verb);
@@ -171,7 +203,7 @@ fn backend_id(
         return Some(Some(BackendIdSource::Pending));
     }
     let roots = names.roots(Stage::Answer);
-    let env = names.env(world, Stage::Answer, &roots);
+    let env = names.env(around, Stage::Answer, &roots);
     let field = format!("mapping.{word}.backend_id");
     Source::compile(node, &field, &env, diags)
         .map(BackendIdSource::Extract)

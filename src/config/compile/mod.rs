@@ -16,7 +16,11 @@ pub mod url;
 mod call;
 mod close;
 mod conflict;
+mod endpoint;
 mod example;
+mod fields;
+mod labels;
+mod lint;
 mod mapping;
 mod matching;
 mod names;
@@ -26,9 +30,13 @@ mod reply;
 mod request;
 mod resource;
 mod response;
+mod scalar;
 mod schema;
 mod select;
 mod usage;
+
+#[cfg(test)]
+mod tests;
 
 use super::env::{Env, World};
 use super::source::SourceFiles;

@@ -13,7 +13,7 @@ use crate::plan::{Backend, BackendId, Resource, ResourceId, Server};
 use crate::transform::{Env, Root, ValueMap};
 
 /// What every route of the configuration is compiled against.
-pub(super) struct World<'a> {
+pub(super) struct Surroundings<'a> {
     pub files: &'a SourceFiles,
     pub backends: &'a Backends,
     pub server: &'a Server,
@@ -22,7 +22,7 @@ pub(super) struct World<'a> {
     pub templates: BTreeMap<Box<str>, (FileId, Arc<str>)>,
 }
 
-impl<'a> World<'a> {
+impl<'a> Surroundings<'a> {
     pub(super) fn resource(&self, name: &str) -> Option<(ResourceId, &'a Resource)> {
         (0u16..)
             .zip(self.resources)
@@ -115,7 +115,7 @@ impl Names {
     /// What `transform` is told of a position.
     pub(super) fn env<'e>(
         &'e self,
-        world: &'e World<'_>,
+        around: &'e Surroundings<'_>,
         stage: Stage,
         roots: &'e [Root],
     ) -> Env<'e> {
@@ -130,8 +130,8 @@ impl Names {
             extracted: &self.extracted,
             tokens: &[],
             maps: &self.maps,
-            resources: &world.resource_names,
-            templates: &world.templates,
+            resources: &around.resource_names,
+            templates: &around.templates,
         }
     }
 }

@@ -64,8 +64,15 @@ impl Reads {
         let text = snippet.text;
         let mut from = 0;
         while let Some(open) = text[from..].find("{{").map(|at| from + at) {
-            let end = text[open..].find("}}").map_or(text.len(), |at| open + at);
-            self.expression(snippet.cut(open + 2, end));
+            let comment = text[open + 2..].starts_with('!');
+            let close = match text[open + 2..].starts_with("!--") {
+                true => "--}}",
+                false => "}}",
+            };
+            let end = text[open..].find(close).map_or(text.len(), |at| open + at);
+            if !comment {
+                self.expression(snippet.cut(open + 2, end));
+            }
             from = end;
         }
     }

@@ -4,7 +4,7 @@ use http::{HeaderName, StatusCode};
 
 use super::call::headers;
 use super::codes;
-use super::names::{Names, Stage, World};
+use super::names::{Names, Stage, Surroundings};
 use crate::config::spec::part::{right, wrong};
 use crate::config::spec::route::ReplySpec;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -25,7 +25,7 @@ const OWN_HEADERS: [&str; 6] = [
 pub(super) fn compile(
     spec: Option<&ReplySpec>,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Reply> {
     let Some(spec) = spec else {
@@ -36,7 +36,7 @@ pub(super) fn compile(
         });
     };
     let roots = names.roots(Stage::Answer);
-    let env = names.env(world, Stage::Answer, &roots);
+    let env = names.env(around, Stage::Answer, &roots);
     let status = match right(&spec.status) {
         None => Some(None),
         Some(at) => {

@@ -4,13 +4,13 @@ use http::Method;
 
 use super::codes;
 use super::matching::Match;
-use super::names::{Names, Stage, World, check_name, check_names};
+use super::names::{Names, Stage, Surroundings, check_name, check_names};
 use super::schema::{self, CompiledSchema, Purpose};
 use crate::config::spec::decode::Entries;
 use crate::config::spec::part::{OneOrMany, Written};
 use crate::config::spec::route::{ParentSpec, RequestSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
-use crate::document::Node;
+use crate::document::{Node, Span};
 use crate::plan::{IdTemplate, Parent, RequestRules};
 use crate::transform::{Position, Root, Text, Tree};
 
@@ -60,7 +60,7 @@ pub(super) fn declared(spec: &RequestSpec) -> Vec<Root> {
 pub(super) fn compile(
     spec: &RequestSpec,
     matched: Option<&Match>,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> RequestSchemas {
     let bodiless = matched.filter(|m| [Method::GET, Method::HEAD].contains(&m.method));
@@ -76,7 +76,7 @@ pub(super) fn compile(
     }
     let mut compiled = |node: &Option<Node>, purpose| {
         node.as_ref()
-            .and_then(|node| schema::compile(node, purpose, world.files, diags))
+            .and_then(|node| schema::compile(node, purpose, around.files, diags))
     };
     RequestSchemas {
         body: compiled(&spec.body, Purpose::Body),
@@ -88,14 +88,22 @@ pub(super) fn compile(
 /// Compiles an id of one text or several.
 pub(super) fn id(
     parts: &OneOrMany<Written>,
+    place: Span,
     field: &str,
     stage: Stage,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<IdTemplate> {
+    if parts.0.is_empty() {
+        diags.push(
+            Diagnostic::error(codes::BAD_VALUE, place, "an id cannot be made of nothing")
+                .help("write a text, or a list of texts for a composite id"),
+        );
+        return None;
+    }
     let roots = names.roots(stage);
-    let env = names.env(world, stage, &roots);
+    let env = names.env(around, stage, &roots);
     let compiled: Vec<_> = parts
         .0
         .iter()
@@ -109,7 +117,7 @@ pub(super) fn id(
 pub(super) fn parents(
     specs: &Entries<ParentSpec>,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Vec<Parent>> {
     let compiled: Vec<_> = specs
@@ -118,8 +126,16 @@ pub(super) fn parents(
         .map(|(alias, spec)| {
             check_name(&alias.value, alias.span, "a parent", diags);
             let field = format!("parents.{}.id", alias.value);
-            let id = id(&spec.id, &field, Stage::Request, names, world, diags);
-            let resource = resource(&spec.resource, world, diags);
+            let id = id(
+                &spec.id,
+                alias.span,
+                &field,
+                Stage::Request,
+                names,
+                around,
+                diags,
+            );
+            let resource = resource(&spec.resource, around, diags);
             Some(Parent {
                 alias: alias.value.as_str().into(),
                 resource: resource?,
@@ -133,14 +149,14 @@ pub(super) fn parents(
 /// The resource of this name; an unknown one is reported.
 pub(super) fn resource(
     written: &Written,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<crate::plan::ResourceId> {
     let name = written.literal("`resource`", diags)?;
-    if let Some((id, _)) = world.resource(name) {
+    if let Some((id, _)) = around.resource(name) {
         return Some(id);
     }
-    let nearest = suggest::nearest(name, world.resource_names.iter().map(|name| &**name));
+    let nearest = suggest::nearest(name, around.resource_names.iter().map(|name| &**name));
     diags.push(
         Diagnostic::error(
             crate::diagnostics::codes::UNKNOWN_RESOURCE,
@@ -156,7 +172,7 @@ pub(super) fn resource(
 pub(super) fn lets(
     specs: &Entries<Node>,
     names: &mut Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Vec<(Box<str>, Tree)>> {
     check_names(specs.0.iter().map(|(name, _)| name), "a `let`", diags);
@@ -164,7 +180,7 @@ pub(super) fn lets(
     for (name, node) in &specs.0 {
         let field = format!("let.{}", name.value);
         let roots = names.roots(Stage::Call);
-        let env = names.env(world, Stage::Call, &roots);
+        let env = names.env(around, Stage::Call, &roots);
         let tree = Tree::compile(node, &field, &env, diags);
         let name: Box<str> = name.value.as_str().into();
         names.lets.push(name.clone());

@@ -4,7 +4,7 @@ use http::StatusCode;
 use regex::RegexBuilder;
 
 use super::codes;
-use super::names::{Names, Stage, World, check_name, check_names};
+use super::names::{Names, Stage, Surroundings, check_name, check_names};
 use crate::config::spec::decode::{At, Entries};
 use crate::config::spec::part::{Written, misplaced, right, wrong};
 use crate::config::spec::response::{
@@ -20,7 +20,7 @@ pub(super) fn compile(
     own: Option<&ResponseSpec>,
     inherited: Option<&ResponseSpec>,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<ResponseRules> {
     let errors = diags.errors();
@@ -57,7 +57,7 @@ pub(super) fn compile(
         .collect();
     let compiled: Vec<_> = rules
         .iter()
-        .map(|rule| error_rule(rule, names, world, diags))
+        .map(|rule| error_rule(rule, names, around, diags))
         .collect();
     unreachable_rules(&rules, diags);
 
@@ -124,7 +124,7 @@ fn status(at: &At<u16>, diags: &mut Diagnostics) -> Option<u16> {
 fn error_rule(
     spec: &ErrorRuleSpec,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<ErrorRule> {
     let when = condition(&spec.when, diags);
@@ -149,7 +149,7 @@ fn error_rule(
             .map(|text| Some(text.into())),
     };
     let roots = names.roots(Stage::Answer);
-    let env = names.env(world, Stage::Answer, &roots);
+    let env = names.env(around, Stage::Answer, &roots);
     let detail = match &spec.detail {
         None => Some(None),
         Some(detail) => Text::compile(
@@ -316,7 +316,7 @@ fn parse_regex(written: &Written, map: &ParseMapSpec, diags: &mut Diagnostics) -
 pub(super) fn extract(
     specs: Option<&Entries<Node>>,
     names: &mut Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Vec<(Box<str>, Source)>> {
     let specs = specs.map(|specs| specs.0.as_slice()).unwrap_or_default();
@@ -328,7 +328,7 @@ pub(super) fn extract(
     let mut compiled = Vec::new();
     for (name, node) in specs {
         let roots = names.roots(Stage::Answer);
-        let env = names.env(world, Stage::Answer, &roots);
+        let env = names.env(around, Stage::Answer, &roots);
         let source = Source::compile(node, &format!("extract.{}", name.value), &env, diags);
         let name: Box<str> = name.value.as_str().into();
         names.extracted.push(name.clone());

@@ -1,9 +1,8 @@
 //! `select`: how an instance is chosen where no mapping says it, and whether that can only be one.
 
-use std::collections::BTreeSet;
-
 use super::codes;
-use super::names::{Names, Stage, World};
+use super::labels::{check_instance, check_label, check_label_value, may_be_several};
+use super::names::{Names, Stage, Surroundings};
 use crate::config::spec::part::{Part, Written, right, wrong};
 use crate::config::spec::route::{PreferWord, SelectSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
@@ -19,8 +18,6 @@ pub(super) struct Wanted<'a> {
     pub per_backend: bool,
     pub object: bool,
     pub parents: &'a [Parent],
-    /// The aliases of parents whose id holds an `optional`.
-    pub optional_parents: &'a [Box<str>],
     pub own: Option<&'a SelectSpec>,
     pub own_span: Option<Span>,
     pub inherited: Option<&'a SelectSpec>,
@@ -30,10 +27,10 @@ pub(super) struct Wanted<'a> {
 pub(super) fn compile(
     wanted: &Wanted<'_>,
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Select> {
-    let candidates = world.of_kind(wanted.kind);
+    let candidates = around.of_kind(wanted.kind);
     let ids = candidates.iter().map(|(id, _)| *id).collect();
     if wanted.object && !wanted.per_backend {
         if let Some(span) = wanted.own_span {
@@ -49,11 +46,10 @@ pub(super) fn compile(
         return Some(unconditional(ids));
     }
     let errors = diags.errors();
-    let default_parent = default_parent(wanted, world);
+    let default_parent = default_parent(wanted, around);
     let is_optional = |index: usize| {
-        wanted
-            .optional_parents
-            .contains(&wanted.parents[index].alias)
+        let id = &wanted.parents[index].id;
+        id.parts.iter().any(Text::may_be_absent)
     };
     // The parent's instance stands in for a file's `select`, unless the parent may be absent.
     let spec = match (wanted.own, default_parent) {
@@ -78,7 +74,7 @@ pub(super) fn compile(
         wanted,
         &candidates,
         names,
-        world,
+        around,
         diags,
     );
     if diags.errors() > errors {
@@ -122,7 +118,7 @@ fn unconditional(candidates: Vec<BackendId>) -> Select {
 }
 
 /// The only parent of the same kind whose instance is known before the choice.
-fn default_parent(wanted: &Wanted<'_>, world: &World<'_>) -> Option<usize> {
+fn default_parent(wanted: &Wanted<'_>, around: &Surroundings<'_>) -> Option<usize> {
     let says = |spec: &SelectSpec| {
         spec.instance.is_some() || spec.labels.is_some() || spec.prefer.is_some()
     };
@@ -130,7 +126,7 @@ fn default_parent(wanted: &Wanted<'_>, world: &World<'_>) -> Option<usize> {
         return None;
     }
     let mut same = (0..wanted.parents.len()).filter(|index| {
-        let resource = &world.resources[usize::from(wanted.parents[*index].resource.0)];
+        let resource = &around.resources[usize::from(wanted.parents[*index].resource.0)];
         *resource.kind == *wanted.kind && !resource.per_backend
     });
     let first = same.next()?;
@@ -143,7 +139,7 @@ fn parts(
     wanted: &Wanted<'_>,
     candidates: &[(BackendId, &Backend)],
     names: &Names,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Select> {
     let mut select = unconditional(candidates.iter().map(|(id, _)| *id).collect());
@@ -155,17 +151,17 @@ fn parts(
         per_backend: wanted.per_backend,
     };
     // A backend that did not compile may be the one that is meant here.
-    let checked = match world.backends.all_known() {
+    let checked = match around.backends.all_known() {
         true => candidates,
         false => &[],
     };
     let roots = names.roots(stage);
-    let env = names.env(world, stage, &roots);
+    let env = names.env(around, stage, &roots);
     let text = |written: &Written, field: &str, diags: &mut Diagnostics| {
         Text::compile(written.snippet(), Position::Plain, field, &env, diags)
     };
     if let Some(same_as) = right(&spec.same_as) {
-        select.same_as = same_as_parent(same_as, wanted, world, diags);
+        select.same_as = same_as_parent(same_as, wanted, around, diags);
     }
     if let (Some(same_as), Some(_)) = (right(&spec.same_as), &spec.instance) {
         diags.push(Diagnostic::error(
@@ -245,7 +241,7 @@ fn parts(
 fn same_as_parent(
     written: &Written,
     wanted: &Wanted<'_>,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<usize> {
     let alias = written.literal("`same_as`", diags)?;
@@ -266,7 +262,7 @@ fn same_as_parent(
         );
         return None;
     };
-    let resource = &world.resources[usize::from(wanted.parents[index].resource.0)];
+    let resource = &around.resources[usize::from(wanted.parents[index].resource.0)];
     let problem = if *resource.kind != *wanted.kind {
         Some(format!(
             "`{alias}` lives on backends of kind `{}`, this route calls kind `{}`",
@@ -282,7 +278,7 @@ fn same_as_parent(
     match problem {
         Some(problem) => {
             diags.push(Diagnostic::error(
-                codes::UNKNOWN_PARENT,
+                codes::WRONG_KIND,
                 written.span(),
                 problem,
             ));
@@ -290,103 +286,4 @@ fn same_as_parent(
         }
         None => Some(index),
     }
-}
-
-fn check_instance(
-    name: &str,
-    span: Span,
-    kind: &str,
-    candidates: &[(BackendId, &Backend)],
-    diags: &mut Diagnostics,
-) {
-    if candidates.is_empty() || candidates.iter().any(|(_, backend)| *backend.name == *name) {
-        return;
-    }
-    let nearest = suggest::nearest(name, candidates.iter().map(|(_, backend)| &*backend.name));
-    diags.push(
-        Diagnostic::error(
-            codes::UNKNOWN_BACKEND,
-            span,
-            format!("`{name}` is not a backend of kind `{kind}`"),
-        )
-        .did_you_mean(nearest),
-    );
-}
-
-fn check_label(
-    label: &str,
-    span: Span,
-    kind: &str,
-    candidates: &[(BackendId, &Backend)],
-    diags: &mut Diagnostics,
-) {
-    let known: BTreeSet<&str> = candidates
-        .iter()
-        .flat_map(|(_, backend)| backend.labels.iter().map(|(name, _)| &**name))
-        .collect();
-    if candidates.is_empty() || known.contains(label) {
-        return;
-    }
-    diags.push(
-        Diagnostic::error(
-            codes::UNKNOWN_LABEL,
-            span,
-            format!("no backend of kind `{kind}` has the label `{label}`"),
-        )
-        .did_you_mean(suggest::nearest(label, known.iter().copied())),
-    );
-}
-
-fn check_label_value(
-    label: &str,
-    text: &Text,
-    span: Span,
-    kind: &str,
-    candidates: &[(BackendId, &Backend)],
-    diags: &mut Diagnostics,
-) {
-    let Some(value) = text.as_literal() else {
-        return;
-    };
-    let values: BTreeSet<&str> = candidates
-        .iter()
-        .filter_map(|(_, backend)| label_of(backend, label))
-        .collect();
-    if values.is_empty() || values.contains(value) {
-        return;
-    }
-    diags.push(
-        Diagnostic::error(
-            codes::NO_MATCHING_BACKEND,
-            span,
-            format!("no backend of kind `{kind}` has the label `{label}: {value}`"),
-        )
-        .did_you_mean(suggest::nearest(value, values.iter().copied())),
-    );
-}
-
-fn label_of<'b>(backend: &'b Backend, label: &str) -> Option<&'b str> {
-    backend
-        .labels
-        .iter()
-        .find(|(name, _)| **name == *label)
-        .map(|(_, value)| &**value)
-}
-
-/// Whether two instances carry the same values of all these labels.
-fn may_be_several(labels: &[(Box<str>, Text)], candidates: &[(BackendId, &Backend)]) -> bool {
-    let mut seen = BTreeSet::new();
-    candidates
-        .iter()
-        .filter_map(|(_, backend)| {
-            labels
-                .iter()
-                .map(|(label, text)| {
-                    let value = label_of(backend, label)?;
-                    let possible = text.as_literal().is_none_or(|wanted| wanted == value);
-                    possible.then_some(value)
-                })
-                .collect::<Option<Vec<_>>>()
-        })
-        .any(|values| !seen.insert(values))
 }

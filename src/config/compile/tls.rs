@@ -16,7 +16,6 @@ use crate::plan::{BackendTls, ClientCert, TlsVersion};
 /// Compiles the `tls` of a backend or of its Keystone.
 pub fn compile(spec: &At<TlsSpec>, world: World<'_>, diags: &mut Diagnostics) -> BackendTls {
     let errors_before = diags.errors();
-    let warnings_before = diags.warnings();
     let tls = &spec.value;
     let (min, max) = versions(tls, diags);
     let mut compiled = BackendTls {
@@ -36,13 +35,23 @@ pub fn compile(spec: &At<TlsSpec>, world: World<'_>, diags: &mut Diagnostics) ->
     old_version(tls, &compiled, diags);
     compiled.ciphers = ciphers(tls, &compiled, diags);
     // OpenSSL has the last word, once everything it will be given is there.
-    if (diags.errors(), diags.warnings()) == (errors_before, warnings_before)
+    if diags.errors() == errors_before
+        && files_are_here(&compiled)
         && let Err(why) = check_tls(&compiled)
     {
         let message = format!("OpenSSL does not take these settings: {why}");
         diags.push(Diagnostic::error(codes::BAD_TLS, spec.span, message));
     }
     compiled
+}
+
+/// A configuration may be checked where its certificates are not.
+fn files_are_here(tls: &BackendTls) -> bool {
+    let cert = tls.client_cert.iter();
+    let mut files = cert
+        .flat_map(|cert| [&cert.cert_file, &cert.key_file])
+        .chain(&tls.ca_file);
+    files.all(|file| file.is_file())
 }
 
 fn versions(tls: &TlsSpec, diags: &mut Diagnostics) -> (Option<TlsVersion>, Option<TlsVersion>) {

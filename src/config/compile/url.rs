@@ -112,7 +112,7 @@ fn refuse_credentials(written: &Written, diags: &mut Diagnostics) -> bool {
 fn is_host(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && !host.starts_with('[') && !host.contains(['%', '@', '_', '{']),
+        None => !host.is_empty() && !host.starts_with('[') && !host.contains(['%', '@', '{']),
     }
 }
 

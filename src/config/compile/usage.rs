@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::codes;
-use super::names::World;
+use super::names::Surroundings;
 use super::reads::Reads;
 use super::request::RequestSchemas;
 use crate::config::spec::decode::At;
@@ -14,7 +14,7 @@ use crate::document::{Kind, Node, Snippet, Span};
 use crate::transform::Root;
 
 /// Everything that the expressions of a route read, its templates included.
-pub(super) fn of_route(node: &Node, world: &World<'_>) -> Reads {
+pub(super) fn of_route(node: &Node, around: &Surroundings<'_>) -> Reads {
     let mut reads = Reads::default();
     if let Kind::Map(entries) = &node.kind {
         for entry in entries {
@@ -23,17 +23,17 @@ pub(super) fn of_route(node: &Node, world: &World<'_>) -> Reads {
             }
         }
     }
-    with_templates(reads, world)
+    with_templates(reads, around)
 }
 
 /// What a subtree reads, its templates included.
-pub(super) fn of_node(node: &Node, world: &World<'_>) -> Reads {
-    with_templates(Reads::of(node), world)
+pub(super) fn of_node(node: &Node, around: &Surroundings<'_>) -> Reads {
+    with_templates(Reads::of(node), around)
 }
 
-fn with_templates(mut reads: Reads, world: &World<'_>) -> Reads {
+fn with_templates(mut reads: Reads, around: &Surroundings<'_>) -> Reads {
     for name in reads.templates.clone() {
-        if let Some((file, text)) = world.templates.get(name.as_str()) {
+        if let Some((file, text)) = around.templates.get(name.as_str()) {
             reads.text(Snippet::file(*file, text));
         }
     }
@@ -43,15 +43,15 @@ fn with_templates(mut reads: Reads, world: &World<'_>) -> Reads {
 /// Each variable against the request's schemas.
 pub(super) fn check_fields(reads: &Reads, schemas: &RequestSchemas, diags: &mut Diagnostics) {
     for (root, what) in [
-        (Root::Body, "body"),
-        (Root::Query, "query parameters"),
-        (Root::Header, "headers"),
+        (Root::Body, "a field of this route's request body"),
+        (Root::Query, "a query parameter that this route declares"),
+        (Root::Header, "a header that this route declares"),
     ] {
         let Some(compiled) = schemas.of_root(root) else {
             continue;
         };
         for (path, span) in reads.of_root(root.name()) {
-            let Some((step, known)) = super::schema::unknown_step(&compiled.closed, path) else {
+            let Some((step, known)) = super::fields::unknown_step(&compiled.closed, path) else {
                 continue;
             };
             let nearest = suggest::nearest(&step, known.iter().map(String::as_str)).map(|near| {
@@ -65,10 +65,7 @@ pub(super) fn check_fields(reads: &Reads, schemas: &RequestSchemas, diags: &mut 
                 Diagnostic::error(
                     codes::UNKNOWN_FIELD,
                     span,
-                    format!(
-                        "`{}.{path}` is not a field of this route's request {what}",
-                        root.name()
-                    ),
+                    format!("`{}.{path}` is not {what}", root.name()),
                 )
                 .did_you_mean(nearest.as_deref())
                 .help(format!("declared here: {}", known.join(", "))),
@@ -89,7 +86,7 @@ impl<'a> WriteOnly<'a> {
         schemas: &'a RequestSchemas,
         lets: Option<&Node>,
         extract: Option<&Node>,
-        world: &World<'_>,
+        around: &Surroundings<'_>,
     ) -> Self {
         let mut this = Self {
             patterns: schemas
@@ -101,12 +98,12 @@ impl<'a> WriteOnly<'a> {
             extracted: BTreeSet::new(),
         };
         for (name, value) in entries(lets) {
-            if this.touches(&of_node(value, world)).is_some() {
+            if this.touches(&of_node(value, around)).is_some() {
                 this.lets.insert(name.to_owned());
             }
         }
         for (name, value) in entries(extract) {
-            if this.touches(&of_node(value, world)).is_some() {
+            if this.touches(&of_node(value, around)).is_some() {
                 this.extracted.insert(name.to_owned());
             }
         }
@@ -145,7 +142,7 @@ fn covers(pattern: &str, path: &str) -> bool {
 pub(super) fn check_stored(
     mapping: &MappingSpec,
     write_only: &WriteOnly<'_>,
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) {
     let mut check = |reads: Reads| {
@@ -167,10 +164,10 @@ pub(super) fn check_stored(
             check(reads);
         }
         if let Some(node) = &op.backend_id {
-            check(of_node(node, world));
+            check(of_node(node, around));
         }
         for (_, node) in op.attributes.iter().flat_map(|attributes| &attributes.0) {
-            check(of_node(node, world));
+            check(of_node(node, around));
         }
     }
 }
@@ -239,11 +236,11 @@ pub(super) fn check_unused_maps<'k>(
 
 /// Templates that no route uses.
 pub(super) fn check_unused_templates(
-    world: &World<'_>,
+    around: &Surroundings<'_>,
     used: &BTreeSet<String>,
     diags: &mut Diagnostics,
 ) {
-    for (name, (file, _)) in &world.templates {
+    for (name, (file, _)) in &around.templates {
         if !used.contains(&**name) {
             diags.push(
                 Diagnostic::warning(
@@ -270,11 +267,4 @@ fn entries(map: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> {
 /// The keys of a map, as boxed names.
 pub(super) fn keys(map: Option<&Node>) -> Vec<Box<str>> {
     entries(map).map(|(name, _)| name.into()).collect()
-}
-
-/// Whether a text holds an `optional`, and so may have no value.
-pub(super) fn is_optional(text: &str) -> bool {
-    let mut reads = Reads::default();
-    reads.text(Snippet::file(crate::document::FileId(0), text));
-    reads.variables.iter().any(|(name, _)| name == "optional")
 }

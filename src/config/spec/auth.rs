@@ -18,9 +18,9 @@ crate::choice! {
         /// `Authorization: Bearer` with this secret (RFC 6750).
         Bearer = "bearer" (SecretRef),
         /// Headers by name, each with a secret.
-        Headers = "headers" (Entries<SecretRef>),
+        Headers = "headers" (Entries<Part<SecretRef>>),
         /// Query parameters by name, each with a secret.
-        Query = "query" (Entries<SecretRef>),
+        Query = "query" (Entries<Part<SecretRef>>),
         /// The certificate of `tls.client_cert` is all there is.
         ClientCertificate = "client_certificate" (Nothing),
         /// A token of OpenStack Identity v3 in `X-Auth-Token`.

@@ -79,14 +79,14 @@ crate::spec! {
     /// How a backend is reached: exactly one driver.
     HttpsOnly as "a driver" {
         /// REST, XML or text over HTTPS.
-        https: HttpsSpec,
+        https: At<HttpsSpec>,
     }
 }
 
 /// How a backend is reached.
 #[derive(Clone, Debug)]
 pub struct DriverSpec {
-    pub https: HttpsSpec,
+    pub https: At<HttpsSpec>,
 }
 
 impl Decode for DriverSpec {
@@ -184,7 +184,7 @@ crate::spec! {
 
 crate::words! {
     /// A version of TLS.
-    TlsVersionSpec as "a version of TLS in quotes" {
+    TlsVersionSpec as "a version of TLS" {
         Tls10 = "1.0",
         Tls11 = "1.1",
         Tls12 = "1.2",

@@ -1,6 +1,6 @@
 //! `call` as written: the one request that a route sends to a backend.
 
-use super::decode::{Entries, TimeSpan};
+use super::decode::{At, Entries, TimeSpan};
 use super::part::{Part, Written};
 use crate::document::Node;
 
@@ -22,7 +22,7 @@ crate::spec! {
         /// A name of the backend's `auths`.
         auth: Option<Part<Written>>,
         /// The total time, such as `20s`. Default: the backend's `limits.timeout`.
-        timeout: Option<Part<TimeSpan>>,
+        timeout: Option<Part<At<TimeSpan>>>,
         /// Lines for a command line. Not in this version.
         cli: Option<Node>,
         /// A mode of the backend's CLI profile. Not in this version.

@@ -135,7 +135,7 @@ impl Decode for String {
     fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
         match &node.kind {
             Kind::Text(scalar) => Some(scalar.text.clone()),
-            Kind::Bool(_) | Kind::Number(_) | Kind::Null => {
+            Kind::Bool(_) | Kind::Number(_) => {
                 diags.push(
                     Diagnostic::error(
                         codes::WRONG_TYPE,
@@ -159,7 +159,13 @@ impl Decode for bool {
         if let Kind::Bool(value) = node.kind {
             return Some(value);
         }
-        wrong_type(node, "true or false", diags);
+        let message = format!("expected true or false, found {}", node.describe());
+        let diagnostic = Diagnostic::error(codes::WRONG_TYPE, node.span, message);
+        diags.push(match node.as_text() {
+            Some("yes" | "Yes" | "on" | "On" | "true") => diagnostic.label("write `true`"),
+            Some("no" | "No" | "off" | "Off" | "false") => diagnostic.label("write `false`"),
+            _ => diagnostic,
+        });
         None
     }
 }
@@ -168,14 +174,19 @@ macro_rules! decode_integer {
     ($($type:ty),*) => {$(
         impl Decode for $type {
             fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
-                let number = match &node.kind {
-                    Kind::Number(number) => number.as_u64().and_then(|n| <$type>::try_from(n).ok()),
-                    _ => None,
+                let Kind::Number(number) = &node.kind else {
+                    wrong_type(node, "a whole number", diags);
+                    return None;
                 };
-                if number.is_none() {
-                    wrong_type(node, concat!("a whole number (", stringify!($type), ")"), diags);
+                let fitting = number.as_u64().and_then(|n| <$type>::try_from(n).ok());
+                if fitting.is_none() {
+                    diags.push(Diagnostic::error(
+                        codes::BAD_VALUE,
+                        node.span,
+                        format!("expected a whole number from 0 to {}", <$type>::MAX),
+                    ));
                 }
-                number
+                fitting
             }
         }
     )*};
@@ -273,6 +284,9 @@ impl<T: JsonSchema> JsonSchema for Entries<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeSpan(pub Duration);
 
+/// No deadline computed from a span leaves the range of a clock.
+const MAX_SPAN_MS: u64 = 3650 * 86_400_000;
+
 /// A number of bytes by value: `64KiB`, `1MiB`, or a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub usize);
@@ -289,12 +303,13 @@ impl Decode for TimeSpan {
                 "d" => 86_400_000,
                 _ => return None,
             };
-            number.checked_mul(unit_ms).map(Duration::from_millis)
+            let bounded = number.checked_mul(unit_ms).filter(|ms| *ms <= MAX_SPAN_MS);
+            bounded.map(Duration::from_millis)
         });
         if parsed.is_none() {
             diags.push(
                 Diagnostic::error(codes::BAD_VALUE, node.span, "expected a span of time")
-                    .help("write a whole number with ms, s, m, h or d, such as `500ms` or `20s`"),
+                    .help("write a whole number with ms, s, m, h or d, such as `500ms` or `20s`, up to 3650d"),
             );
         }
         parsed.map(TimeSpan)
@@ -408,6 +423,7 @@ mod tests {
 
     crate::spec! {
         /// For the test.
+        #[expect(dead_code, unreachable_pub, reason = "only its decoding is looked at")]
         Sample as "a sample" {
             /// Its name.
             name: At<String>,

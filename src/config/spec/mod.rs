@@ -9,6 +9,7 @@ pub mod backend;
 pub mod call;
 pub mod choice;
 pub mod decode;
+pub mod editor;
 pub mod example;
 pub mod mapping;
 pub mod part;

@@ -95,21 +95,13 @@ impl JsonSchema for Written {
     }
 }
 
-/// One thing, or a list of them.
+/// One thing, or a list of them (an empty one included).
 #[derive(Clone, Debug)]
 pub struct OneOrMany<T>(pub Vec<T>);
 
 impl<T: Decode> Decode for OneOrMany<T> {
     fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
         match &node.kind {
-            Kind::List(items) if items.is_empty() => {
-                diags.push(Diagnostic::error(
-                    codes::BAD_VALUE,
-                    node.span,
-                    "this list is empty",
-                ));
-                None
-            }
             Kind::List(_) => Vec::decode(node, diags).map(Self),
             _ => T::decode(node, diags).map(|one| Self(vec![one])),
         }
@@ -125,7 +117,7 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let one = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }
 
@@ -138,15 +130,17 @@ pub fn unknown_word(node: &Node, what: &str, words: &[&str], diags: &mut Diagnos
         Some(text) => format!("`{text}`"),
         None => node.describe().to_owned(),
     };
-    diags.push(
-        Diagnostic::error(
-            codes::BAD_VALUE,
-            node.span,
-            format!("{found} is not {what}"),
-        )
-        .did_you_mean(nearest)
-        .help(format!("write one of: {}", words.join(", "))),
-    );
+    let mut diagnostic = Diagnostic::error(
+        codes::BAD_VALUE,
+        node.span,
+        format!("{found} is not {what}"),
+    )
+    .did_you_mean(nearest)
+    .help(format!("write one of: {}", words.join(", ")));
+    if matches!(node.kind, Kind::Number(_) | Kind::Bool(_)) {
+        diagnostic = diagnostic.label("quote it");
+    }
+    diags.push(diagnostic);
 }
 
 /// Declares a closed set of words: the enum, its decoder and its JSON Schema.

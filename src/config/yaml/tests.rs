@@ -176,6 +176,8 @@ fn what_a_configuration_is_better_without_is_refused_by_name() {
     assert_eq!(found("a: 1\n---\nb: 2\n"), [(codes::YAML_DOCUMENTS, "---")]);
     assert_eq!(found("? [a, b]\n: 1\n"), [(codes::YAML_KEY, "[a, b]")]);
     assert_eq!(found("a:\n\tb: 1\n"), [(codes::YAML_TAB, "\t")]);
+    // The parser's own place is where the text begins that the tab interrupts.
+    assert_eq!(found("- x\né\n\tb: 1\n"), [(codes::YAML_TAB, "\t")]);
 }
 
 #[test]
@@ -263,4 +265,54 @@ fn a_secret_in_a_broken_file_is_masked() {
     assert!(masked.contains(&"hunter2"));
     assert!(masked.iter().any(|text| text.starts_with("\"hunter3\"")));
     assert!(!masked.iter().any(|text| text.contains("env")));
+}
+
+/// Every place lies within the text, on boundaries of characters.
+fn check_bounds(node: &Node, source: &str) {
+    assert!(
+        source
+            .get(node.span.start as usize..node.span.end as usize)
+            .is_some()
+    );
+    match &node.kind {
+        Kind::List(items) => items.iter().for_each(|item| check_bounds(item, source)),
+        Kind::Map(entries) => {
+            for entry in entries {
+                let key = entry.key_span.start as usize..entry.key_span.end as usize;
+                assert!(source.get(key).is_some());
+                check_bounds(&entry.value, source);
+            }
+        }
+        Kind::Text(scalar) => {
+            if let Some(at) = scalar.verbatim_at {
+                assert!(source[at as usize..].starts_with(&scalar.text));
+            }
+        }
+        _ => {}
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_moves_a_place_out_of_bounds(
+        lines in proptest::collection::vec(
+            "( |  |- |\t)?(é|a|b|\"a\"|<<|password|&x a|\\? a)?(: |:|, )?(\\{|\\[|\\}|\\]|'x|\"\u{e9}\"|\\|[+-]?|>|\\*x|&x 1|!t|yes|0x1F|\\{\\{ x \\}\\}|---|🦀|# c)?( |\r)?",
+            0..8,
+        ),
+    ) {
+        let source = lines.join("\n");
+        let (node, diags) = read(&source);
+        if let Some(node) = node {
+            check_bounds(&node, &source);
+        }
+        for span in diags.iter().filter_map(|d| d.span).chain(diags.masked().iter().copied()) {
+            assert!(source.get(span.start as usize..span.end as usize).is_some(), "{source:?}");
+        }
+        let files = crate::config::SourceFiles::from_memory(
+            &[("relay.yaml", &source)],
+            &mut Diagnostics::default(),
+        );
+        crate::diagnostics::text::render_text(&diags, &files, false);
+        crate::diagnostics::json::render_json(&diags, &files);
+    }
 }

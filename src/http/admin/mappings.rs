@@ -22,7 +22,7 @@ use super::{Admin, Problem, body_of, respond};
 use crate::clock::{rfc3339, unix_micros};
 use crate::http::operations::{json_reply, key_words, settled_or_refused};
 use crate::relay::{Caller, RelayError};
-use crate::store::{Mapping, MappingFilter, ObjectKey, Settled, StoreError, Write};
+use crate::store::{Mapping, MappingFilter, ObjectKey, Settled, Write, Written};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -230,9 +230,12 @@ async fn of_object(
 }
 
 async fn written(admin: &Admin, write: Write) -> Result<Settled, RelayError> {
-    match admin.relay.journal().administer(write).await {
-        Err(StoreError::Invalid(words)) => Err(RelayError::MalformedRequest(words)),
-        settled => Ok(settled?),
+    match admin.relay.journal().write(write).await {
+        Ok(Written::Settled(settled)) => Ok(settled),
+        Ok(other) => Err(RelayError::Internal(format!(
+            "an administrative write was answered with {other:?}"
+        ))),
+        Err(error) => Err(error.into()),
     }
 }
 

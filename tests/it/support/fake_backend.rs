@@ -316,7 +316,11 @@ impl FakeBackend {
     }
 
     /// Answers `rule` with what `answer` says of each call.
-    pub(crate) fn answer(&self, rule: &str, answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+    pub(crate) fn answer(
+        &self,
+        rule: &str,
+        answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) {
         let mut script = self.shared.script();
         script.always.insert(rule.to_owned(), Arc::new(answer));
     }

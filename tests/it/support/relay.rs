@@ -129,7 +129,7 @@ pub fn compile(files: &[(String, String)]) -> Plan {
         .collect();
     let sources = SourceFiles::from_memory(&borrowed, &mut diagnostics);
     let plan = config::compile::compile(&sources, &Env::new([]), &mut diagnostics);
-    let rendered = cmp_relay::diagnostics::render_text(&diagnostics, &sources, false);
+    let rendered = cmp_relay::diagnostics::text::render_text(&diagnostics, &sources, false);
     assert!(diagnostics.no_errors(), "{rendered}");
     plan.expect("a configuration without errors compiles")
 }
