@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use arc_swap::ArcSwapOption;
 use ring::digest::{Context, SHA256};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -42,7 +43,7 @@ struct Instance {
     driver: Arc<dyn Driver>,
     /// Of all that the driver was made from, secrets and certificate files included.
     fingerprint: [u8; 32],
-    last_error: Arc<Mutex<Option<String>>>,
+    last_error: Arc<ArcSwapOption<String>>,
 }
 
 impl fmt::Debug for Instance {
@@ -145,9 +146,9 @@ impl BackendManager {
         let health = Health::of(&result);
         instance.breaker.note(health, Instant::now());
         if let Err(error) = &result {
-            instance.set_last_error(Some(error.to_string()));
-        } else if health == Health::Well {
-            instance.set_last_error(None);
+            instance.last_error.store(Some(Arc::new(error.to_string())));
+        } else if health == Health::Well && instance.last_error.load().is_some() {
+            instance.last_error.store(None);
         }
         result
     }
@@ -169,7 +170,7 @@ impl BackendManager {
                 in_flight: instance.limits.in_flight(),
                 queued: instance.limits.queued(),
                 breaker: instance.breaker.state(now),
-                last_error: instance.last_error(),
+                last_error: instance.last_error.load().as_deref().cloned(),
                 auth: instance.driver.auth_state(),
             })
             .collect()
@@ -228,21 +229,6 @@ impl Instance {
             fingerprint,
             last_error: before.map_or_else(Arc::default, |before| Arc::clone(&before.last_error)),
         })
-    }
-
-    fn set_last_error(&self, error: Option<String>) {
-        let mut last = self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *last = error;
-    }
-
-    fn last_error(&self) -> Option<String> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 }
 

@@ -139,6 +139,7 @@ impl HttpsDriver {
             .map_err(|detail| Failure {
                 phase: Phase::Send,
                 outcome: SendOutcome::NotSent,
+                sent: false,
                 detail,
             })?;
         self.transport.send(request, clearance).await
@@ -156,7 +157,7 @@ impl HttpsDriver {
 /// A sending without an answer, after `earlier` refused ones.
 fn unanswered(failure: Failure, earlier: u32) -> DriverError {
     DriverError {
-        sends: earlier + u32::from(failure.was_sent()),
+        sends: earlier + u32::from(failure.sent),
         phase: failure.phase,
         outcome: failure.outcome,
         detail: failure.detail,

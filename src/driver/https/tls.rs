@@ -220,6 +220,20 @@ fn hint(reason: &str) -> &'static str {
         .map_or("", |(_, hint)| hint)
 }
 
+/// Whether an alert says that our certificate, or its absence, is refused (RFC 8446, 6.2).
+pub(super) fn refuses_certificate(error: &str) -> bool {
+    const ALERTS: [&str; 7] = [
+        "alert certificate required",
+        "alert bad certificate",
+        "alert unsupported certificate",
+        "alert certificate revoked",
+        "alert certificate expired",
+        "alert certificate unknown",
+        "alert unknown ca",
+    ];
+    ALERTS.iter().any(|alert| error.contains(alert))
+}
+
 /// Why OpenSSL's verification stopped, with what the certificate says.
 fn object(chain: &mut X509StoreContextRef, wanted: &str) -> String {
     // X509_V_ERR_* of openssl/x509_vfy.h.
@@ -306,6 +320,8 @@ fn context(tls: &BackendTls) -> Result<(SslContext, String), String> {
         builder.set_security_level(0);
         builder.set_options(
             SslOptions::ALLOW_UNSAFE_LEGACY_RENEGOTIATION
+                // Old servers end a body, and the connection, without TLS's own farewell.
+                | SslOptions::IGNORE_UNEXPECTED_EOF
                 | SslOptions::from_bits_retain(LEGACY_SERVER_CONNECT.into()),
         );
     }

@@ -16,12 +16,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use tokio::time::{Instant, sleep_until};
 
 use super::body;
 use super::stream::{Opened, Stream, open};
-use super::tls::TlsClient;
+use super::tls::{self, TlsClient};
+use crate::clock::Boottime;
 use crate::driver::{Answer, Clearance, Phase, Refusal, SendOutcome};
 use crate::plan::{BackendLimits, BackendTls, BaseUrl};
 
@@ -49,8 +50,10 @@ impl fmt::Debug for Transport {
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) phase: Phase,
-    /// `NotSent`, `Refused` or `Unknown`.
+    /// `Unauthorized` where TLS refused our certificate only after the request was on its way.
     pub(super) outcome: SendOutcome,
+    /// The backend may have heard the request.
+    pub(super) sent: bool,
     pub(super) detail: String,
 }
 
@@ -63,13 +66,9 @@ impl Failure {
         Self {
             phase: Phase::Send,
             outcome: SendOutcome::Refused(refusal),
+            sent: false,
             detail: detail.to_owned(),
         }
-    }
-
-    /// Whether the backend may have heard the request.
-    pub(super) fn was_sent(&self) -> bool {
-        self.outcome == SendOutcome::Unknown
     }
 }
 
@@ -136,6 +135,7 @@ impl Transport {
         let not_sent = |phase, detail| Failure {
             phase,
             outcome: SendOutcome::NotSent,
+            sent: false,
             detail,
         };
         let opened = open(&self.url, self.tls.as_ref(), by)
@@ -197,26 +197,52 @@ impl Transport {
 
 /// What a connection that broke before the head of an answer means.
 fn broken(error: &hyper::Error, sent: bool) -> Failure {
-    let source = std::error::Error::source(error)
-        .map(|source| format!(": {source}"))
-        .unwrap_or_default();
-    if !sent {
+    let causes = causes(error);
+    let outcome = if sent {
+        SendOutcome::Unknown
+    } else {
+        SendOutcome::NotSent
+    };
+    // In TLS 1.3 a server looks at our certificate when we may already be sending: it ran nothing.
+    if tls::refuses_certificate(&causes) {
         return Failure {
-            phase: Phase::Send,
-            outcome: SendOutcome::NotSent,
-            detail: format!("the connection was lost before the first byte ({error}{source})"),
+            phase: Phase::Tls,
+            outcome: if sent {
+                SendOutcome::Unauthorized
+            } else {
+                outcome
+            },
+            sent,
+            detail: format!(
+                "the backend wants another client certificate, see `tls.client_cert` ({causes})"
+            ),
         };
     }
-    let (phase, what) = if error.is_parse() {
-        (Phase::Read, "the answer is not HTTP/1.1")
+    let (phase, what) = if !sent {
+        (Phase::Send, "the connection was lost before the first byte")
+    } else if error.is_parse() {
+        (Phase::Read, "the answer cannot be read as HTTP/1.1")
     } else {
         (Phase::Wait, "the connection was lost before an answer came")
     };
     Failure {
         phase,
-        outcome: SendOutcome::Unknown,
-        detail: format!("{what} ({error}{source})"),
+        outcome,
+        sent,
+        detail: format!("{what} ({causes})"),
     }
+}
+
+/// An error and what it came from.
+fn causes(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn silence(sent: bool, first_byte: bool) -> Failure {
@@ -224,6 +250,7 @@ fn silence(sent: bool, first_byte: bool) -> Failure {
         return Failure {
             phase: Phase::Send,
             outcome: SendOutcome::NotSent,
+            sent: false,
             detail: "the socket took no byte in time".to_owned(),
         };
     }
@@ -235,6 +262,7 @@ fn silence(sent: bool, first_byte: bool) -> Failure {
     Failure {
         phase: Phase::Wait,
         outcome: SendOutcome::Unknown,
+        sent: true,
         detail: detail.to_owned(),
     }
 }
@@ -264,7 +292,13 @@ struct Conn {
 
 impl Conn {
     async fn new(opened: Opened) -> hyper::Result<Self> {
-        let (send, connection) = handshake(opened.stream).await?;
+        // Some appliances write headers that no RFC allows; what can be read of them is read.
+        let (send, connection) = Builder::new()
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
+            .handshake(opened.stream)
+            .await?;
         Ok(Self {
             send,
             driver: ConnDriver {
@@ -305,7 +339,8 @@ struct Pool {
 
 struct Idle {
     conn: Conn,
-    since: Instant,
+    /// By a clock that goes on while the machine sleeps: so do the backend's timeouts.
+    since: Boottime,
 }
 
 impl Pool {
@@ -356,7 +391,7 @@ impl Pool {
             }
             all.push(Idle {
                 conn,
-                since: Instant::now(),
+                since: Boottime::now(),
             });
         }
         if !self.sweeping.swap(true, Ordering::AcqRel) {
