@@ -17,7 +17,7 @@ use super::breaker::{Breaker, BreakerState, Health, Leave};
 use super::limits::Limits;
 use crate::clock::Boottime;
 use crate::driver::{
-    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, RenderedCall,
+    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, RenderedCall,
 };
 use crate::plan::{
     Auth, Backend, BackendId, BackendState, BackendTls, DriverSpec, LoginBody, Plan,
@@ -151,6 +151,11 @@ impl BackendManager {
             instance.last_error.store(None);
         }
         result
+    }
+
+    /// Connects, negotiates and logs in, and changes nothing; takes no place and asks no breaker.
+    pub async fn probe(&self, backend: BackendId, clearance: &Clearance) -> Probe {
+        self.instance(backend).driver.probe(clearance).await
     }
 
     /// Takes a backend's credentials out of text that came from it.

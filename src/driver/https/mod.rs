@@ -22,8 +22,8 @@ use self::request::{Frame, Particulars};
 use self::scrub::Scrubber;
 use self::transport::{Failure, Transport};
 use super::{
-    Answer, Async, AuthState, Clearance, Driver, DriverError, HttpRequest, Phase, RenderedCall,
-    SendOutcome,
+    Answer, Async, AuthState, Clearance, Driver, DriverError, Found, HttpRequest, Phase, Probe,
+    RenderedCall, SendOutcome,
 };
 use crate::plan::{self, BackendLimits};
 
@@ -105,6 +105,35 @@ impl HttpsDriver {
         }
         answer.sends = 2;
         Ok(answer)
+    }
+
+    async fn probe_into(
+        &self,
+        found: &mut Vec<Found>,
+        clearance: &Clearance,
+    ) -> Result<(), DriverError> {
+        let steps = self
+            .transport
+            .probe(clearance)
+            .await
+            .map_err(|failure| unanswered(failure, 0))?;
+        found.extend(steps);
+        for (name, auth) in &self.auths {
+            let fixed = auth.state() == AuthState::Fixed;
+            auth.obtain(clearance, None)
+                .await
+                .map_err(|failure| unauthenticated(failure, 0))?;
+            let how = if fixed {
+                "takes its credentials from the configuration; they were not tried"
+            } else {
+                "is logged in"
+            };
+            found.push(Found {
+                phase: Phase::Authenticate,
+                what: format!("`{name}` {how}"),
+            });
+        }
+        Ok(())
     }
 
     fn authenticator(&self, name: Option<&str>) -> Result<&dyn Authenticator, DriverError> {
@@ -197,6 +226,20 @@ impl Driver for HttpsDriver {
                 error.detail = self.scrub(&error.detail).into_owned();
                 error
             })
+        })
+    }
+
+    fn probe<'a>(&'a self, clearance: &'a Clearance) -> Async<'a, Probe> {
+        Box::pin(async move {
+            let mut probe = Probe {
+                found: Vec::new(),
+                failed: None,
+            };
+            if let Err(mut error) = self.probe_into(&mut probe.found, clearance).await {
+                error.detail = self.scrub(&error.detail).into_owned();
+                probe.failed = Some(error);
+            }
+            probe
         })
     }
 

@@ -116,6 +116,10 @@ impl Frame {
         if !whole.starts_with('/') {
             whole.insert(0, '/');
         }
+        // A fragment would be cut off in silence, and with it what is joined behind it.
+        if whole.contains('#') {
+            return Err("the path and query hold a `#`, which must be written `%23`".to_owned());
+        }
         // The message must not quote the URI: a secret may stand in its query.
         PathAndQuery::from_maybe_shared(Bytes::from(whole))
             .map(Uri::from)
@@ -231,6 +235,14 @@ mod tests {
             .unwrap();
         assert_eq!(request.uri(), "/rules?vdom=root");
         assert_eq!(request.headers()[HOST], "fw.example.net:8443");
+    }
+
+    #[test]
+    fn a_fragment_is_refused() {
+        let refused = frame("", &[("vdom", "root")])
+            .request(get("/rules#top", &[]), &Credentials::default())
+            .unwrap_err();
+        assert!(refused.contains("`%23`"), "{refused}");
     }
 
     #[test]

@@ -258,7 +258,8 @@ fn object(chain: &mut X509StoreContextRef, wanted: &str) -> String {
             names(certificate)
         ),
         7 | 18 | 19 | 20 | 21 | 27 => format!(
-            "the backend's certificate is of an unknown CA: `{subject}`, issued by `{issuer}`; see `tls.ca_file` and `pin_sha256`"
+            "the backend's certificate is of an unknown CA: `{subject}`, issued by `{issuer}`, {}; see `tls.ca_file` and `pin_sha256`",
+            fingerprint(certificate)
         ),
         _ => format!("the backend's certificate `{subject}` was refused: {text}"),
     }
@@ -298,6 +299,37 @@ fn names(certificate: &X509Ref) -> String {
     format!("`{}`", found.join("`, `"))
 }
 
+/// What was negotiated, and the certificate that was shown, for an operator.
+pub(super) fn describe(ssl: &SslRef) -> String {
+    let spoken = format!(
+        "{} with {}",
+        ssl.version_str(),
+        ssl.current_cipher()
+            .map_or("no cipher", |cipher| cipher.name())
+    );
+    match ssl.peer_certificate() {
+        None => format!("{spoken}; no certificate was shown"),
+        Some(leaf) => format!(
+            "{spoken}; the certificate `{}` is for {}, valid until {}, {}",
+            name_text(leaf.subject_name()),
+            names(&leaf),
+            leaf.not_after(),
+            fingerprint(&leaf)
+        ),
+    }
+}
+
+fn fingerprint(certificate: &X509Ref) -> String {
+    match certificate.digest(MessageDigest::sha256()) {
+        Ok(digest) => format!("SHA-256 {}", hex(&digest)),
+        Err(_) => "no SHA-256".to_owned(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn check_pin(pins: &[[u8; 32]], ssl: &SslRef) -> Result<(), String> {
     let digest = ssl
         .peer_certificate()
@@ -306,9 +338,9 @@ fn check_pin(pins: &[[u8; 32]], ssl: &SslRef) -> Result<(), String> {
     if pins.iter().any(|pin| pin[..] == digest[..]) {
         return Ok(());
     }
-    let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     Err(format!(
-        "the backend's certificate is not the pinned one: its SHA-256 is {found}"
+        "the backend's certificate is not the pinned one: its SHA-256 is {}",
+        hex(&digest)
     ))
 }
 

@@ -23,7 +23,7 @@ use super::body;
 use super::stream::{Opened, Stream, open};
 use super::tls::{self, TlsClient};
 use crate::clock::Boottime;
-use crate::driver::{Answer, Clearance, Phase, Refusal, SendOutcome};
+use crate::driver::{Answer, Clearance, Found, Phase, Refusal, SendOutcome};
 use crate::plan::{BackendLimits, BackendTls, BaseUrl};
 
 /// How long a connection may idle at all. Appliances close theirs after 10 to 30 seconds, and a
@@ -130,20 +130,35 @@ impl Transport {
         self.pool.close();
     }
 
+    /// Makes a connection, says what it found, and lets it go.
+    pub(super) async fn probe(&self, clearance: &Clearance) -> Result<Vec<Found>, Failure> {
+        let left = clearance.check().map_err(Failure::refused)?;
+        let opened = self.open(Instant::now() + left).await?;
+        let mut found = Vec::new();
+        if let Ok(peer) = opened.probe.peer_addr() {
+            let phase = Phase::Connect;
+            let what = format!("{peer} takes connections");
+            found.push(Found { phase, what });
+        }
+        if let Some(what) = opened.stream.tls().map(tls::describe) {
+            let phase = Phase::Tls;
+            found.push(Found { phase, what });
+        }
+        Ok(found)
+    }
+
     async fn connect(&self, deadline: Instant) -> Result<Conn, Failure> {
-        let by = deadline.min(Instant::now() + self.limits.connect_timeout);
-        let not_sent = |phase, detail| Failure {
-            phase,
-            outcome: SendOutcome::NotSent,
-            sent: false,
-            detail,
-        };
-        let opened = open(&self.url, self.tls.as_ref(), by)
-            .await
-            .map_err(|error| not_sent(error.phase, error.detail))?;
+        let opened = self.open(deadline).await?;
         Conn::new(opened)
             .await
-            .map_err(|error| not_sent(Phase::Connect, error.to_string()))
+            .map_err(|error| unopened(Phase::Connect, error.to_string()))
+    }
+
+    async fn open(&self, deadline: Instant) -> Result<Opened, Failure> {
+        let by = deadline.min(Instant::now() + self.limits.connect_timeout);
+        open(&self.url, self.tls.as_ref(), by)
+            .await
+            .map_err(|error| unopened(error.phase, error.detail))
     }
 
     /// One request and its answer over `conn`; the flag says that the answer was read to its end.
@@ -192,6 +207,16 @@ impl Transport {
             sends: 1,
         };
         Ok((answer, clean))
+    }
+}
+
+/// A connection that was not made.
+fn unopened(phase: Phase, detail: String) -> Failure {
+    Failure {
+        phase,
+        outcome: SendOutcome::NotSent,
+        sent: false,
+        detail,
     }
 }
 

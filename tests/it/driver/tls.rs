@@ -455,3 +455,37 @@ async fn a_reset_over_tls_is_unknown() {
     assert_eq!((error.outcome, error.sends), (SendOutcome::Unknown, 1));
     assert_eq!(site.backend.count("*"), 1);
 }
+
+#[tokio::test]
+async fn a_probe_says_what_was_negotiated_and_sends_no_call() {
+    let ca = authority();
+    let leaf = ca.issue(&Wanted::default());
+    let site = Site::new(&leaf);
+    let mut spec = spec(&site.backend, Auth::None);
+    spec.tls = site.trusting(&ca);
+    let driver = HttpsDriver::new(&spec, &limits()).unwrap();
+    let probe = driver.probe(&clearance(false)).await;
+    assert!(probe.failed.is_none(), "{probe:?}");
+    let phases: Vec<_> = probe.found.iter().map(|found| found.phase).collect();
+    assert_eq!(phases, [Phase::Connect, Phase::Tls, Phase::Authenticate]);
+    let tls = &probe.found[1].what;
+    let pin: String = leaf
+        .sha256()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    for word in ["TLSv1.3 with TLS_", "`CN=appliance`", "`127.0.0.1`", &pin] {
+        assert!(tls.contains(word), "no `{word}` in: {tls}");
+    }
+    assert_eq!(site.backend.count("*"), 0);
+}
+
+#[tokio::test]
+async fn a_probe_names_the_first_step_that_fails() {
+    let site = Site::new(&authority().issue(&Wanted::default()));
+    let mut spec = spec(&site.backend, Auth::None);
+    spec.tls = site.trusting(&authority());
+    let driver = HttpsDriver::new(&spec, &limits()).unwrap();
+    let failed = driver.probe(&clearance(false)).await.failed.unwrap();
+    assert_eq!((failed.phase, failed.sends), (Phase::Tls, 0));
+}
