@@ -14,7 +14,7 @@ use ring::digest::{Context, SHA256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaker::{Breaker, BreakerState, Health, Leave};
-use super::limits::Limits;
+use super::limits::{Calls, Limits, UnderWay};
 use crate::clock::Boottime;
 use crate::driver::{
     Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, RenderedCall,
@@ -41,6 +41,8 @@ struct Instance {
     limits: Arc<Limits>,
     breaker: Arc<Breaker>,
     driver: Arc<dyn Driver>,
+    /// The driver's, wherever it is carried to.
+    calls: Arc<Calls>,
     /// Of all that the driver was made from, secrets and certificate files included.
     fingerprint: [u8; 32],
     last_error: Arc<ArcSwapOption<String>>,
@@ -61,6 +63,7 @@ impl fmt::Debug for Instance {
 pub struct Place {
     instance: Arc<Instance>,
     leave: Leave,
+    _under_way: UnderWay,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -130,6 +133,7 @@ impl BackendManager {
         Ok(Place {
             instance: Arc::clone(instance),
             leave,
+            _under_way: instance.calls.begin(),
             _permit: permit,
         })
     }
@@ -194,7 +198,7 @@ impl BackendManager {
             let instance = Arc::clone(instance);
             closing.spawn(async move {
                 // A call that outlasts its own deadline is not waited for.
-                let _ = tokio::time::timeout(instance.timeout, instance.limits.idle()).await;
+                let _ = tokio::time::timeout(instance.timeout, instance.calls.ended()).await;
                 instance.driver.close().await;
             });
         }
@@ -227,6 +231,7 @@ impl Instance {
                 || Arc::new(Breaker::new(backend.breaker.clone())),
                 |before| Arc::clone(&before.breaker),
             ),
+            calls: carried_driver.map_or_else(Arc::default, |before| Arc::clone(&before.calls)),
             driver: match carried_driver {
                 Some(before) => Arc::clone(&before.driver),
                 None => DriverManager::make(backend)?,

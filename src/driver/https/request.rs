@@ -224,8 +224,10 @@ mod tests {
 
     #[test]
     fn the_base_path_and_every_query_are_joined() {
-        let mut credentials = Credentials::default();
-        credentials.query = "key=s%26cret".into();
+        let credentials = Credentials {
+            query: "key=s%26cret".into(),
+            ..Credentials::default()
+        };
         let request = frame("/api", &[("vdom", "a b")])
             .request(get("/rules?limit=5", &[]), &credentials)
             .unwrap();
@@ -252,8 +254,10 @@ mod tests {
             (COOKIE, HeaderValue::from_static("lang=en")),
             (CONNECTION, HeaderValue::from_static("close")),
         ];
-        let mut credentials = Credentials::default();
-        credentials.cookie = Some(HeaderValue::from_static("session=1"));
+        let credentials = Credentials {
+            cookie: Some(HeaderValue::from_static("session=1")),
+            ..Credentials::default()
+        };
         let request = frame("", &[])
             .request(get("/", &headers), &credentials)
             .unwrap();
