@@ -4,26 +4,21 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use arc_swap::ArcSwapOption;
-use ring::digest::{Context, SHA256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaker::{Breaker, BreakerState, Health, Leave};
+use super::fingerprint::fingerprint;
 use super::limits::{Calls, Limits, UnderWay};
 use crate::clock::Boottime;
 use crate::driver::{
     Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, RenderedCall,
 };
-use crate::plan::{
-    Auth, Backend, BackendId, BackendState, BackendTls, DriverSpec, LoginBody, Plan,
-};
-use crate::plan::{KeystoneCredentials, SecretTree};
-use crate::secret::Secret;
+use crate::plan::{Backend, BackendId, BackendState, Plan};
 
 /// Every backend of a plan.
 #[derive(Debug)]
@@ -240,77 +235,4 @@ impl Instance {
             last_error: before.map_or_else(Arc::default, |before| Arc::clone(&before.last_error)),
         })
     }
-}
-
-/// Equal fingerprints, equal drivers. `Debug` shows every field of the compiled configuration but
-/// the secrets; their values, and what stands in the files that it names, are added.
-fn fingerprint(backend: &Backend) -> [u8; 32] {
-    let mut digest = Context::new(&SHA256);
-    digest.update(format!("{:?} {:?}", backend.limits, backend.driver).as_bytes());
-    let DriverSpec::Https(driver) = &backend.driver;
-    add_files(&mut digest, &driver.tls);
-    for (_, auth) in &driver.auths {
-        add_auth(&mut digest, auth);
-    }
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest.finish().as_ref());
-    fingerprint
-}
-
-fn add_auth(digest: &mut Context, auth: &Auth) {
-    match auth {
-        Auth::None | Auth::ClientCertificate => {}
-        Auth::Basic { password, .. } => add_secret(digest, password),
-        Auth::Bearer(token) => add_secret(digest, token),
-        Auth::Headers(headers) => headers.iter().for_each(|(_, one)| add_secret(digest, one)),
-        Auth::Query(pairs) => pairs.iter().for_each(|(_, one)| add_secret(digest, one)),
-        Auth::Keystone(keystone) => {
-            add_files(digest, &keystone.tls);
-            match &keystone.credentials {
-                KeystoneCredentials::Password { password, .. } => add_secret(digest, password),
-                KeystoneCredentials::ApplicationCredential { secret, .. } => {
-                    add_secret(digest, secret);
-                }
-            }
-        }
-        Auth::Login(login) => match &login.body {
-            LoginBody::None => {}
-            LoginBody::Json(tree) => add_tree(digest, tree),
-            LoginBody::Form(fields) => fields.iter().for_each(|(_, tree)| add_tree(digest, tree)),
-        },
-    }
-}
-
-fn add_tree(digest: &mut Context, tree: &SecretTree) {
-    match tree {
-        SecretTree::Literal(_) => {}
-        SecretTree::Secret(secret) => add_secret(digest, secret),
-        SecretTree::List(items) => items.iter().for_each(|item| add_tree(digest, item)),
-        SecretTree::Map(entries) => entries.iter().for_each(|(_, tree)| add_tree(digest, tree)),
-    }
-}
-
-fn add_secret(digest: &mut Context, secret: &Secret) {
-    add(digest, secret.expose().as_bytes());
-}
-
-/// A length and the bytes, so that no two neighbours run together.
-fn add(digest: &mut Context, bytes: &[u8]) {
-    digest.update(&bytes.len().to_le_bytes());
-    digest.update(bytes);
-}
-
-fn add_files(digest: &mut Context, tls: &BackendTls) {
-    let client = tls.client_cert.iter();
-    let files = client
-        .flat_map(|client| [&client.cert_file, &client.key_file])
-        .chain(&tls.ca_file);
-    for file in files {
-        add(digest, &content(file));
-    }
-}
-
-/// A file that cannot be read has no content: making the driver says so.
-fn content(file: &Path) -> Vec<u8> {
-    std::fs::read(file).unwrap_or_default()
 }

@@ -1,12 +1,13 @@
 //! The `https` driver: one rendered call, sent once, over a backend's own connections and with its
 //! own credentials.
 //!
-//! Reading order: [`transport`] (connections, deadlines, what "sent" means), `stream` and [`tls`]
-//! below it, `request` and [`body`] beside it, `auth` above it. This file joins them: it asks for
-//! credentials, sends, and after a refusal renews them and sends once more (SEMANTICS 10).
+//! Reading order: `transport` (deadlines, what "sent" means), `pool`, `stream` and [`tls`] below it,
+//! `request` and [`body`] beside it, `auth` above it. This file joins them: it asks for credentials,
+//! sends, and after a refusal renews them and sends once more (SEMANTICS 10).
 
 mod auth;
 pub mod body;
+mod pool;
 mod request;
 mod scrub;
 mod stream;
