@@ -1,17 +1,16 @@
 //! One expression: `{{ helper argument ... }}`, compiled to what it means and evaluated to a typed value.
 //!
 //! `parse` makes expressions out of what Handlebars' parser read, `resolve` checks their variables,
-//! `helpers` computes. Evaluation is strict: what has no value is a fault, unless `optional`,
+//! `node` evaluates, `helpers` computes. Evaluation is strict: what has no value is a fault, unless `optional`,
 //! `default` or `has` says otherwise.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::helpers::{self, Func};
+use super::node::Node;
 use super::parse::Compiler;
-use super::{Env, Lookup, LookupRow, RenderError, Root, Scope, ValueMap, encode};
+use super::{Env, RenderError, Scope, encode};
 use crate::diagnostics::Diagnostics;
 use crate::document::Snippet;
 
@@ -114,7 +113,7 @@ pub(super) enum Got<'c> {
 }
 
 impl Got<'_> {
-    fn owned(value: Value) -> Self {
+    pub(super) fn owned(value: Value) -> Self {
         Got::Value(Cow::Owned(value))
     }
 }
@@ -166,7 +165,7 @@ impl Fault {
     }
 
     /// What `optional`, `default` and `has` forgive.
-    fn is_absence(&self) -> bool {
+    pub(super) fn is_absence(&self) -> bool {
         matches!(self, Fault::Missing { .. } | Fault::NotMapped { .. })
     }
 }
@@ -174,7 +173,7 @@ impl Fault {
 /// What an expression is evaluated against: the request's scope, and the loops around it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'c> {
-    scope: &'c Scope<'c>,
+    pub(super) scope: &'c Scope<'c>,
     frame: Option<&'c Frame<'c>>,
 }
 
@@ -207,7 +206,7 @@ impl<'c> Context<'c> {
         }
     }
 
-    fn frame(self, depth: usize) -> &'c Frame<'c> {
+    pub(super) fn frame(self, depth: usize) -> &'c Frame<'c> {
         let mut frame = self.frame;
         for _ in 0..depth {
             frame = frame.and_then(|frame| frame.outer);
@@ -219,317 +218,370 @@ impl<'c> Context<'c> {
 /// One round of a loop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'c> {
-    item: &'c Value,
-    index: usize,
-    count: usize,
+    pub(super) item: &'c Value,
+    pub(super) index: usize,
+    pub(super) count: usize,
     outer: Option<&'c Frame<'c>>,
 }
 
-/// A compiled expression's meaning.
-#[derive(Debug)]
-pub(super) enum Node {
-    Path(PathNode),
-    /// `@index`, `@first`, `@last` of a loop, so many loops out.
-    Round(usize, RoundPart),
-    Literal(Value),
-    Optional(Box<Node>),
-    Default(Box<Node>, Box<Node>),
-    Has(Box<Node>),
-    Any(Vec<Node>),
-    All(Vec<Node>),
-    Map {
-        map: Arc<ValueMap>,
-        name: Box<str>,
-        backwards: bool,
-        word: Box<Node>,
-        text: Box<str>,
-    },
-    Row {
-        ask: Ask,
-        resource: Box<str>,
-        id: Box<Node>,
-        text: Box<str>,
-    },
-    Call {
-        func: Func,
-        args: Vec<Node>,
-        text: Box<str>,
-    },
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RoundPart {
-    Index,
-    First,
-    Last,
-}
+    use super::super::fixture::{Names, compiled, scope, text_node};
+    use super::super::{Lookup, LookupRow};
+    use super::*;
+    use crate::diagnostics::{Diagnostic, codes};
 
-/// What a helper asks the mapping table for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
-    BackendId,
-    CmpId,
-    Mapped,
-}
+    fn compile(text: &str) -> Result<Expr, Vec<Diagnostic>> {
+        let names = Names::new();
+        let node = text_node(text);
+        compiled(|diags| Expr::compile(node.snippet().unwrap(), "call.x", &names.env(), diags))
+    }
 
-/// A variable: where it starts, and the steps from there.
-#[derive(Debug)]
-pub(super) struct PathNode {
-    pub(super) start: Start,
-    pub(super) steps: Vec<Step>,
-    /// As written.
-    pub(super) text: Box<str>,
-    /// The variable that it reads in terms of a root, where a loop variable stands for items of one.
-    pub(super) reads: Option<Box<str>>,
-}
+    fn eval(text: &str, body: Value) -> Result<Option<Value>, RenderError> {
+        let scope = scope(body);
+        let expr = compile(text).unwrap();
+        let value = expr.eval(&scope)?;
+        Ok(value.map(Cow::into_owned))
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    Root(Root),
-    /// The item of the loop that is so many loops out.
-    Item(usize),
-}
+    fn missing(variable: &str) -> Result<Option<Value>, RenderError> {
+        Err(RenderError::Missing {
+            field: "call.x".into(),
+            variable: variable.into(),
+        })
+    }
 
-/// One step: a key of an object, or, where it is a number, an index of a list.
-#[derive(Debug)]
-pub(super) struct Step {
-    key: Box<str>,
-    index: Option<usize>,
-}
+    /// The code and what the caret is under.
+    fn problem(text: &str) -> (&'static str, String, Option<String>) {
+        let problems = compile(text).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let span = problems[0].span.unwrap();
+        let marked = &text[span.start as usize..span.end as usize];
+        (
+            problems[0].code,
+            marked.to_owned(),
+            problems[0].label.clone(),
+        )
+    }
 
-impl Step {
-    pub(super) fn new(key: &str) -> Self {
-        let plain = key.bytes().all(|byte| byte.is_ascii_digit());
-        Self {
-            key: key.into(),
-            index: key.parse().ok().filter(|_| plain),
+    #[test]
+    fn a_variable_keeps_its_type() {
+        for value in [
+            json!(1),
+            json!("x"),
+            json!(null),
+            json!([1]),
+            json!({ "a": 1 }),
+        ] {
+            assert_eq!(
+                eval("body.x", json!({ "x": value })),
+                Ok(Some(value.clone()))
+            );
         }
     }
 
-    fn of<'v>(&self, value: &'v Value) -> Option<&'v Value> {
-        match value {
-            Value::Object(map) => map.get(&*self.key),
-            Value::Array(items) => items.get(self.index?),
-            _ => None,
-        }
+    #[test]
+    fn a_variable_walks_keys_and_indexes_and_odd_keys() {
+        let body = json!({ "rules": [{ "name": "a" }], "0": "zero", "odd key": { "this": 7 } });
+        assert_eq!(
+            eval("body.rules.0.name", body.clone()),
+            Ok(Some(json!("a")))
+        );
+        assert_eq!(eval("body.0", body.clone()), Ok(Some(json!("zero"))));
+        assert_eq!(
+            eval("body.[odd key].this", body.clone()),
+            Ok(Some(json!(7)))
+        );
+        assert_eq!(
+            eval("body.rules.1.name", body.clone()),
+            missing("body.rules.1.name")
+        );
+        assert_eq!(eval("body.rules.name", body), missing("body.rules.name"));
     }
-}
 
-impl PathNode {
-    fn get<'c>(&self, context: Context<'c>) -> Option<&'c Value> {
-        let start = match self.start {
-            Start::Root(root) => context.scope.get(root)?,
-            Start::Item(depth) => context.frame(depth).item,
+    #[test]
+    fn a_missing_variable_is_an_error_and_null_is_a_value() {
+        assert_eq!(eval("body.x", json!({})), missing("body.x"));
+        assert_eq!(eval("body.x.y", json!({ "x": null })), missing("body.x.y"));
+        assert_eq!(
+            eval("upper body.x", json!({ "x": null }))
+                .unwrap_err()
+                .to_string(),
+            "`upper body.x` cannot stand in `call.x`: it is null, which has no text form"
+        );
+    }
+
+    #[test]
+    fn optional_absence_goes_through_helpers_and_default_ends_it() {
+        let none = json!({});
+        assert_eq!(eval("optional body.x", none.clone()), Ok(None));
+        assert_eq!(eval("upper (optional body.x)", none.clone()), Ok(None));
+        assert_eq!(eval("optional (upper body.x)", none.clone()), Ok(None));
+        assert_eq!(
+            eval("map 'action' (optional body.x)", none.clone()),
+            Ok(None)
+        );
+        assert_eq!(eval("default body.x 5", none.clone()), Ok(Some(json!(5))));
+        assert_eq!(
+            eval("default (upper (optional body.x)) 'Y'", none.clone()),
+            Ok(Some(json!("Y")))
+        );
+        assert_eq!(eval("default body.x []", none.clone()), Ok(Some(json!([]))));
+        assert_eq!(
+            eval("default body.x 5", json!({ "x": null })),
+            Ok(Some(json!(null)))
+        );
+        assert_eq!(eval("default body.x body.y", none), missing("body.y"));
+    }
+
+    #[test]
+    fn has_asks_for_presence_and_conditions_are_boolean() {
+        assert_eq!(eval("has body.x", json!({})), Ok(Some(json!(false))));
+        assert_eq!(
+            eval("has body.x", json!({ "x": null })),
+            Ok(Some(json!(true)))
+        );
+        assert_eq!(
+            eval("and (has body.x) body.x", json!({})),
+            Ok(Some(json!(false)))
+        );
+        assert_eq!(
+            eval("or body.x body.missing", json!({ "x": true })),
+            Ok(Some(json!(true)))
+        );
+        assert!(eval("not body.x", json!({ "x": 0 })).is_err());
+        assert!(eval("or body.x body.x", json!({ "x": "true" })).is_err());
+    }
+
+    #[test]
+    fn a_map_translates_and_refuses_other_words_without_repeating_them() {
+        assert_eq!(
+            eval("map 'action' body.x", json!({ "x": "allow" })),
+            Ok(Some(json!("accept")))
+        );
+        assert_eq!(
+            eval("unmap \"action\" body.x", json!({ "x": "drop" })),
+            Ok(Some(json!("deny")))
+        );
+        assert_eq!(
+            eval("map 'action' body.x", json!({ "x": 1 })),
+            Ok(Some(json!("one")))
+        );
+        let error = eval("map 'action' body.x", json!({ "x": "hunter2" })).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`map 'action' body.x` cannot stand in `call.x`: it is not a word of the map `action`"
+        );
+    }
+
+    #[test]
+    fn a_helper_that_takes_nothing_stands_alone() {
+        let made = eval("uuid", json!({})).unwrap().unwrap();
+        assert_eq!(made.as_str().unwrap().len(), 36);
+    }
+
+    #[test]
+    fn all_wanted_rows_of_an_expression_are_noted_at_once() {
+        let scope = scope(json!({ "a": "1", "b": "2" }));
+        let expr = compile("eq (backend_id 'network' body.a) (cmp_id 'network' body.b)").unwrap();
+        assert_eq!(expr.eval(&scope), Err(RenderError::Lookups));
+        let wanted = scope.take_wanted();
+        assert_eq!(
+            wanted,
+            [
+                Lookup::BackendId {
+                    resource: "network".into(),
+                    cmp_id: "1".into()
+                },
+                Lookup::CmpId {
+                    resource: "network".into(),
+                    backend_id: "2".into()
+                },
+            ]
+        );
+        scope.supply(
+            wanted
+                .into_iter()
+                .map(|row| (row, LookupRow::Id("x".into()))),
+        );
+        assert_eq!(
+            expr.eval(&scope).unwrap().map(Cow::into_owned),
+            Some(json!(true))
+        );
+    }
+
+    #[test]
+    fn an_unmapped_row_is_absence_only_where_absence_is_allowed() {
+        let row = |text: &str, answer: LookupRow| {
+            let scope = scope(json!({ "a": "1" }));
+            let question = Lookup::BackendId {
+                resource: "network".into(),
+                cmp_id: "1".into(),
+            };
+            scope.supply([(question, answer)]);
+            let expr = compile(text).unwrap();
+            expr.eval(&scope).map(|value| value.map(Cow::into_owned))
         };
-        self.steps
-            .iter()
-            .try_fold(start, |value, step| step.of(value))
+        let id = || LookupRow::Id("n-1".into());
+        assert_eq!(
+            row("backend_id 'network' body.a", id()),
+            Ok(Some(json!("n-1")))
+        );
+        assert!(matches!(
+            row("backend_id 'network' body.a", LookupRow::Unmapped),
+            Err(RenderError::NotMapped { resource, id, .. }) if resource == "network" && id == "1"
+        ));
+        assert_eq!(
+            row(
+                "optional (backend_id 'network' body.a)",
+                LookupRow::Unmapped
+            ),
+            Ok(None)
+        );
+        assert!(matches!(
+            row("optional (backend_id 'network' body.a)", LookupRow::Pending),
+            Err(RenderError::Pending { .. })
+        ));
     }
-}
 
-impl Node {
-    pub(super) fn eval<'c>(&'c self, context: Context<'c>) -> Result<Got<'c>, Fault> {
-        match self {
-            Node::Path(path) => match path.get(context) {
-                Some(value) => Ok(Got::Value(Cow::Borrowed(value))),
-                None => Err(Fault::Missing {
-                    variable: path.text.to_string(),
-                }),
-            },
-            Node::Literal(value) => Ok(Got::Value(Cow::Borrowed(value))),
-            Node::Round(depth, part) => {
-                let frame = context.frame(*depth);
-                Ok(Got::owned(match part {
-                    RoundPart::Index => Value::from(frame.index),
-                    RoundPart::First => Value::from(frame.index == 0),
-                    RoundPart::Last => Value::from(frame.index + 1 == frame.count),
-                }))
-            }
-            Node::Optional(inner) => match inner.eval(context) {
-                Err(fault) if fault.is_absence() => Ok(Got::Absent),
-                other => other,
-            },
-            Node::Default(inner, fallback) => match inner.eval(context) {
-                Ok(Got::Absent) => fallback.eval(context),
-                Err(fault) if fault.is_absence() => fallback.eval(context),
-                other => other,
-            },
-            Node::Has(inner) => match inner.eval(context) {
-                Ok(Got::Wanted) => Ok(Got::Wanted),
-                Ok(Got::Value(_)) => Ok(Got::owned(Value::Bool(true))),
-                Ok(Got::Absent) => Ok(Got::owned(Value::Bool(false))),
-                Err(fault) if fault.is_absence() => Ok(Got::owned(Value::Bool(false))),
-                Err(fault) => Err(fault),
-            },
-            Node::Any(parts) => short_circuit(parts, true, context),
-            Node::All(parts) => short_circuit(parts, false, context),
-            Node::Map {
-                map,
-                name,
-                backwards,
-                word,
-                text,
-            } => match word.eval(context)? {
-                Got::Value(word) => translate(map, &word, *backwards)
-                    .map(|word| Got::Value(Cow::Borrowed(word)))
-                    .ok_or_else(|| {
-                        Fault::refused(text, format!("it is not a word of the map `{name}`"))
-                    }),
-                other => Ok(other),
-            },
-            Node::Row {
-                ask,
-                resource,
-                id,
-                text,
-            } => match id.eval(context)? {
-                Got::Value(id) => {
-                    let id = encode::text_of(&id).map_err(|why| Fault::refused(text, why))?;
-                    row(*ask, resource, id.into_owned(), context.scope)
-                }
-                other => Ok(other),
-            },
-            Node::Call { func, args, text } => call(*func, args, text, context),
+    #[test]
+    fn mapped_is_true_or_false() {
+        for (answer, mapped) in [
+            (LookupRow::Unmapped, false),
+            (LookupRow::Id("x".into()), true),
+        ] {
+            let scope = scope(json!({ "a": 7 }));
+            let question = Lookup::CmpId {
+                resource: "network".into(),
+                backend_id: "7".into(),
+            };
+            scope.supply([(question, answer)]);
+            let expr = compile("mapped 'network' body.a").unwrap();
+            assert_eq!(
+                expr.eval(&scope).unwrap().map(Cow::into_owned),
+                Some(json!(mapped))
+            );
         }
     }
 
-    /// Whether it can come to nothing at all without a fault.
-    pub(super) fn may_be_absent(&self) -> bool {
-        match self {
-            Node::Optional(_) => true,
-            Node::Path(_) | Node::Round(..) | Node::Literal(_) | Node::Has(_) => false,
-            Node::Default(_, fallback) => fallback.may_be_absent(),
-            Node::Map { word, .. } => word.may_be_absent(),
-            Node::Row { id, .. } => id.may_be_absent(),
-            Node::Any(parts) | Node::All(parts) | Node::Call { args: parts, .. } => {
-                parts.iter().any(Node::may_be_absent)
-            }
+    #[test]
+    fn the_caret_is_under_the_wrong_token() {
+        use codes::*;
+        let near = |name: &str| Some(format!("did you mean `{name}`?"));
+        for (text, code, marked, label) in [
+            ("bdy.x", UNKNOWN_VARIABLE, "bdy.x", near("body")),
+            (
+                "upper path.di",
+                UNKNOWN_VARIABLE,
+                "path.di",
+                near("path.id"),
+            ),
+            ("id", UNKNOWN_VARIABLE, "id", near("path.id")),
+            ("name", UNKNOWN_VARIABLE, "name", near("let.name")),
+            (
+                "parents.polcy.x",
+                UNKNOWN_VARIABLE,
+                "parents.polcy.x",
+                near("parents.policy"),
+            ),
+            (
+                "parents.policy.backendid",
+                UNKNOWN_VARIABLE,
+                "parents.policy.backendid",
+                near("parents.policy.backend_id"),
+            ),
+            ("object.cmp_id.x", UNKNOWN_VARIABLE, "object.cmp_id.x", None),
+            (
+                "request.tme",
+                UNKNOWN_VARIABLE,
+                "request.tme",
+                near("request.time"),
+            ),
+            ("backend.url", UNKNOWN_VARIABLE, "backend.url", None),
+            (
+                "mapping.backend_id",
+                UNKNOWN_VARIABLE,
+                "mapping.backend_id",
+                None,
+            ),
+            ("response.status", UNKNOWN_VARIABLE, "response.status", None),
+            (
+                "header.X-Foo",
+                UNKNOWN_VARIABLE,
+                "header.X-Foo",
+                near("header.x_foo"),
+            ),
+            (
+                "eq body.a (uper body.b)",
+                UNKNOWN_HELPER,
+                "uper",
+                near("upper"),
+            ),
+            ("upper body.a body.b", BAD_ARGUMENT, "upper", None),
+            ("upper", BAD_ARGUMENT, "upper", None),
+            ("upper x=body.a", BAD_ARGUMENT, "upper x=body.a", None),
+            (
+                "map 'actoin' body.a",
+                UNKNOWN_MAP,
+                "'actoin'",
+                near("action"),
+            ),
+            ("map body.a body.b", BAD_ARGUMENT, "body.a", None),
+            (
+                "backend_id 'netwrk' body.a",
+                UNKNOWN_RESOURCE,
+                "'netwrk'",
+                near("network"),
+            ),
+            ("mapped network body.a", BAD_ARGUMENT, "network", None),
+            ("upper ../body.a", BAD_TEMPLATE, "../body.a", None),
+            ("@index", UNKNOWN_VARIABLE, "@index", None),
+            ("@root.body", UNKNOWN_VARIABLE, "@root.body", None),
+            ("this", UNKNOWN_VARIABLE, "this", None),
+            ("body/x", BAD_TEMPLATE, "body/x", None),
+        ] {
+            assert_eq!(problem(text), (code, marked.to_owned(), label), "{text}");
         }
     }
 
-    /// The variable whose items a loop over this expression walks, where it is one variable.
-    pub(super) fn list_variable(&self) -> Option<&str> {
-        match self {
-            Node::Path(path) => path.reads.as_deref(),
-            Node::Optional(inner) | Node::Default(inner, _) => inner.list_variable(),
-            _ => None,
+    #[test]
+    fn what_is_no_expression_is_refused() {
+        for text in [
+            "",
+            "{{ body.x }}",
+            "body.x body.y",
+            "upper (",
+            "#if body.x",
+            "> x",
+            "& body.x",
+            "{ body.x }",
+            "body.x }} {{ body.y",
+        ] {
+            let problems = compile(text).unwrap_err();
+            assert!(
+                problems
+                    .iter()
+                    .all(|problem| problem.code == codes::BAD_TEMPLATE),
+                "{text}: {problems:?}"
+            );
         }
     }
 
-    pub(super) fn variables<'n>(&'n self, names: &mut Vec<&'n str>) {
-        match self {
-            Node::Path(path) => names.extend(path.reads.as_deref()),
-            Node::Round(..) | Node::Literal(_) => {}
-            Node::Optional(inner) | Node::Has(inner) => inner.variables(names),
-            Node::Default(inner, fallback) => {
-                inner.variables(names);
-                fallback.variables(names);
-            }
-            Node::Map { word, .. } => word.variables(names),
-            Node::Row { id, .. } => id.variables(names),
-            Node::Any(parts) | Node::All(parts) | Node::Call { args: parts, .. } => {
-                for part in parts {
-                    part.variables(names);
-                }
-            }
-        }
+    #[test]
+    fn an_unknown_root_says_which_exist() {
+        let problems = compile("response.status").unwrap_err();
+        let help = problems[0].help.as_deref().unwrap();
+        assert!(
+            help.contains("`path.*`, `query.*`, `header.*`, `body.*`"),
+            "{help}"
+        );
     }
-}
 
-/// `or` ends at the first true, `and` at the first false.
-fn short_circuit<'c>(parts: &'c [Node], end: bool, context: Context<'c>) -> Result<Got<'c>, Fault> {
-    for part in parts {
-        match part.eval(context)? {
-            Got::Value(value) => match *value {
-                Value::Bool(value) if value == end => return Ok(Got::owned(Value::Bool(end))),
-                Value::Bool(_) => {}
-                _ => return Err(Fault::not_boolean(part.text())),
-            },
-            other => return Ok(other),
-        }
-    }
-    Ok(Got::owned(Value::Bool(!end)))
-}
-
-impl Node {
-    /// What a message calls it.
-    fn text(&self) -> &str {
-        match self {
-            Node::Path(path) => &path.text,
-            Node::Map { text, .. } | Node::Row { text, .. } | Node::Call { text, .. } => text,
-            Node::Optional(inner) | Node::Default(inner, _) | Node::Has(inner) => inner.text(),
-            Node::Round(..) => "@index",
-            Node::Literal(_) => "the literal",
-            Node::Any(_) => "or",
-            Node::All(_) => "and",
-        }
-    }
-}
-
-/// Every argument is evaluated before a wanted row or a fault counts, so that one rendering collects
-/// as many wanted rows as it can.
-fn call<'c>(
-    func: Func,
-    args: &'c [Node],
-    text: &str,
-    context: Context<'c>,
-) -> Result<Got<'c>, Fault> {
-    let mut values = Vec::with_capacity(args.len());
-    let mut absent = false;
-    let mut wanted = false;
-    let mut fault = None;
-    for arg in args {
-        match arg.eval(context) {
-            Ok(Got::Value(value)) => values.push(value),
-            Ok(Got::Absent) => absent = true,
-            Ok(Got::Wanted) => wanted = true,
-            Err(error) => fault = fault.or(Some(error)),
-        }
-    }
-    match fault {
-        _ if wanted => Ok(Got::Wanted),
-        Some(fault) => Err(fault),
-        None if absent => Ok(Got::Absent),
-        None => helpers::compute(func, &values)
-            .map(Got::owned)
-            .map_err(|reason| Fault::refused(text, reason)),
-    }
-}
-
-/// The other side of a word in a table. YAML keys are text, so a number or boolean also matches the
-/// key that is its text.
-fn translate<'m>(map: &'m ValueMap, word: &Value, backwards: bool) -> Option<&'m Value> {
-    let matches = |side: &Value| {
-        super::number::same_value(side, word)
-            || match (side, encode::text_of(word)) {
-                (Value::String(side), Ok(text)) => **side == *text,
-                _ => false,
-            }
-    };
-    map.entries
-        .iter()
-        .map(|(from, to)| if backwards { (to, from) } else { (from, to) })
-        .find(|(from, _)| matches(from))
-        .map(|(_, to)| to)
-}
-
-fn row<'c>(ask: Ask, resource: &str, id: String, scope: &Scope<'_>) -> Result<Got<'c>, Fault> {
-    let question = match ask {
-        Ask::BackendId => Lookup::BackendId {
-            resource: resource.into(),
-            cmp_id: id.clone(),
-        },
-        Ask::CmpId | Ask::Mapped => Lookup::CmpId {
-            resource: resource.into(),
-            backend_id: id.clone(),
-        },
-    };
-    let resource = resource.to_owned();
-    match (scope.lookup(question), ask) {
-        (None, _) => Ok(Got::Wanted),
-        (Some(answer), Ask::Mapped) => Ok(Got::owned(Value::Bool(answer != LookupRow::Unmapped))),
-        (Some(LookupRow::Id(other)), _) => Ok(Got::owned(Value::String(other))),
-        (Some(LookupRow::Unmapped), _) => Err(Fault::NotMapped { resource, id }),
-        (Some(LookupRow::Pending), _) => Err(Fault::Pending { resource, id }),
+    #[test]
+    fn its_variables_are_told() {
+        let expr = compile("default body.user.password (upper (optional path.id))").unwrap();
+        assert_eq!(expr.variables(), ["body.user.password", "path.id"]);
     }
 }

@@ -198,8 +198,12 @@ impl Compiler<'_> {
                 _ => 0,
             };
             if size == 0 {
-                let at = source.text.find(c).unwrap_or(0);
-                let span = source.part_span(at, at + c.len_utf8());
+                // Behind the first expression the place is not known to the character.
+                let literal = source.text.find("{{").unwrap_or(source.text.len());
+                let span = match source.text[..literal].find(c) {
+                    Some(at) => source.part_span(at, at + c.len_utf8()),
+                    None => source.span(),
+                };
                 let (message, help) = match c {
                     '?' => ("a path has no query", "put the parameters under `query`"),
                     _ => (
@@ -243,5 +247,118 @@ fn with_plain_dots(text: &str) -> String {
 fn flush(parts: &mut Vec<Part>, literal: &mut String) {
     if !literal.is_empty() {
         parts.push(Part::Literal(std::mem::take(literal).into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fixture::{Names, compiled, scope, text_node};
+    use super::*;
+
+    fn compile(text: &str) -> Result<PathTemplate, Vec<Diagnostic>> {
+        let names = Names::new();
+        let node = text_node(text);
+        compiled(|diags| {
+            PathTemplate::compile(node.snippet().unwrap(), "call.http", &names.env(), diags)
+        })
+    }
+
+    fn write(text: &str, body: Value) -> Result<String, RenderError> {
+        let mut out = String::from("base");
+        let result = compile(text).unwrap().write(&scope(body), &mut out);
+        match result {
+            Ok(()) => Ok(out["base".len()..].to_owned()),
+            Err(error) => {
+                assert_eq!(out, "base", "on an error nothing is appended");
+                Err(error)
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_stays_in_its_segment() {
+        assert_eq!(
+            write(
+                "/v1/a-{{ body.x }}/{{ body.y }}",
+                json!({ "x": "a/b?c", "y": 7 })
+            ),
+            Ok("/v1/a-a%2Fb%3Fc/7".into())
+        );
+        assert_eq!(
+            write(
+                "/{{ body.x }}{{ body.y }}/",
+                json!({ "x": "../", "y": "%2F" })
+            ),
+            Ok("/..%2F%252F/".into())
+        );
+    }
+
+    #[test]
+    fn a_segment_that_means_another_one_is_refused() {
+        for (path, x) in [
+            ("/a/{{ body.x }}", ""),
+            ("/a/{{ body.x }}/b", "."),
+            ("/a/{{ body.x }}/b", ".."),
+            ("/a/.{{ body.x }}", "."),
+            ("/a/%2e{{ body.x }}", "."),
+            ("/a/{{ body.x }}{{ body.x }}", "."),
+        ] {
+            assert!(
+                matches!(
+                    write(path, json!({ "x": x })),
+                    Err(RenderError::Unsafe { .. })
+                ),
+                "{path} {x:?}"
+            );
+        }
+        assert_eq!(
+            write("/a/{{ body.x }}", json!({ "x": "..." })),
+            Ok("/a/...".into())
+        );
+    }
+
+    #[test]
+    fn a_literal_path_is_checked_when_it_compiles() {
+        for path in ["/", "/v2.0/ports", "/a/b/", "/a:b@c;d=1,2(3)!*'", "/%20"] {
+            assert_eq!(compile(path).unwrap().as_literal(), Some(path));
+        }
+        for path in [
+            "",
+            "v1",
+            "{{ body.x }}",
+            "/a//b",
+            "/./a",
+            "/a/..",
+            "/%2e%2E/a",
+            "/a?b=1",
+            "/a#b",
+            "/a b",
+            "/é",
+            "/%zz",
+            "//a",
+        ] {
+            let problems = compile(path).unwrap_err();
+            assert!(
+                problems
+                    .iter()
+                    .all(|problem| problem.code == codes::BAD_PATH),
+                "{path}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_path_is_optional() {
+        let problems = compile("/a/{{ upper (optional body.x) }}").unwrap_err();
+        assert_eq!(problems[0].code, codes::MISPLACED_EXPRESSION);
+        assert!(compile("/a/{{ default (optional body.x) 'b' }}").is_ok());
+    }
+
+    #[test]
+    fn its_variables_are_told() {
+        let path = compile("/{{ object.backend_id }}/{{ backend.vars.vdom }}").unwrap();
+        assert_eq!(path.variables(), ["object.backend_id", "backend.vars.vdom"]);
     }
 }

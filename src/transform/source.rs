@@ -404,3 +404,203 @@ fn json_path(node: &Node, diags: &mut Diagnostics) -> Option<JsonPath> {
     }
     JsonPath::compile(source, diags)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use serde_json::json;
+
+    use super::super::Root;
+    use super::super::fixture::{Names, compiled, node, scope};
+    use super::*;
+
+    fn compile(source: Value) -> Result<Source, Vec<Diagnostic>> {
+        let names = Names::new();
+        let roots = [Root::Body, Root::Response];
+        compiled(|diags| {
+            Source::compile(&node(&source), "mapping.id", &names.env_with(&roots), diags)
+        })
+    }
+
+    fn with_answer<T>(body: &str, look: impl FnOnce(&AnswerView<'_>) -> T) -> T {
+        let mut headers = HeaderMap::new();
+        headers.append("location", HeaderValue::from_static("/networks/n-1"));
+        headers.append("x-two", HeaderValue::from_static("1"));
+        headers.append("x-two", HeaderValue::from_static("2"));
+        let body: Value = serde_json::from_str(body).unwrap();
+        look(&AnswerView {
+            status: 200,
+            headers: &headers,
+            body: Some(&body),
+            text: "created vlan 17\n",
+            stderr: "",
+        })
+    }
+
+    fn extract(source: Value, body: &str) -> Result<Option<Value>, ExtractError> {
+        let source = compile(source).unwrap();
+        with_answer(body, |answer| {
+            source.extract(answer, &scope(json!({ "id": "b-1" })))
+        })
+    }
+
+    fn id(source: Value, body: &str) -> Result<Option<String>, ExtractError> {
+        let source = compile(source).unwrap();
+        with_answer(body, |answer| {
+            source.extract_id(answer, &scope(json!({ "id": "b-1" })), 16)
+        })
+    }
+
+    #[test]
+    fn each_form_takes_its_part_of_the_answer() {
+        let body = r#"{"network":{"id":"n-1"}}"#;
+        for (source, value) in [
+            (json!("$.network.id"), json!("n-1")),
+            (json!({ "path": "$.network" }), json!({ "id": "n-1" })),
+            (json!({ "header": "Location" }), json!("/networks/n-1")),
+            (
+                json!({ "header": "location", "regex": "/([^/]+)$" }),
+                json!("n-1"),
+            ),
+            (json!({ "text": true }), json!("created vlan 17")),
+            (json!({ "text": true, "regex": "vlan (\\d+)" }), json!("17")),
+            (json!({ "value": "net-{{ body.id }}" }), json!("net-b-1")),
+            (
+                json!({ "first": ["$.job", { "header": "x-job" }, "$.network.id"] }),
+                json!("n-1"),
+            ),
+            (
+                json!({ "first": [{ "value": "{{ body.none }}" }, "$.network.id"] }),
+                json!("n-1"),
+            ),
+        ] {
+            assert_eq!(extract(source.clone(), body), Ok(Some(value)), "{source}");
+        }
+    }
+
+    #[test]
+    fn absence_is_an_error_unless_optional() {
+        for source in [
+            json!({ "path": "$.none" }),
+            json!({ "header": "x-none" }),
+            json!({ "text": true, "regex": "vxlan (\\d+)" }),
+            json!({ "value": "{{ optional body.none }}" }),
+            json!({ "first": ["$.a", "$.b"] }),
+        ] {
+            assert!(
+                matches!(
+                    extract(source.clone(), "{}"),
+                    Err(ExtractError::Absent { .. })
+                ),
+                "{source}"
+            );
+            let mut optional = source;
+            optional["optional"] = json!(true);
+            assert_eq!(extract(optional.clone(), "{}"), Ok(None), "{optional}");
+            assert!(compile(optional).unwrap().is_optional());
+        }
+        assert_eq!(
+            extract(json!("$.network.id"), "{}")
+                .unwrap_err()
+                .to_string(),
+            "`$.network.id` is not in the answer"
+        );
+    }
+
+    #[test]
+    fn several_values_are_unusable() {
+        for source in [json!("$[*]"), json!({ "header": "x-two" })] {
+            assert!(
+                matches!(
+                    extract(source.clone(), "[1, 2]"),
+                    Err(ExtractError::Unusable { .. })
+                ),
+                "{source}"
+            );
+        }
+        assert_eq!(extract(json!("$[*]"), "[1]"), Ok(Some(json!(1))));
+    }
+
+    #[test]
+    fn an_id_is_one_string_or_one_exact_integer() {
+        for (body, wanted) in [
+            (r#"{"id":"n-1"}"#, "n-1"),
+            (r#"{"id":7}"#, "7"),
+            (r#"{"id":9007199254740993}"#, "9007199254740993"),
+            (r#"{"id":-1234567890123}"#, "-1234567890123"),
+        ] {
+            assert_eq!(id(json!("$.id"), body), Ok(Some(wanted.into())), "{body}");
+        }
+        for body in [
+            r#"{"id":""}"#,
+            r#"{"id":7.0}"#,
+            r#"{"id":1e3}"#,
+            r#"{"id":null}"#,
+            r#"{"id":true}"#,
+            r#"{"id":["a"]}"#,
+            r#"{"id":{}}"#,
+            r#"{"id":"a\nb"}"#,
+            r#"{"id":"a\u0000"}"#,
+            r#"{"id":"\u0085"}"#,
+            r#"{"id":"12345678901234567"}"#,
+            r#"{"id":"éééééééé1"}"#,
+        ] {
+            assert!(
+                matches!(id(json!("$.id"), body), Err(ExtractError::Unusable { .. })),
+                "{body}"
+            );
+        }
+        assert_eq!(
+            id(json!({ "path": "$.id", "optional": true }), "{}"),
+            Ok(None)
+        );
+    }
+
+    #[test]
+    fn whether_it_reads_the_body_is_known() {
+        for (source, reads) in [
+            (json!("$.id"), true),
+            (json!({ "header": "location" }), false),
+            (json!({ "text": true }), false),
+            (json!({ "value": "{{ body.id }}" }), false),
+            (json!({ "value": "{{ response.body.id }}" }), true),
+            (json!({ "value": "{{ response.text }}" }), false),
+            (json!({ "first": [{ "text": true }, "$.id"] }), true),
+        ] {
+            assert_eq!(
+                compile(source.clone()).unwrap().reads_body(),
+                reads,
+                "{source}"
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_sources_are_reported() {
+        for (source, code) in [
+            (json!("network.id"), codes::BAD_SOURCE),
+            (json!("{{ body.id }}"), codes::BAD_SOURCE),
+            (json!("$.a b"), codes::BAD_JSONPATH),
+            (json!(7), codes::BAD_SOURCE),
+            (json!({}), codes::BAD_SOURCE),
+            (json!({ "paht": "$.a" }), codes::BAD_SOURCE),
+            (json!({ "path": "$.a", "header": "b" }), codes::BAD_SOURCE),
+            (json!({ "text": false }), codes::BAD_SOURCE),
+            (json!({ "header": "a b" }), codes::BAD_SOURCE),
+            (json!({ "first": [] }), codes::BAD_SOURCE),
+            (json!({ "first": "$.a" }), codes::BAD_SOURCE),
+            (json!({ "text": true, "regex": "(" }), codes::BAD_REGEX),
+            (json!({ "text": true, "regex": "a" }), codes::BAD_REGEX),
+            (
+                json!({ "path": "$.a", "optional": "yes" }),
+                codes::BAD_SOURCE,
+            ),
+            (json!({ "value": "{{ bdy.x }}" }), codes::UNKNOWN_VARIABLE),
+        ] {
+            let problems = compile(source.clone()).unwrap_err();
+            assert_eq!(problems[0].code, code, "{source}");
+        }
+        let problems = compile(json!({ "paht": "$.a" })).unwrap_err();
+        assert_eq!(problems[0].label.as_deref(), Some("did you mean `path`?"));
+    }
+}

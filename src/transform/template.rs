@@ -159,7 +159,10 @@ impl Compiler<'_> {
         field: &str,
     ) -> Option<Vec<Segment>> {
         let mut segments = self.segments(source, field, true)?;
-        let whole = source.part_span(0, 0);
+        // What is still open at the end is told at the last line.
+        let end = source.text.trim_end().len();
+        let last = source.text[..end].rfind('\n').map_or(0, |at| at + 1);
+        let whole = source.part_span(last, end);
         let placed = match format {
             Format::Xml => scan::assign(scan::Xml::default(), &mut segments, whole, self.diags),
             Format::Json => scan::assign(scan::Json::default(), &mut segments, whole, self.diags),
@@ -187,5 +190,214 @@ impl Compiler<'_> {
             }
         });
         (placed && self.diags.errors() == before).then_some(segments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fixture::{Names, compiled, scope};
+    use super::*;
+    use crate::document::FileId;
+
+    fn compile(name: &str, text: &str) -> Result<Template, Vec<Diagnostic>> {
+        let names = Names::new().with_template(name, text);
+        let used_at = Span::new(FileId(0), 3, 9);
+        compiled(|diags| Template::compile(name, used_at, "call.template", &names.env(), diags))
+    }
+
+    fn render(name: &str, text: &str, body: Value) -> Result<String, RenderError> {
+        compile(name, text).unwrap().render(&scope(body))
+    }
+
+    #[test]
+    fn its_name_says_what_it_writes() {
+        for (name, format) in [
+            ("a.json.hbs", Format::Json),
+            ("fw/a.xml.hbs", Format::Xml),
+            ("a.cli.hbs", Format::Cli),
+            ("a.txt.hbs", Format::Text),
+        ] {
+            assert_eq!(compile(name, "").unwrap().format(), format);
+        }
+        assert_eq!(
+            compile("a.hbs", "").unwrap_err()[0].code,
+            codes::UNKNOWN_TEMPLATE
+        );
+    }
+
+    #[test]
+    fn an_unknown_template_suggests_the_nearest() {
+        let names = Names::new().with_template("fw/rule.xml.hbs", "");
+        let problems = compiled(|diags| {
+            Template::compile("fw/rul.xml.hbs", Span::default(), "f", &names.env(), diags)
+        })
+        .unwrap_err();
+        assert_eq!(
+            problems[0].label.as_deref(),
+            Some("did you mean `fw/rule.xml.hbs`?")
+        );
+    }
+
+    #[test]
+    fn a_problem_names_the_template_and_its_use() {
+        let problems = compile("a.txt.hbs", "line\nx {{ bdy.x }}\n").unwrap_err();
+        let span = problems[0].span.unwrap();
+        assert_eq!((span.file, span.start, span.end), (FileId(1), 10, 15));
+        assert_eq!(problems[0].related[0].0, Span::new(FileId(0), 3, 9));
+    }
+
+    #[test]
+    fn xml_blocks_are_strict_and_escaped() {
+        let text = "<r>\n{{#each body.rules as |rule|}}\n  <e n=\"{{ rule.n }}\" i='{{ @index }}'>{{#if rule.on}}on{{else}}off{{/if}}</e>\n{{/each}}\n</r>\n";
+        let body = json!({ "rules": [{ "n": "<\"", "on": true }, { "n": "b", "on": false }] });
+        assert_eq!(
+            render("a.xml.hbs", text, body),
+            Ok(
+                "<r>\n  <e n=\"&lt;&quot;\" i='0'>on</e>\n  <e n=\"b\" i='1'>off</e>\n</r>\n"
+                    .into()
+            )
+        );
+        assert!(matches!(
+            render("a.xml.hbs", text, json!({})),
+            Err(RenderError::Missing { variable, .. }) if variable == "body.rules"
+        ));
+        assert!(matches!(
+            render("a.xml.hbs", text, json!({ "rules": [{ "n": "a", "on": "yes" }] })),
+            Err(RenderError::Unsafe { variable, .. }) if variable == "rule.on"
+        ));
+        assert!(matches!(
+            render("a.xml.hbs", text, json!({ "rules": {} })),
+            Err(RenderError::Unsafe { variable, .. }) if variable == "body.rules"
+        ));
+    }
+
+    #[test]
+    fn else_chains_unless_and_this_work() {
+        let text = "{{#each body.l}}{{#if (eq this.k 1)}}one{{else if (eq this.k 2)}}two{{else if (eq this.k 3)}}three{{else}}many{{/if}}{{#unless @last}},{{/unless}}{{else}}none{{/each}}";
+        let body = json!({ "l": [{ "k": 1 }, { "k": 2 }, { "k": 3 }, { "k": 4 }] });
+        assert_eq!(
+            render("a.txt.hbs", text, body),
+            Ok("one,two,three,many".into())
+        );
+        assert_eq!(
+            render("a.txt.hbs", text, json!({ "l": [] })),
+            Ok("none".into())
+        );
+    }
+
+    #[test]
+    fn wrong_tokens_in_blocks_are_marked() {
+        let text = "{{#each body.l as |x|}}{{#if bdy.a}}{{else if (uper x.b)}}{{ y.c }}{{/if}}{{/each}}{{#iff a}}{{/iff}}";
+        let problems = compile("a.txt.hbs", text).unwrap_err();
+        let marked: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.span.unwrap())
+            .map(|span| &text[span.start as usize..span.end as usize])
+            .collect();
+        assert_eq!(marked, ["bdy.a", "uper", "y.c", "iff"]);
+    }
+
+    #[test]
+    fn each_way_through_a_block_ends_where_it_began() {
+        for (name, text) in [
+            ("a.xml.hbs", "<a b='{{#if body.x}}'{{/if}}/>"),
+            ("a.xml.hbs", "{{#each body.x as |i|}}<a {{/each}}>"),
+            ("a.json.hbs", "[{{#if body.x}}{{else}}{ {{/if}}]"),
+            ("a.json.hbs", "{{#if body.x}}\"{{/if}}a\""),
+        ] {
+            assert!(compile(name, text).is_err(), "{text}");
+        }
+        // The attribute goes on in both ways.
+        assert!(
+            compile(
+                "a.xml.hbs",
+                "<a b='{{#if body.x}}1{{else}}{{ body.y }}{{/if}}'/>"
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn json_values_stand_as_values_or_inside_strings_never_as_keys() {
+        let text = r#"{"a": {{ body.v }}, "b": "x-{{ body.s }}", "c": [{{#each body.l as |i|}}{"i": {{ i }}}{{#unless @last}},{{/unless}}{{/each}}]}"#;
+        let body = json!({ "v": { "k": [null, "\""] }, "s": "q\"\\\n{{é", "l": [1, "\"x"] });
+        let rendered = render("a.json.hbs", text, body.clone()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Value>(&rendered).unwrap(),
+            json!({ "a": body["v"], "b": "x-q\"\\\n{{é", "c": [{ "i": 1 }, { "i": "\"x" }] })
+        );
+        for misplaced in [
+            r#"{"{{ body.k }}": 1}"#,
+            r#"{ {{ body.k }}: 1}"#,
+            r#"{"a": 1, "k{{ body.k }}": 1}"#,
+            r#"{"a": 1{{#if body.x}}, {{/if}}"{{ body.k }}": 2}"#,
+            // Handlebars reads two backslashes before braces as one, which would escape the value.
+            r#"{"a": "\\{{ body.k }}"}"#,
+            r#"{"a": "\u00{{ body.k }}"}"#,
+            r#"["a" {{ body.k }}]"#,
+        ] {
+            let problems = compile("a.json.hbs", misplaced).unwrap_err();
+            assert!(
+                problems
+                    .iter()
+                    .any(|problem| problem.code == codes::MISPLACED_EXPRESSION),
+                "{misplaced}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_when_rendered() {
+        let text = "[1 {{#if body.x}}2{{/if}}]";
+        assert_eq!(
+            render("a.json.hbs", text, json!({ "x": false })),
+            Ok("[1 ]".into())
+        );
+        let error = render("a.json.hbs", text, json!({ "x": true })).unwrap_err();
+        assert!(
+            matches!(&error, RenderError::Unsafe { variable, .. } if variable == "a.json.hbs"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_line_vanishes_with_an_absent_value() {
+        let text = "interface {{ body.i }}\n mtu {{ body.i }} {{ optional body.m }}\n no shutdown\n x {{ optional body.m }}";
+        assert_eq!(
+            render("a.cli.hbs", text, json!({ "i": "e1" })),
+            Ok("interface e1\n no shutdown\n".into())
+        );
+        assert_eq!(
+            render("a.cli.hbs", text, json!({ "i": "e1", "m": 9 })),
+            Ok("interface e1\n mtu e1 9\n no shutdown\n x 9".into())
+        );
+        let problems = compile("a.xml.hbs", "<a>{{ optional body.x }}</a>").unwrap_err();
+        assert_eq!(problems[0].code, codes::MISPLACED_EXPRESSION);
+    }
+
+    #[test]
+    fn a_cli_value_is_one_part_of_one_line() {
+        for hostile in ["a\nreload", "a?", "a\tb", "a\r"] {
+            let body = json!({ "x": hostile });
+            assert!(
+                render("a.cli.hbs", "name {{ body.x }}", body).is_err(),
+                "{hostile:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn its_variables_tell_the_items_of_lists() {
+        let template = compile(
+            "a.txt.hbs",
+            "{{#if (has body.a)}}{{#each body.users as |user|}}{{ user.password }}{{/each}}{{/if}}",
+        )
+        .unwrap();
+        assert_eq!(
+            template.variables(),
+            ["body.a", "body.users", "body.users.*.password"]
+        );
     }
 }

@@ -7,20 +7,20 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::encode::text_of;
 use super::expr::{Context, Expr, Fault, Got, Truth};
-use super::parse::{Compiler, Loop};
+use super::parse::Compiler;
 use super::program::Program;
-use super::segment::Segment;
-use super::text::Position;
 use super::{Env, Presence, RenderError, Scope, Template, Text};
-use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
-use crate::document::{Entry, Kind, Node, Snippet};
+use crate::diagnostics::Diagnostics;
+use crate::document::Node;
 
 /// A compiled tree: literals, typed leaves, `$for`, `$if`, `$xml`, `$xpath`, `$json`, `$template`.
 #[derive(Debug)]
 pub struct Tree {
     shape: Shape,
     program: Program,
+    field: Box<str>,
 }
 
 /// What a tree is made of.
@@ -56,7 +56,11 @@ impl Tree {
     ) -> Option<Self> {
         let shape = Compiler::new(env, diags).shape(node, field)?;
         let program = Program::of(&shape);
-        Some(Self { shape, program })
+        Some(Self {
+            shape,
+            program,
+            field: field.into(),
+        })
     }
 
     /// Appends the tree as JSON text in one pass; on `Absent` and on an error `out` is unchanged.
@@ -87,6 +91,23 @@ impl Tree {
             return Err(RenderError::Lookups);
         }
         result
+    }
+
+    /// The tree as the values of one query parameter or form field: one text, or one for each item of
+    /// a list; none when it is absent.
+    pub fn parameters(&self, scope: &Scope<'_>) -> Result<Vec<String>, RenderError> {
+        let text = |value: &Value| match text_of(value) {
+            Ok(text) => Ok(text.into_owned()),
+            Err(reason) => {
+                let names = self.variables().join("`, `");
+                Err(Fault::refused(&names, reason).at(&self.field))
+            }
+        };
+        match self.to_value(scope)? {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => items.iter().map(text).collect(),
+            Some(value) => Ok(vec![text(&value)?]),
+        }
     }
 
     /// The request fields (`body.user.password`) that its expressions read, for `writeOnly`.
@@ -324,348 +345,6 @@ pub(super) fn rounds(
     Ok(Presence::Present)
 }
 
-/// The keys with a meaning.
-const DIRECTIVES: [&str; 11] = [
-    "$for",
-    "$item",
-    "$as",
-    "$where",
-    "$if",
-    "$then",
-    "$else",
-    "$xml",
-    "$xpath",
-    "$json",
-    "$template",
-];
-
-/// The directives that make a map one thing, and what may stand beside each.
-const FORMS: [(&str, &[&str]); 6] = [
-    ("$for", &["$item", "$as", "$where"]),
-    ("$if", &["$then", "$else"]),
-    ("$xml", &[]),
-    ("$xpath", &[]),
-    ("$json", &[]),
-    ("$template", &[]),
-];
-
-impl Compiler<'_> {
-    fn shape(&mut self, node: &Node, field: &str) -> Option<Shape> {
-        match &node.kind {
-            Kind::Null | Kind::Bool(_) | Kind::Number(_) => Some(Shape::Literal(node.to_json())),
-            Kind::Text(_) => self.leaf(node.snippet()?, field),
-            Kind::List(items) => {
-                let items: Vec<_> = items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| self.shape(item, &format!("{field}.{index}")))
-                    .collect();
-                Some(list_of(items.into_iter().collect::<Option<_>>()?))
-            }
-            Kind::Map(entries) if entries.iter().any(|entry| is_directive(&entry.key)) => {
-                self.directive(node, entries, field)
-            }
-            Kind::Map(entries) => {
-                let entries: Vec<_> = entries
-                    .iter()
-                    .map(|entry| self.entry(entry, field))
-                    .collect();
-                Some(map_of(entries.into_iter().collect::<Option<_>>()?))
-            }
-        }
-    }
-
-    fn entry(&mut self, entry: &Entry, field: &str) -> Option<(Box<str>, Shape)> {
-        if entry.key.contains("{{") {
-            self.diags.push(
-                Diagnostic::error(
-                    codes::MISPLACED_EXPRESSION,
-                    entry.key_span,
-                    "a key is literal: no value can add one",
-                )
-                .help("for several keys by condition, write each with `$if`"),
-            );
-            return None;
-        }
-        let key = match entry.key.strip_prefix("$$") {
-            Some(rest) => format!("${rest}"),
-            None => entry.key.clone(),
-        };
-        let value = self.shape(&entry.value, &format!("{field}.{key}"))?;
-        Some((key.into(), value))
-    }
-
-    fn leaf(&mut self, source: Snippet<'_>, field: &str) -> Option<Shape> {
-        if !source.text.contains("{{") {
-            return Some(Shape::Literal(source.text.into()));
-        }
-        let mut segments = self.segments(source, field, false)?;
-        match segments.as_slice() {
-            [] => return Some(Shape::Literal("".into())),
-            [Segment::Literal(text)] => return Some(Shape::Literal((**text).into())),
-            [Segment::Value { .. }] => {
-                if let Some(Segment::Value { expr, .. }) = segments.pop() {
-                    return Some(Shape::Leaf(Arc::new(expr)));
-                }
-            }
-            _ => {}
-        }
-        if !self.is_plain_text(&segments) {
-            return None;
-        }
-        self.text(source, Position::Plain, field)
-            .map(|text| Shape::Text(Arc::new(text)))
-    }
-
-    /// A text that looks like another format must say so, or its values would not be encoded for it.
-    fn is_plain_text(&mut self, segments: &[Segment]) -> bool {
-        let mut before = String::new();
-        for (index, segment) in segments.iter().enumerate() {
-            match segment {
-                Segment::Literal(text) => before.push_str(text),
-                Segment::Value { at, .. } => {
-                    let after = match segments.get(index + 1) {
-                        Some(Segment::Literal(text)) => text,
-                        _ => "",
-                    };
-                    if let Some(form) = format_of(&before, after) {
-                        self.diags.push(
-                            Diagnostic::error(
-                                codes::UNNAMED_FORMAT,
-                                *at,
-                                "this text looks like another format, for which the value would not be encoded",
-                            )
-                            .help(format!("name the format: `{form}`")),
-                        );
-                        return false;
-                    }
-                }
-                Segment::If { .. } | Segment::Each { .. } => {}
-            }
-        }
-        true
-    }
-
-    fn directive(&mut self, node: &Node, entries: &[Entry], field: &str) -> Option<Shape> {
-        let errors = self.diags.errors();
-        for entry in entries {
-            if is_directive(&entry.key) && !DIRECTIVES.contains(&entry.key.as_str()) {
-                let near = suggest::nearest(&entry.key, DIRECTIVES);
-                self.diags.push(
-                    Diagnostic::error(
-                        codes::UNKNOWN_DIRECTIVE,
-                        entry.key_span,
-                        format!("`{}` has no meaning here", entry.key),
-                    )
-                    .did_you_mean(near)
-                    .help(format!(
-                        "a key that really begins with `$` is written `${}`",
-                        entry.key
-                    )),
-                );
-            }
-        }
-        if self.diags.errors() > errors {
-            return None;
-        }
-        let Some((form, beside)) = FORMS
-            .iter()
-            .find(|(form, _)| entries.iter().any(|entry| entry.key == *form))
-        else {
-            let entry = entries.iter().find(|entry| is_directive(&entry.key))?;
-            let owner = FORMS
-                .iter()
-                .find(|(_, beside)| beside.contains(&entry.key.as_str()))
-                .map_or("", |(form, _)| form);
-            self.error(
-                codes::BAD_TREE,
-                entry.key_span,
-                format!("`{}` stands beside `{owner}` only", entry.key),
-            );
-            return None;
-        };
-        for entry in entries {
-            if entry.key != *form && !beside.contains(&entry.key.as_str()) {
-                self.error(
-                    codes::BAD_TREE,
-                    entry.key_span,
-                    format!("`{}` cannot stand beside `{form}`", entry.key),
-                );
-            }
-        }
-        let value = node.get(form)?;
-        let shape = match *form {
-            "$for" => self.for_each(node, value, field),
-            "$if" => self.if_then(node, value, field),
-            "$json" => self.shape(value, field).map(|inner| match inner {
-                Shape::Literal(value) => Shape::Literal(value.to_string().into()),
-                inner => {
-                    let program = Arc::new(Program::of(&inner));
-                    Shape::Json(Box::new(inner), program)
-                }
-            }),
-            "$template" => {
-                let name = self.plain(value, form)?;
-                self.template(name.text, value.span, field)
-                    .map(|template| Shape::Template(Arc::new(template)))
-            }
-            "$xml" | "$xpath" => {
-                let position = match *form {
-                    "$xml" => Position::Xml,
-                    _ => Position::XPath,
-                };
-                let source = self.plain(value, form)?;
-                self.text(source, position, field)
-                    .map(|text| match text.as_literal() {
-                        Some(literal) => Shape::Literal(literal.into()),
-                        None => Shape::Text(Arc::new(text)),
-                    })
-            }
-            _ => None,
-        };
-        shape.filter(|_| self.diags.errors() == errors)
-    }
-
-    fn for_each(&mut self, node: &Node, list: &Node, field: &str) -> Option<Shape> {
-        let list = self.plain(list, "$for")?;
-        let list = self.bare(list, field);
-        let name = match node.get("$as") {
-            None => "item",
-            Some(name) => {
-                let source = self.plain(name, "$as")?;
-                if !self.may_name_item(source.text, name.span) {
-                    return None;
-                }
-                source.text
-            }
-        };
-        let Some(item) = node.get("$item") else {
-            self.error(codes::BAD_TREE, node.span, "`$for` needs an `$item`");
-            return None;
-        };
-        let around = match &list {
-            Some(list) => Loop::over(name, list),
-            None => Loop {
-                name: name.into(),
-                reads: None,
-            },
-        };
-        let (filter, item) = self.within(around, |this| {
-            let filter = match node.get("$where") {
-                None => Some(None),
-                Some(filter) => this
-                    .plain(filter, "$where")
-                    .and_then(|source| this.bare(source, &format!("{field}.$where")))
-                    .map(|filter| Some(Arc::new(filter))),
-            };
-            (filter, this.shape(item, field))
-        });
-        Some(Shape::For {
-            list: Arc::new(list?),
-            filter: filter?,
-            item: Box::new(item?),
-        })
-    }
-
-    fn if_then(&mut self, node: &Node, condition: &Node, field: &str) -> Option<Shape> {
-        let condition = self
-            .plain(condition, "$if")
-            .and_then(|source| self.bare(source, field));
-        let Some(then) = node.get("$then") else {
-            self.error(codes::BAD_TREE, node.span, "`$if` needs a `$then`");
-            return None;
-        };
-        let then = self.shape(then, field);
-        let otherwise = match node.get("$else") {
-            None => Some(None),
-            Some(otherwise) => self
-                .shape(otherwise, field)
-                .map(|otherwise| Some(Box::new(otherwise))),
-        };
-        Some(Shape::If {
-            condition: Arc::new(condition?),
-            then: Box::new(then?),
-            otherwise: otherwise?,
-        })
-    }
-
-    /// The text of a directive.
-    fn plain<'n>(&mut self, node: &'n Node, directive: &str) -> Option<Snippet<'n>> {
-        let source = node.snippet();
-        if source.is_none() {
-            self.error(
-                codes::BAD_TREE,
-                node.span,
-                format!("`{directive}` takes text, not {}", node.describe()),
-            );
-        }
-        source
-    }
-}
-
-fn is_directive(key: &str) -> bool {
-    key.starts_with('$') && !key.starts_with("$$")
-}
-
-/// The directive for the format that a text around a value looks like.
-fn format_of(before: &str, after: &str) -> Option<&'static str> {
-    let markup = |text: &str| {
-        text.match_indices('<').any(|(at, _)| {
-            text[at + 1..]
-                .chars()
-                .next()
-                .is_none_or(|c| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'))
-        })
-    };
-    if markup(before) || after.starts_with('<') {
-        return Some("$xml: ...");
-    }
-    if before.contains("[@") {
-        return Some("$xpath: ...");
-    }
-    // An apostrophe inside a word opens no quote.
-    let mut quote = None;
-    let mut word = false;
-    for c in before.chars() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            None if c == '"' || (c == '\'' && !word) => quote = Some(c),
-            _ => {}
-        }
-        word = c.is_alphanumeric();
-    }
-    match quote {
-        Some('"') => Some("$json: ..."),
-        Some(_) => Some("$xpath: ..."),
-        None => None,
-    }
-}
-
-fn list_of(items: Vec<Shape>) -> Shape {
-    if items.iter().all(|item| matches!(item, Shape::Literal(_))) {
-        let literals = items.into_iter().filter_map(|item| match item {
-            Shape::Literal(value) => Some(value),
-            _ => None,
-        });
-        return Shape::Literal(Value::Array(literals.collect()));
-    }
-    Shape::List(items)
-}
-
-fn map_of(entries: Vec<(Box<str>, Shape)>) -> Shape {
-    if entries
-        .iter()
-        .all(|(_, value)| matches!(value, Shape::Literal(_)))
-    {
-        let literals = entries.into_iter().filter_map(|(key, value)| match value {
-            Shape::Literal(value) => Some((key.into_string(), value)),
-            _ => None,
-        });
-        return Shape::Literal(Value::Object(literals.collect()));
-    }
-    Shape::Map(entries)
-}
-
 /// The JSON of a string, appended.
 pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("text is written to memory");
@@ -674,4 +353,387 @@ pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
 /// A value put into a JSON tree, appended.
 pub(super) fn write_value(value: &Value, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("a value is written to memory");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixture::{Names, compiled, node, scope};
+    use super::super::{Lookup, LookupRow};
+    use super::*;
+    use crate::diagnostics::{Diagnostic, codes};
+
+    fn compile(tree: Value) -> Result<Tree, Vec<Diagnostic>> {
+        let names = Names::new().with_template("a.xml.hbs", "<a>{{ body.x }}</a>");
+        compiled(|diags| Tree::compile(&node(&tree), "call.body", &names.env(), diags))
+    }
+
+    /// Both forms of the tree, which must agree.
+    fn render_in(tree: &Tree, scope: &Scope<'_>) -> Result<Option<Value>, RenderError> {
+        let mut out = b"before[".to_vec();
+        let written = tree.write_json(scope, &mut out);
+        let value = tree.to_value(scope);
+        match &written {
+            Ok(Presence::Present) => {
+                let read = serde_json::from_slice(&out[7..]).expect("the bytes are JSON");
+                assert_eq!(value, Ok(Some(read)));
+            }
+            Ok(Presence::Absent) => assert_eq!(value, Ok(None)),
+            Err(error) => assert_eq!(value.as_ref(), Err(error)),
+        }
+        if written != Ok(Presence::Present) {
+            assert_eq!(out, b"before[", "nothing is appended");
+        }
+        value
+    }
+
+    fn render(tree: Value, body: Value) -> Result<Option<Value>, RenderError> {
+        render_in(&compile(tree).unwrap(), &scope(body))
+    }
+
+    fn code(tree: Value) -> &'static str {
+        compile(tree).unwrap_err()[0].code
+    }
+
+    #[test]
+    fn a_leaf_that_is_one_expression_keeps_its_type_and_other_text_is_text() {
+        let tree = json!({
+            "n": "{{ body.n }}", "t": "v{{ body.n }}", "o": "{{ body.o }}",
+            "lit": [1, null, true, "x", {}], "s": "plain",
+        });
+        assert_eq!(
+            render(tree, json!({ "n": 5, "o": { "a": [null] } })),
+            Ok(Some(json!({
+                "n": 5, "t": "v5", "o": { "a": [null] },
+                "lit": [1, null, true, "x", {}], "s": "plain",
+            })))
+        );
+    }
+
+    #[test]
+    fn numbers_keep_their_exact_digits() {
+        let body: Value =
+            serde_json::from_str(r#"{"x": 123456789012345678901234567890.10}"#).unwrap();
+        let tree = compile(json!({ "x": "{{ body.x }}", "t": "={{ body.x }}" })).unwrap();
+        let mut out = Vec::new();
+        tree.write_json(&scope(body), &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{"x":123456789012345678901234567890.10,"t":"=123456789012345678901234567890.10"}"#
+        );
+    }
+
+    #[test]
+    fn what_holds_an_absent_value_vanishes() {
+        let tree = || {
+            json!({
+                "a": "{{ optional body.a }}",
+                "b": ["{{ optional body.a }}", "{{ optional body.b }}", 1],
+                "c": "x{{ optional body.a }}",
+                "d": { "e": "{{ optional body.a }}" },
+                "f": { "$json": { "$if": "has body.a", "$then": 1 } },
+                "g": "{{ optional body.b }}",
+            })
+        };
+        assert_eq!(
+            render(tree(), json!({})),
+            Ok(Some(json!({ "b": [1], "d": {} })))
+        );
+        assert_eq!(
+            render(tree(), json!({ "b": null })),
+            Ok(Some(json!({ "b": [null, 1], "d": {}, "g": null })))
+        );
+        assert_eq!(render(json!("{{ optional body.a }}"), json!({})), Ok(None));
+        assert_eq!(
+            render(
+                json!({ "a": "{{ optional body.a }}", "b": "{{ optional body.b }}" }),
+                json!({ "b": 2 })
+            ),
+            Ok(Some(json!({ "b": 2 })))
+        );
+    }
+
+    #[test]
+    fn a_missing_value_names_its_field_in_the_tree() {
+        let tree = json!({ "network": { "tags": [1, "{{ body.name }}"] } });
+        assert_eq!(
+            render(tree, json!({})),
+            Err(RenderError::Missing {
+                field: "call.body.network.tags.1".into(),
+                variable: "body.name".into(),
+            })
+        );
+    }
+
+    #[test]
+    fn for_makes_a_list_or_is_spliced_into_one() {
+        let each = json!({ "$for": "body.l", "$as": "x", "$where": "ne x.n 2", "$item": { "n": "{{ x.n }}", "i": "{{ @index }}" } });
+        let body = json!({ "l": [{ "n": 1 }, { "n": 2 }, { "n": 3 }] });
+        assert_eq!(
+            render(json!({ "rules": each }), body.clone()),
+            Ok(Some(
+                json!({ "rules": [{ "n": 1, "i": 0 }, { "n": 3, "i": 2 }] })
+            ))
+        );
+        assert_eq!(
+            render(json!([0, each, each, 9]), body.clone()),
+            Ok(Some(json!([
+                0, { "n": 1, "i": 0 }, { "n": 3, "i": 2 }, { "n": 1, "i": 0 }, { "n": 3, "i": 2 }, 9
+            ])))
+        );
+        assert_eq!(
+            render(
+                json!([each, "{{ optional body.none }}", 9]),
+                json!({ "l": [] })
+            ),
+            Ok(Some(json!([9])))
+        );
+    }
+
+    #[test]
+    fn loops_nest_and_see_the_outer_item() {
+        let tree = json!({ "$for": "body.a", "$as": "a", "$item": {
+            "$for": "a.b", "$item": "{{ a.n }}-{{ item }}-{{ body.z }}"
+        } });
+        let body = json!({ "z": "z", "a": [{ "n": 1, "b": ["x", "y"] }, { "n": 2, "b": [] }] });
+        assert_eq!(
+            render(tree, body),
+            Ok(Some(json!([["1-x-z", "1-y-z"], []])))
+        );
+    }
+
+    #[test]
+    fn a_for_over_an_absent_list_vanishes_and_over_no_list_is_an_error() {
+        let tree = json!({ "k": { "$for": "optional body.l", "$item": 1 }, "m": [{ "$for": "optional body.l", "$item": 1 }] });
+        assert_eq!(render(tree, json!({})), Ok(Some(json!({ "m": [] }))));
+        let tree = json!({ "$for": "body.l", "$item": 1 });
+        assert!(matches!(
+            render(tree.clone(), json!({})),
+            Err(RenderError::Missing { .. })
+        ));
+        for wrong in [json!(null), json!({}), json!("x")] {
+            assert!(matches!(
+                render(tree.clone(), json!({ "l": wrong })),
+                Err(RenderError::Unsafe { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn if_chooses_or_vanishes_and_asks_for_a_boolean() {
+        let tree = json!({ "a": { "$if": "body.on", "$then": "{{ body.x }}", "$else": [] }, "b": { "$if": "body.on", "$then": 1 } });
+        assert_eq!(
+            render(tree.clone(), json!({ "on": true, "x": 2 })),
+            Ok(Some(json!({ "a": 2, "b": 1 })))
+        );
+        assert_eq!(
+            render(tree.clone(), json!({ "on": false })),
+            Ok(Some(json!({ "a": [] })))
+        );
+        for wrong in [json!("true"), json!(1), json!(null)] {
+            assert!(matches!(
+                render(tree.clone(), json!({ "on": wrong, "x": 2 })),
+                Err(RenderError::Unsafe { field, .. }) if field == "call.body.a"
+            ));
+        }
+    }
+
+    #[test]
+    fn formats_inside_json_are_encoded_for_both() {
+        let tree = json!({
+            "xml": { "$xml": "<e n=\"{{ body.x }}\"/>" },
+            "xpath": { "$xpath": "/e[@n='{{ body.x }}']" },
+            "json": { "$json": { "deep": ["{{ body.x }}"] } },
+            "template": { "$template": "a.xml.hbs" },
+        });
+        assert_eq!(
+            render(tree, json!({ "x": "a\"<" })),
+            Ok(Some(json!({
+                "xml": "<e n=\"a&quot;&lt;\"/>",
+                "xpath": "/e[@n='a\"<']",
+                "json": "{\"deep\":[\"a\\\"<\"]}",
+                "template": "<a>a&quot;&lt;</a>",
+            })))
+        );
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_format_must_name_it() {
+        for text in [
+            "<a>{{ body.x }}</a>",
+            "{{ body.x }}</a>",
+            "/a[@n={{ body.x }}]",
+            "/a[n='x-{{ body.x }}']",
+            "{\"a\": \"{{ body.x }}\"}",
+            "name=\"{{ body.x }}\"",
+        ] {
+            assert_eq!(code(json!({ "a": text })), codes::UNNAMED_FORMAT, "{text}");
+        }
+        for text in [
+            "it's {{ body.x }}'s",
+            "a < {{ body.x }}",
+            "'a' {{ body.x }}",
+            "<{ x",
+        ] {
+            assert!(compile(json!({ "a": text })).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_literal_and_two_dollars_are_one() {
+        assert_eq!(
+            render(
+                json!({ "$$filter": "{{ body.x }}", "a\"b\n": 1 }),
+                json!({ "x": 1 })
+            ),
+            Ok(Some(json!({ "$filter": 1, "a\"b\n": 1 })))
+        );
+        assert_eq!(
+            code(json!({ "{{ body.x }}": 1 })),
+            codes::MISPLACED_EXPRESSION
+        );
+    }
+
+    #[test]
+    fn wrong_directives_are_reported_with_the_nearest() {
+        let problems = compile(json!({ "$fro": "body.x", "$item": 1 })).unwrap_err();
+        assert_eq!(problems[0].code, codes::UNKNOWN_DIRECTIVE);
+        assert_eq!(problems[0].label.as_deref(), Some("did you mean `$for`?"));
+        for tree in [
+            json!({ "$for": "body.x" }),
+            json!({ "$if": "body.x" }),
+            json!({ "$item": 1 }),
+            json!({ "$if": "body.x", "$then": 1, "other": 2 }),
+            json!({ "$for": "body.x", "$item": 1, "$then": 1 }),
+            json!({ "$xml": 5 }),
+            json!({ "$if": true, "$then": 1 }),
+        ] {
+            assert_eq!(code(tree.clone()), codes::BAD_TREE, "{tree}");
+        }
+        for (tree, wanted) in [
+            (
+                json!({ "$for": "{{ body.x }}", "$item": 1 }),
+                codes::BAD_TEMPLATE,
+            ),
+            (
+                json!({ "$for": "body.x", "$as": "body", "$item": 1 }),
+                codes::BAD_ARGUMENT,
+            ),
+            (json!({ "$template": "b.xml.hbs" }), codes::UNKNOWN_TEMPLATE),
+            (
+                json!({ "$for": "body.x", "$item": "{{ itm.a }}" }),
+                codes::UNKNOWN_VARIABLE,
+            ),
+            (
+                json!(["{{ item }}", { "$for": "body.x", "$item": 1 }]),
+                codes::UNKNOWN_VARIABLE,
+            ),
+        ] {
+            assert_eq!(code(tree.clone()), wanted, "{tree}");
+        }
+    }
+
+    #[test]
+    fn every_problem_of_a_tree_is_reported() {
+        let problems = compile(json!({
+            "a": "{{ bdy.a }}",
+            "b": [{ "$if": "bdy.b", "$then": "{{ bdy.c }}", "$else": "{{ bdy.d }}" }],
+            "c": { "$for": "bdy.e", "$where": "bdy.f", "$item": "{{ bdy.g }}" },
+        }))
+        .unwrap_err();
+        assert_eq!(problems.len(), 7, "{problems:?}");
+    }
+
+    #[test]
+    fn all_wanted_rows_of_a_tree_are_collected_in_one_rendering() {
+        let tree = compile(json!({
+            "a": "{{ backend_id 'network' body.a }}",
+            "t": "x-{{ backend_id 'network' body.b }}",
+            "l": { "$for": "body.l", "$where": "mapped 'network' item", "$item": "{{ cmp_id 'network' item }}" },
+            "i": { "$if": "mapped 'network' 'm'", "$then": 1, "$else": 2 },
+            "m": "{{ body.missing }}",
+        }))
+        .unwrap();
+        let scope = scope(json!({ "a": "1", "b": "2", "l": ["p", "q"] }));
+        assert_eq!(render_in(&tree, &scope), Err(RenderError::Lookups));
+        let wanted = scope.take_wanted();
+        assert_eq!(wanted.len(), 5, "{wanted:?}");
+        scope.supply(wanted.into_iter().map(|question| {
+            let row = match &question {
+                Lookup::CmpId { backend_id, .. } if backend_id == "q" => LookupRow::Unmapped,
+                Lookup::CmpId { backend_id, .. } => LookupRow::Id(format!("c-{backend_id}")),
+                Lookup::BackendId { cmp_id, .. } => LookupRow::Id(format!("b-{cmp_id}")),
+            };
+            (question, row)
+        }));
+        assert!(matches!(
+            render_in(&tree, &scope),
+            Err(RenderError::Missing { .. })
+        ));
+        let tree = compile(json!({
+            "a": "{{ backend_id 'network' body.a }}",
+            "l": { "$for": "body.l", "$where": "mapped 'network' item", "$item": "{{ cmp_id 'network' item }}" },
+        }))
+        .unwrap();
+        assert_eq!(
+            render_in(&tree, &scope),
+            Ok(Some(json!({ "a": "b-1", "l": ["c-p"] })))
+        );
+    }
+
+    #[test]
+    fn a_parameter_is_one_text_or_one_for_each_item() {
+        let parameters = |body: Value| {
+            compile(json!("{{ optional body.x }}"))
+                .unwrap()
+                .parameters(&scope(body))
+        };
+        assert_eq!(parameters(json!({ "x": 5 })), Ok(vec!["5".into()]));
+        assert_eq!(
+            parameters(json!({ "x": ["a", true] })),
+            Ok(vec!["a".into(), "true".into()])
+        );
+        assert_eq!(parameters(json!({ "x": [] })), Ok(vec![]));
+        assert_eq!(parameters(json!({})), Ok(vec![]));
+        for wrong in [json!(null), json!({}), json!([["a"]]), json!([null])] {
+            assert!(matches!(
+                parameters(json!({ "x": wrong })),
+                Err(RenderError::Unsafe { field, variable, .. })
+                    if field == "call.body" && variable == "body.x"
+            ));
+        }
+    }
+
+    #[test]
+    fn a_tree_without_expressions_is_its_literal() {
+        let literal = json!({ "a": [1, { "$$b": "c" }] });
+        let tree = compile(literal).unwrap();
+        assert_eq!(tree.as_literal(), Some(&json!({ "a": [1, { "$b": "c" }] })));
+        assert!(tree.variables().is_empty());
+    }
+
+    #[test]
+    fn its_variables_are_told() {
+        let tree = compile(json!({
+            "a": "{{ body.user.password }}",
+            "b": "x{{ optional body.b }}",
+            "c": { "$for": "optional body.c", "$item": "{{ item.secret }}" },
+            "d": { "$if": "has body.d", "$then": { "$json": "{{ body.e }}" } },
+            "f": { "$template": "a.xml.hbs" },
+        }))
+        .unwrap();
+        assert_eq!(
+            tree.variables(),
+            [
+                "body.user.password",
+                "body.b",
+                "body.c",
+                "body.c.*.secret",
+                "body.d",
+                "body.e",
+                "body.x"
+            ]
+        );
+    }
 }
