@@ -218,6 +218,8 @@ impl<G: Grant> Shared<G> {
         joined: bool,
     ) -> Result<Step, AuthFailure> {
         let mut state = self.state();
+        // A login that panicked left nobody to land it; the next one may try.
+        state.flight.take_if(|flight| flight.has_changed().is_err());
         if let Some(generation) = refused
             && state.generation == generation
         {
