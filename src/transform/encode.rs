@@ -18,6 +18,8 @@ pub(super) enum Slot {
     Segment,
     /// A part of a header value.
     Header,
+    /// A part of a cookie's value.
+    Cookie,
     /// XML character data.
     XmlText,
     /// Inside a quoted XML attribute value.
@@ -46,6 +48,7 @@ pub(super) fn write(slot: Slot, value: &Value, out: &mut String) -> Result<(), C
         Slot::Plain | Slot::JsonValue => out.push_str(&text),
         Slot::Segment => percent(&text, out),
         Slot::Header => header(&text, out)?,
+        Slot::Cookie => cookie(&text, out)?,
         Slot::XmlText => xml(&text, false, out)?,
         Slot::XmlAttribute => xml(&text, true, out)?,
         Slot::XPath(quote) => xpath(&text, quote, out)?,
@@ -57,7 +60,7 @@ pub(super) fn write(slot: Slot, value: &Value, out: &mut String) -> Result<(), C
 }
 
 /// The text form of a scalar; `null`, lists and objects have none.
-pub(super) fn text_of(value: &Value) -> Result<Cow<'_, str>, &'static str> {
+pub fn text_of(value: &Value) -> Result<Cow<'_, str>, &'static str> {
     match value {
         Value::String(text) => Ok(Cow::Borrowed(text)),
         Value::Number(number) => Ok(Cow::Borrowed(number.as_str())),
@@ -102,6 +105,21 @@ pub(super) fn header_chars(text: &str) -> Result<(), &'static str> {
         Some(true) => Err("a header cannot hold a control character"),
         Some(false) => Err("a header holds ASCII only"),
     }
+}
+
+/// RFC 6265, section 4.1.1: what may stand in a cookie's value without ending it.
+pub(super) fn cookie_chars(text: &str) -> Result<(), &'static str> {
+    let fits = |byte| matches!(byte, 0x21 | 0x23..=0x2B | 0x2D..=0x3A | 0x3C..=0x5B | 0x5D..=0x7E);
+    match text.bytes().all(fits) {
+        true => Ok(()),
+        false => Err("it holds a character that would end a cookie's value"),
+    }
+}
+
+fn cookie(text: &str, out: &mut String) -> Result<(), &'static str> {
+    cookie_chars(text)?;
+    out.push_str(text);
+    Ok(())
 }
 
 /// Whether a blank stands at an end, where header parsers drop it.
@@ -188,6 +206,20 @@ mod tests {
             );
         }
         assert_eq!(encoded(Slot::Header, json!("a b\tc")).unwrap(), "a b\tc");
+    }
+
+    #[test]
+    fn a_cookie_value_refuses_what_would_end_it() {
+        for hostile in ["a; b=c", "a,b", "a b", "\"a\"", "a\\", "a\r\n", "é"] {
+            assert!(
+                encoded(Slot::Cookie, json!(hostile)).is_err(),
+                "{hostile:?}"
+            );
+        }
+        assert_eq!(
+            encoded(Slot::Cookie, json!("a=b%20_~")).unwrap(),
+            "a=b%20_~"
+        );
     }
 
     #[test]

@@ -299,7 +299,10 @@ mod tests {
             json!(true),
             json!("1e3"),
         ] {
-            assert!(value(Func::Int, &[bad.clone()]).is_err(), "{bad}");
+            assert!(
+                value(Func::Int, std::slice::from_ref(&bad)).is_err(),
+                "{bad}"
+            );
         }
     }
 

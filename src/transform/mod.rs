@@ -6,9 +6,11 @@
 //! Nothing here knows a route, a backend or the network.
 
 pub mod condition;
+mod directive;
 pub mod encode;
 pub mod expr;
 mod helpers;
+mod node;
 mod number;
 mod parse;
 pub mod path;
@@ -21,6 +23,7 @@ pub mod select;
 pub mod source;
 pub mod template;
 pub mod text;
+mod tokens;
 pub mod tree;
 
 #[cfg(test)]

@@ -198,8 +198,12 @@ impl Compiler<'_> {
                 _ => 0,
             };
             if size == 0 {
-                let at = source.text.find(c).unwrap_or(0);
-                let span = source.part_span(at, at + c.len_utf8());
+                // Behind the first expression the place is not known to the character.
+                let literal = source.text.find("{{").unwrap_or(source.text.len());
+                let span = match source.text[..literal].find(c) {
+                    Some(at) => source.part_span(at, at + c.len_utf8()),
+                    None => source.span(),
+                };
                 let (message, help) = match c {
                     '?' => ("a path has no query", "put the parameters under `query`"),
                     _ => (

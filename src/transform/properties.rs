@@ -393,7 +393,7 @@ fn lines_stay_lines() {
     for (name, question) in [("a.cli.hbs", true), ("a.txt.hbs", false)] {
         let text = "vlan 1\n name {{ body.x }}\nend";
         template_holds(name, text, hostile(), |rendered, x| {
-            let fits = !x.chars().any(char::is_control) && !(question && x.contains('?'));
+            let fits = !x.chars().any(|c| c.is_control() || (question && c == '?'));
             prop_assert_eq!(is_unsafe(&rendered), !fits);
             if let Ok(rendered) = rendered {
                 prop_assert_eq!(rendered, format!("vlan 1\n name {x}\nend"));
@@ -416,4 +416,40 @@ fn a_value_of_a_thousand_levels_is_written_whole() {
     let wanted = format!("{{\"a\":{}\"x\"{}}}", "[".repeat(1000), "]".repeat(1000));
     assert_eq!(String::from_utf8(bytes(&tree, &scope)), Ok(wanted));
     assert!(tree.to_value(&scope).is_ok());
+}
+
+/// Pieces of templates and JSONPaths, to be put together at random.
+const SYNTAX: [&str; 40] = [
+    "{{", "}}", "{{{", "}}}", "{{#", "{{/", "{{else", "{{~", "~}}", "{{!", "{{!--", "--}}", "{{&",
+    "{{>", "{{{{", "{{^", "\\{{", "body.x", "path.id", "item", "upper ", "eq ", "if ", "each ",
+    "as |x|", "(", ")", "'", "\"", "[", "]", "$", ".", "..", "*", "?@", "==", " ", "\n", "é",
+];
+
+#[test]
+fn no_text_panics_the_compiler_and_every_caret_lies_in_the_text() {
+    let strategy = prop::collection::vec(prop::sample::select(SYNTAX.to_vec()), 0..12)
+        .prop_map(|pieces| pieces.concat());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 4096,
+        ..config()
+    });
+    let result = runner.run(&strategy, |text| {
+        let mut diags = crate::diagnostics::Diagnostics::default();
+        let names = Names::new().with_template("a.xml.hbs", &text);
+        let source = text_node(&text);
+        let snippet = source.snippet().expect("it is text");
+        let env = names.env();
+        let _ = Tree::compile(&source, "f", &env, &mut diags);
+        let _ = PathTemplate::compile(snippet, "f", &env, &mut diags);
+        let _ = super::Expr::compile(snippet, "f", &env, &mut diags);
+        let _ = super::JsonPath::compile(snippet, &mut diags);
+        let _ = Template::compile("a.xml.hbs", Span::default(), "f", &env, &mut diags);
+        for problem in diags.iter() {
+            let span = problem.span.expect("every problem has a place");
+            let range = span.start as usize..span.end as usize;
+            prop_assert!(text.get(range).is_some(), "{:?}", problem);
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }

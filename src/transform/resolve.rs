@@ -1,8 +1,8 @@
 //! Variables: every root, alias and name must exist where an expression stands, or the nearest right
 //! name is told. What a request's body holds is checked against its schema elsewhere.
 
-use super::expr::{Node, PathNode, RoundPart, Start, Step};
 use super::helpers;
+use super::node::{Node, PathNode, RoundPart, Start, Step};
 use super::parse::Compiler;
 use super::scope::Root;
 use crate::diagnostics::{Diagnostic, codes, suggest};
@@ -183,7 +183,7 @@ impl Compiler<'_> {
         let first = keys.first().copied();
         let (known, prefix, below): (Vec<String>, &str, &[&str]) = match root {
             Root::Body | Root::Query => return Some(()),
-            Root::Header => return self.check_header(first, span),
+            Root::Header => return self.check_header(keys, span),
             Root::Path => (named(self.env.path), "path", &[]),
             Root::Let => (named(self.env.lets), "let", &["*"]),
             Root::Extracted => (named(self.env.extracted), "extracted", &["*"]),
@@ -272,12 +272,20 @@ impl Compiler<'_> {
     }
 
     /// Header names stand in lower case, `-` written `_`.
-    fn check_header(&mut self, name: Option<&str>, span: Span) -> Option<()> {
-        let Some(name) = name else {
+    fn check_header(&mut self, keys: &[&str], span: Span) -> Option<()> {
+        let Some((name, below)) = keys.split_first() else {
             return Some(());
         };
+        if !below.is_empty() {
+            self.error(
+                codes::UNKNOWN_VARIABLE,
+                span,
+                format!("`header.{name}` is text and has no parts"),
+            );
+            return None;
+        }
         let right = name.to_ascii_lowercase().replace('-', "_");
-        if right == name {
+        if right == *name {
             return Some(());
         }
         self.diags.push(

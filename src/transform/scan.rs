@@ -106,7 +106,7 @@ pub(super) enum Xml {
     Reference(Option<char>),
     /// Behind `<`, while the kind of markup is still open.
     Open(String),
-    /// In a tag: `blank` where an attribute may begin, `equals` behind its `=`.
+    /// In a tag; `equals` behind an attribute's `=`, where its quote may open.
     Tag {
         equals: bool,
     },
@@ -114,7 +114,10 @@ pub(super) enum Xml {
     Comment(Tail),
     CData(Tail),
     Instruction(Tail),
-    Declaration,
+    /// `subset`: inside the brackets of a document type declaration.
+    Declaration {
+        subset: bool,
+    },
 }
 
 /// The last characters of a construct whose end has several.
@@ -146,7 +149,7 @@ impl Xml {
                     }
                     begun if begun.starts_with('!') => match c {
                         '>' => Xml::Text,
-                        _ => Xml::Declaration,
+                        c => Xml::Declaration { subset: c == '[' },
                     },
                     _ => Xml::Tag { equals: false }.step(c),
                 }
@@ -166,9 +169,11 @@ impl Xml {
             Xml::Comment(tail) => ends(tail, c, "-->").map_or(Xml::Text, Xml::Comment),
             Xml::CData(tail) => ends(tail, c, "]]>").map_or(Xml::Text, Xml::CData),
             Xml::Instruction(tail) => ends(tail, c, "?>").map_or(Xml::Text, Xml::Instruction),
-            Xml::Declaration => match c {
-                '>' => Xml::Text,
-                _ => Xml::Declaration,
+            Xml::Declaration { subset } => match c {
+                '>' if !subset => Xml::Text,
+                '[' => Xml::Declaration { subset: true },
+                ']' => Xml::Declaration { subset: false },
+                _ => Xml::Declaration { subset },
             },
         }
     }
@@ -203,7 +208,7 @@ impl Scanner for Xml {
             }
             Xml::Comment(_) => Err("a value cannot stand in an XML comment"),
             Xml::CData(_) => Err("a value cannot stand in a CDATA section; as text it is escaped"),
-            Xml::Instruction(_) | Xml::Declaration => {
+            Xml::Instruction(_) | Xml::Declaration { .. } => {
                 Err("a value cannot stand in an XML declaration or instruction")
             }
         }

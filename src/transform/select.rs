@@ -96,6 +96,14 @@ impl JsonPath {
         }
     }
 
+    /// Whether any node that it selects is one of those meant.
+    pub fn any(&self, value: &Value, mut is_meant: impl FnMut(&Value) -> bool) -> bool {
+        match &self.query {
+            Query::Singular(steps) => walk(steps, value).is_some_and(is_meant),
+            Query::Any(_) => self.select(value).into_iter().any(&mut is_meant),
+        }
+    }
+
     /// As written.
     pub fn as_str(&self) -> &str {
         &self.text

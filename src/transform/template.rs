@@ -159,7 +159,10 @@ impl Compiler<'_> {
         field: &str,
     ) -> Option<Vec<Segment>> {
         let mut segments = self.segments(source, field, true)?;
-        let whole = source.part_span(0, 0);
+        // What is still open at the end is told at the last line.
+        let end = source.text.trim_end().len();
+        let last = source.text[..end].rfind('\n').map_or(0, |at| at + 1);
+        let whole = source.part_span(last, end);
         let placed = match format {
             Format::Xml => scan::assign(scan::Xml::default(), &mut segments, whole, self.diags),
             Format::Json => scan::assign(scan::Json::default(), &mut segments, whole, self.diags),
@@ -272,9 +275,12 @@ mod tests {
 
     #[test]
     fn else_chains_unless_and_this_work() {
-        let text = "{{#each body.l}}{{#if (eq this.k 1)}}one{{else if (eq this.k 2)}}two{{else}}many{{/if}}{{#unless @last}},{{/unless}}{{else}}none{{/each}}";
-        let body = json!({ "l": [{ "k": 1 }, { "k": 2 }, { "k": 3 }] });
-        assert_eq!(render("a.txt.hbs", text, body), Ok("one,two,many".into()));
+        let text = "{{#each body.l}}{{#if (eq this.k 1)}}one{{else if (eq this.k 2)}}two{{else if (eq this.k 3)}}three{{else}}many{{/if}}{{#unless @last}},{{/unless}}{{else}}none{{/each}}";
+        let body = json!({ "l": [{ "k": 1 }, { "k": 2 }, { "k": 3 }, { "k": 4 }] });
+        assert_eq!(
+            render("a.txt.hbs", text, body),
+            Ok("one,two,three,many".into())
+        );
         assert_eq!(
             render("a.txt.hbs", text, json!({ "l": [] })),
             Ok("none".into())

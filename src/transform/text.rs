@@ -18,6 +18,8 @@ pub enum Position {
     Parameter,
     /// A header value: RFC 9110 field content; control characters and non-ASCII are refused.
     Header,
+    /// A cookie's value: RFC 6265 cookie octets; what would end the value is refused.
+    Cookie,
     /// XML 1.0 text or a quoted attribute value: escaped; what XML cannot hold is refused.
     Xml,
     /// An XPath 1.0 string literal: a value that holds the literal's quote is refused.
@@ -42,6 +44,15 @@ impl Text {
         diags: &mut Diagnostics,
     ) -> Option<Self> {
         Compiler::new(env, diags).text(source, position, field)
+    }
+
+    /// A text without expressions, however many braces it holds.
+    pub fn literal(text: &str, field: &str) -> Self {
+        Self {
+            segments: vec![Segment::Literal(text.into())],
+            position: Position::Plain,
+            field: field.into(),
+        }
     }
 
     /// The text; `None` when an `optional` in it is absent.
@@ -116,7 +127,11 @@ impl Compiler<'_> {
             Position::Plain | Position::Parameter => true,
             Position::Header => {
                 segment::put_into(&mut segments, Slot::Header);
-                self.header_literals(&segments, source)
+                self.header_literals(&segments, source, encode::header_chars)
+            }
+            Position::Cookie => {
+                segment::put_into(&mut segments, Slot::Cookie);
+                self.header_literals(&segments, source, encode::cookie_chars)
             }
             Position::Xml => scan::assign(
                 scan::Xml::default(),
@@ -138,10 +153,15 @@ impl Compiler<'_> {
         })
     }
 
-    fn header_literals(&mut self, segments: &[Segment], source: Snippet<'_>) -> bool {
+    fn header_literals(
+        &mut self,
+        segments: &[Segment],
+        source: Snippet<'_>,
+        judge: fn(&str) -> Result<(), &'static str>,
+    ) -> bool {
         for part in segments {
             if let Segment::Literal(text) = part
-                && let Err(why) = encode::header_chars(text)
+                && let Err(why) = judge(text)
             {
                 self.error(codes::BAD_TEMPLATE, source.span(), why);
                 return false;
@@ -313,6 +333,7 @@ mod tests {
             "<![CDATA[ {{ body.x }} ]]>",
             "<?pi {{ body.x }}?>",
             "<!DOCTYPE {{ body.x }}>",
+            "<!DOCTYPE a [ <!ENTITY e 'v'> {{ body.x }} ]>",
             "&{{ body.x }};",
             "<a b='&{{ body.x }};'/>",
             "<a b='>' {{ body.x }}>",

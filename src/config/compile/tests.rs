@@ -672,3 +672,205 @@ routes:
     let related = &loaded.diagnostics.iter().next().unwrap().related;
     assert_eq!(related[0].1, "for route `does_not`");
 }
+
+#[test]
+fn any_part_of_a_route_file_may_come_from_another() {
+    let loaded = load(&[
+        (
+            "routes.d/thing.yaml",
+            "resource: thing
+kind: fw
+select:
+  $ref: shared/all.yaml#/select
+maps:
+  $ref: shared/all.yaml#/maps
+routes:
+  x:
+    $ref: shared/all.yaml#/route
+    match: POST /v1/mine
+  y:
+    match: POST /v1/y
+    request:
+      $ref: shared/all.yaml#/request
+    call:
+      http: POST /y
+",
+        ),
+        (
+            "routes.d/shared/all.yaml",
+            "select:
+  prefer: hash
+  hash_on: \"{{ path.id }}\"
+maps:
+  size:
+    small: 1
+request:
+  body:
+    type: object
+    properties:
+      id:
+        $ref: '#/id'
+id:
+  type: integer
+route:
+  match: POST /v1/theirs
+  select:
+    prefer: first
+  request:
+    $ref: '#/request'
+  call:
+    http: POST /x
+    body:
+      size: \"{{ map 'size' body.id }}\"
+",
+        ),
+    ]);
+    // The file's `select` reads a parameter that `y` has not.
+    assert_eq!(
+        codes(&loaded),
+        ["unknown-variable"],
+        "{}",
+        messages(&loaded)
+    );
+    let fixed = load(&[
+        ("routes.d/thing.yaml", &{
+            let text = &loaded
+                .files
+                .iter()
+                .find(|(_, f)| &*f.path == "routes.d/thing.yaml");
+            text.unwrap()
+                .1
+                .text
+                .replace("POST /v1/y", "POST /v1/y/{id}")
+        }),
+        ("routes.d/shared/all.yaml", &{
+            let text = &loaded
+                .files
+                .iter()
+                .find(|(_, f)| &*f.path == "routes.d/shared/all.yaml");
+            text.unwrap().1.text.to_string()
+        }),
+    ]);
+    let plan = plan(&fixed);
+    assert_eq!(&*route(plan, "x").path, "/v1/mine");
+    for name in ["x", "y"] {
+        let body = route(plan, name).request.body.as_ref().unwrap();
+        assert_eq!(body.check(&json!({"id": 1})), []);
+        assert_eq!(body.check(&json!({"id": "a"})).len(), 1);
+    }
+    assert!(matches!(route(plan, "y").select.prefer, Prefer::Hash(_)));
+}
+
+#[test]
+fn a_file_of_templates_is_a_body_and_counts_as_used() {
+    let loaded = load(&[
+        (
+            "routes.d/thing.yaml",
+            &thing(
+                "  x:
+    match: POST /v1/x
+    request:
+      body:
+        type: object
+        properties:
+          name:
+            type: string
+    let:
+      shout: \"{{ upper body.name }}\"
+    call:
+      http: POST /x
+      template: thing.xml.hbs
+",
+            ),
+        ),
+        (
+            "templates/thing.xml.hbs",
+            "<entry name=\"{{ let.shout }}\"/>\n",
+        ),
+    ]);
+    assert_eq!(messages(&loaded), "");
+    let Action::Http(call) = &route(plan(&loaded), "x").call.action;
+    assert!(matches!(call.body, HttpBody::Template(_)));
+}
+
+#[test]
+fn labels_that_tell_the_instances_apart_leave_one() {
+    let routes = |label: &str| {
+        format!(
+            "resource: thing
+kind: fw
+per_backend: true
+routes:
+  x:
+    match: GET /v1/{{site}}/x/{{id}}
+    object: \"{{{{ path.id }}}}\"
+    select:
+      labels:
+        {label}: \"{{{{ path.site }}}}\"
+    call:
+      http: GET /x/{{{{ object.backend_id }}}}
+"
+        )
+    };
+    let apart = load(&[("routes.d/thing.yaml", &routes("site"))]);
+    assert_eq!(messages(&apart), "");
+    assert!(plan(&apart).resources[0].per_backend);
+    let labels = "labels:\n  region: tw\n";
+    let (one, two) = (
+        FW_1.replace("labels:\n", labels),
+        FW_2.replace("labels:\n", labels),
+    );
+    let same = load_from_memory(
+        &[
+            ("backends.d/a.yaml", &one),
+            ("backends.d/b.yaml", &two),
+            ("routes.d/thing.yaml", &routes("region")),
+        ],
+        &env(),
+    );
+    assert_eq!(codes(&same), ["ambiguous-backend"]);
+}
+
+/// Whatever becomes of a line, there is a plan or a reason why not, and never a panic.
+#[test]
+fn any_slip_in_a_route_file_ends_in_words() {
+    let case = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/config/language_example/routes.d/"
+    );
+    let read = |name: &str| std::fs::read_to_string(format!("{case}{name}")).unwrap();
+    let (rule, response) = (read("firewall_rule.yaml"), read("shared/fw-response.yaml"));
+    let (policy, group) = (read("firewall_policy.yaml"), read("address_group.yaml"));
+    let lines: Vec<&str> = rule.lines().collect();
+    let mut refused = 0;
+    for index in 0..lines.len() {
+        let (indent, key) = lines[index]
+            .split_once(':')
+            .map_or(("", ""), |(before, _)| {
+                let key = before.trim_start();
+                (&before[..before.len() - key.len()], key)
+            });
+        let slips = [
+            String::new(),
+            format!("{indent}{key}x: 1"),
+            format!("{indent}{key}:"),
+            format!("{indent}{key}: \"{{{{ body\""),
+            format!("{indent}{key}: [1, {{}}]"),
+        ];
+        // Two of them a line: every line is tried, and every slip on many lines.
+        for slip in [&slips[index % 5], &slips[(index + 2) % 5]] {
+            let mut text = lines.clone();
+            text[index] = slip;
+            let text = text.join("\n");
+            let loaded = load(&[
+                ("routes.d/firewall_rule.yaml", &text),
+                ("routes.d/firewall_policy.yaml", &policy),
+                ("routes.d/address_group.yaml", &group),
+                ("routes.d/shared/fw-response.yaml", &response),
+            ]);
+            assert_eq!(loaded.plan.is_some(), loaded.diagnostics.no_errors());
+            refused += usize::from(loaded.plan.is_none());
+        }
+    }
+    assert!(refused > lines.len(), "{refused} of {}", lines.len() * 2);
+}

@@ -51,7 +51,7 @@ pub(super) fn check_fields(reads: &Reads, schemas: &RequestSchemas, diags: &mut 
             continue;
         };
         for (path, span) in reads.of_root(root.name()) {
-            let Some((step, known)) = super::schema::unknown_step(&compiled.closed, path) else {
+            let Some((step, known)) = super::fields::unknown_step(&compiled.closed, path) else {
                 continue;
             };
             let nearest = suggest::nearest(&step, known.iter().map(String::as_str)).map(|near| {
