@@ -857,20 +857,19 @@ fn any_slip_in_a_route_file_ends_in_words() {
             format!("{indent}{key}: \"{{{{ body\""),
             format!("{indent}{key}: [1, {{}}]"),
         ];
-        // Two of them a line: every line is tried, and every slip on many lines.
-        for slip in [&slips[index % 5], &slips[(index + 2) % 5]] {
-            let mut text = lines.clone();
-            text[index] = slip;
-            let text = text.join("\n");
-            let loaded = load(&[
-                ("routes.d/firewall_rule.yaml", &text),
-                ("routes.d/firewall_policy.yaml", &policy),
-                ("routes.d/address_group.yaml", &group),
-                ("routes.d/shared/fw-response.yaml", &response),
-            ]);
-            assert_eq!(loaded.plan.is_some(), loaded.diagnostics.no_errors());
-            refused += usize::from(loaded.plan.is_none());
-        }
+        // One a line: every slip is tried on many lines.
+        let slip = &slips[index % slips.len()];
+        let mut text = lines.clone();
+        text[index] = slip;
+        let text = text.join("\n");
+        let loaded = load(&[
+            ("routes.d/firewall_rule.yaml", &text),
+            ("routes.d/firewall_policy.yaml", &policy),
+            ("routes.d/address_group.yaml", &group),
+            ("routes.d/shared/fw-response.yaml", &response),
+        ]);
+        assert_eq!(loaded.plan.is_some(), loaded.diagnostics.no_errors());
+        refused += usize::from(loaded.plan.is_none());
     }
-    assert!(refused > lines.len(), "{refused} of {}", lines.len() * 2);
+    assert!(refused > lines.len() / 2, "{refused} of {}", lines.len());
 }
