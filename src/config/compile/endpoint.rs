@@ -299,7 +299,11 @@ impl Endpoint<'_> {
     /// What the parts say about each other; whether the reply may be stored.
     fn check_usage(&self, schemas: &RequestSchemas, diags: &mut Diagnostics) -> bool {
         let node = self.node;
-        let reads = usage::of_route(node, self.around);
+        let mut reads = usage::of_route(node, self.around);
+        // The file's error rules are this route's too.
+        if let Some(inherited) = self.sheet.node.get("response") {
+            reads.extend(&usage::of_node(inherited, self.around));
+        }
         usage::check_fields(&reads, schemas, diags);
         let lets = right(&self.spec.r#let)
             .map(|lets| lets.0.as_slice())

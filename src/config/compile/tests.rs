@@ -831,6 +831,36 @@ routes:
     assert_eq!(codes(&same), ["ambiguous-backend"]);
 }
 
+#[test]
+fn what_a_shared_error_rule_reads_is_read_by_the_route() {
+    let routes = "resource: thing
+kind: fw
+select:
+  prefer: first
+response:
+  errors:
+    - when:
+        status: 409
+      reply: 409
+      detail: \"{{ let.name }} is taken, says {{ response.body.message }}\"
+routes:
+  x:
+    match: POST /v1/x
+    request:
+      body:
+        type: object
+        properties:
+          id:
+            type: string
+    let:
+      name: \"cmp-{{ body.id }}\"
+    call:
+      http: POST /x
+";
+    let loaded = load(&[("routes.d/thing.yaml", routes)]);
+    assert_eq!(messages(&loaded), "");
+}
+
 /// Whatever becomes of a line, there is a plan or a reason why not, and never a panic.
 #[test]
 fn any_slip_in_a_route_file_ends_in_words() {
