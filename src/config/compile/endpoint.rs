@@ -261,16 +261,49 @@ impl Endpoint<'_> {
             }),
             _ => false,
         };
+        let mutating = records || !reads && safe.is_none();
+        self.check_effect(matched, mutating, diags);
         Behaviour {
-            mutating: records || !reads && safe.is_none(),
+            mutating,
             idempotent: right(&self.spec.idempotent).copied().unwrap_or(by_default),
         }
+    }
+
+    /// Keys that say what happens anyway, or that nothing reads.
+    fn check_effect(&self, matched: Option<&Match>, mutating: bool, diags: &mut Diagnostics) {
+        let Some(matched) = matched.filter(|_| !mutating) else {
+            return;
+        };
+        let mut warn = |span: Option<Span>, message: &str| {
+            if let Some(span) = span {
+                diags.push(
+                    Diagnostic::warning(codes::NO_EFFECT, span, message).help("remove the key"),
+                );
+            }
+        };
+        let at = |key: &str| self.node.get(key).map(|node| node.span);
+        if [Method::GET, Method::HEAD].contains(&matched.method) {
+            warn(at("safe"), "a GET or HEAD without `mapping` is safe anyway");
+        }
+        warn(
+            at("idempotent"),
+            "what is not journalled may always be repeated",
+        );
+        warn(at("journal"), "this route is not journalled");
+        warn(
+            at("replication"),
+            "this route writes nothing that could be replicated",
+        );
     }
 
     /// What the parts say about each other; whether the reply may be stored.
     fn check_usage(&self, schemas: &RequestSchemas, diags: &mut Diagnostics) -> bool {
         let node = self.node;
-        let reads = usage::of_route(node, self.around);
+        let mut reads = usage::of_route(node, self.around);
+        // The file's error rules are this route's too.
+        if let Some(inherited) = self.sheet.node.get("response") {
+            reads.extend(&usage::of_node(inherited, self.around));
+        }
         usage::check_fields(&reads, schemas, diags);
         let lets = right(&self.spec.r#let)
             .map(|lets| lets.0.as_slice())
