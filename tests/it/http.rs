@@ -3,5 +3,6 @@
 mod admin;
 mod client;
 mod cmp;
+mod operations;
 mod serving;
 mod tls;

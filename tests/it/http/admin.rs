@@ -176,6 +176,11 @@ async fn a_mapping_is_adopted_listed_shown_and_forgotten() {
     assert_eq!(forget(one.clone()).await.status, 204);
     assert_eq!(forget(one.clone()).await.code(), "not_mapped");
     assert_eq!(get(one).await.code(), "not_mapped");
+
+    let store = whole.relay.relay.journal().store().clone();
+    let audits = store.list_audit(10).await.unwrap();
+    assert!(audits.len() >= 3, "{audits:?}");
+    assert!(audits.iter().all(|row| row.by == "anonymous"));
 }
 
 #[tokio::test]
@@ -239,6 +244,14 @@ async fn a_reload_serves_the_next_plan_or_changes_nothing() {
     assert_eq!(report["routes"]["added"], json!(["make_thing"]));
     assert_eq!(report["routes"]["removed"], json!(["create_thing"]));
     assert_ne!(whole.relay.relay.plan().digest, before);
+    let store = whole.relay.relay.journal().store().clone();
+    let audits = store.list_audit(10).await.unwrap();
+    assert_eq!(
+        audits.len(),
+        1,
+        "the rejected reload changed nothing: {audits:?}"
+    );
+    assert_eq!(audits[0].action, "reload");
     let mut connection = Connection::open(whole.cmp).await;
     let document = connection.get("/openapi.json").await.json();
     assert!(document["paths"]["/v2/things"].is_object());

@@ -141,7 +141,18 @@ pub(super) struct Whole {
 }
 
 pub(super) async fn whole(server: &str) -> Whole {
-    let relay = TestRelay::start(&files(server)).await;
+    over(files(server)).await
+}
+
+/// The same, its one backend being at `url`.
+pub(super) async fn whole_over(server: &str, url: &str) -> Whole {
+    let mut files = files(server);
+    files[1].1 = files[1].1.replace("https://127.0.0.1:9", url);
+    over(files).await
+}
+
+async fn over(files: Vec<(String, String)>) -> Whole {
+    let relay = TestRelay::start(&files).await;
     let (cmp, admin) = (loopback().await, loopback().await);
     let next = Arc::new(Mutex::new(None));
     let offered = next.clone();
