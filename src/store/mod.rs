@@ -18,6 +18,7 @@ pub mod sqlite;
 
 mod ledger;
 mod limits;
+mod lost;
 mod rules;
 mod settle;
 mod sql;

@@ -1,3 +1,3 @@
 //! What the tests share: fake backends, a relay on loopback ports, temporary folders.
 
-pub mod mariadb;
+pub(crate) mod mariadb;
