@@ -81,7 +81,7 @@ impl SqlStore<MariaDbEngine> {
         let pool = |size, options: MySqlConnectOptions| {
             MySqlPoolOptions::new()
                 .max_connections(size)
-                .acquire_timeout(Duration::from_secs(10))
+                .acquire_timeout(Duration::from_secs(3))
                 .after_connect(|connection, _| {
                     Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
                 })
@@ -244,7 +244,6 @@ session!(
     MySqlRow,
     Dialect {
         lock: " FOR UPDATE",
-        row_values: false,
         upsert: |_| " ON DUPLICATE KEY UPDATE ".to_owned(),
         excluded: |column| format!("VALUES({column})"),
         insert_ignore: "INSERT IGNORE",

@@ -187,7 +187,6 @@ session!(
     SqliteRow,
     Dialect {
         lock: "",
-        row_values: true,
         upsert: |key| format!(" ON CONFLICT ({key}) DO UPDATE SET "),
         excluded: |column| format!("excluded.{column}"),
         insert_ignore: "INSERT OR IGNORE",

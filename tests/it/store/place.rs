@@ -94,7 +94,7 @@ async fn what_was_committed_outlives_a_store_that_was_not_closed(db: Db) {
 
 /// The lock goes when the last connection does, which a dropped store does not wait for.
 async fn reopened(place: &Place) -> Arc<dyn Store> {
-    for _ in 0..1_000 {
+    for _ in 0..10_000 {
         match place.open().await {
             Ok(store) => return store,
             Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
