@@ -1,8 +1,9 @@
 //! The store over a database that speaks SQL: what SQLite and MariaDB share.
 //!
 //! An [`Engine`] is the pools of one database; [`SqlStore`] is the [`Store`] over it. The dialects meet
-//! in `session`, the columns in `rows`; `wanted` says which rows a batch touches, `tables` reads and writes them, `sweep` changes
-//! rows by what they are instead of by name, `reads` answers questions, `schema` compares migrations.
+//! in `session`, the columns in `rows`. `wanted` says which rows a batch touches, `tables` reads and
+//! writes them, `sweep` changes rows by what they are instead of by name, `reads` answers questions, and
+//! `schema` compares migrations.
 
 mod reads;
 mod rows;
