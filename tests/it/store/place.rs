@@ -207,12 +207,8 @@ async fn a_connection_that_the_server_ended_is_made_again() {
     assert_ne!(store.is_writable().await, Ok(true));
 }
 
-#[tokio::test]
-async fn two_processes_on_one_server_arbitrate_by_its_locks() {
-    let Some(place) = Place::mariadb().await else {
-        return;
-    };
-    let db = place.migrated().await;
+/// What each of two processes on one server is told about its intents.
+async fn begun_by_two(db: &Db, intents: impl Fn() -> Vec<Intent>) -> Vec<Begun> {
     let Place::MariaDb(server) = &db.place else {
         unreachable!()
     };
@@ -220,15 +216,49 @@ async fn two_processes_on_one_server_arbitrate_by_its_locks() {
     for _ in 0..2 {
         let store = MariaDbStore::connect(server, Exclusive::No).await.unwrap();
         let journal = cmp_relay::store::Journal::start(Arc::new(store));
-        for number in 0..60 {
+        for intent in intents() {
             let journal = journal.clone();
-            let intent = create(&(number % 20).to_string());
             requests.spawn(async move { journal.begin(intent).await.unwrap() });
         }
     }
-    let begun = requests.join_all().await;
+    requests.join_all().await
+}
+
+fn started(begun: &[Begun]) -> usize {
     let started = begun.iter().filter(|begun| **begun == Begun::Started);
-    assert_eq!(started.count(), 20);
+    started.count()
+}
+
+#[tokio::test]
+async fn two_processes_on_one_server_arbitrate_by_its_locks() {
+    let Some(place) = Place::mariadb().await else {
+        return;
+    };
+    let db = place.migrated().await;
+    let mut retries = Vec::new();
+    for number in 0..20 {
+        let name = number.to_string();
+        let failed = with_key(create(&name), &name);
+        db.begin(&failed).await;
+        db.finish(&outcome(&failed, State::Failed)).await;
+        // Nothing but the row itself says which process may run the next attempt.
+        let mut retry = failed.clone();
+        retry.replaces = Some((1, State::Failed));
+        retry.operation.attempt = 2;
+        retry.operation.claim = None;
+        retries.push(retry);
+    }
+    let begun = begun_by_two(&db, || retries.clone()).await;
+    assert_eq!(started(&begun), 20);
+
+    // Two operations of each process want each of twenty objects.
+    let creates = || {
+        (0..40)
+            .map(|n| create(&format!("new {}", n % 20)))
+            .collect()
+    };
+    let begun = begun_by_two(&db, creates).await;
+    assert_eq!((started(&begun), begun.len()), (20, 80));
     let counts = db.store.count_by_state().await.unwrap();
-    assert_eq!(counts, [(State::Pending, 20)]);
+    assert_eq!(counts, [(State::Pending, 40)]);
 }
