@@ -1,5 +1,7 @@
 //! Where the data lies: who may open it, whether its tables fit, what outlives a crash (SEMANTICS 20, 21).
 
+use std::time::Duration;
+
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use super::*;
@@ -93,11 +95,11 @@ async fn what_was_committed_outlives_a_store_that_was_not_closed(db: Db) {
 }
 
 /// The lock goes when the last connection does, which a dropped store does not wait for.
-async fn reopened(place: &Place) -> Arc<dyn Store> {
+pub(crate) async fn reopened(place: &Place) -> Arc<dyn Store> {
     for _ in 0..10_000 {
         match place.open().await {
             Ok(store) => return store,
-            Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
+            Err(StoreError::Locked(_)) => tokio::time::sleep(Duration::from_millis(1)).await,
             Err(error) => panic!("{error}"),
         }
     }
