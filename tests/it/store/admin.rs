@@ -12,6 +12,7 @@ on_both!(
     settling_a_create_needs_the_backend_id_unless_it_comes_later,
     settling_a_delete_removes_the_mapping,
     a_conflict_is_replaced_only_on_demand,
+    a_put_updates_its_own_object_and_no_other,
     settling_waits_for_an_operation_on_the_same_object,
     adopting_records_a_mapping_once,
     forgetting_respects_the_claim,
@@ -224,6 +225,25 @@ async fn a_conflict_is_replaced_only_on_demand(db: Db) {
     assert_eq!(db.mapped("n1").await, None);
     let mapped = db.mapped("n2").await.unwrap();
     assert_eq!(mapped.backend_id.as_deref(), Some("b1"));
+}
+
+async fn a_put_updates_its_own_object_and_no_other(db: Db) {
+    let first = db.created("n1", "b1").await;
+    db.created("n2", "b2").await;
+    let mut put = create("n1");
+    put.expects.clear();
+    put.operation.effects = vec![effect("put", "n1")];
+    db.begin(&put).await;
+    db.finish(&outcome(&put, State::Unknown)).await;
+
+    let settle = |id| Write::Settle(settlement(&put, succeeded(Some(id))));
+    let settled = db.settled(settle("b2")).await;
+    assert!(matches!(settled, Settled::Conflict(row) if row.key == key("n2")));
+    assert_eq!(db.settled(settle("b3")).await, Settled::Done);
+    let row = db.mapped("n1").await.unwrap();
+    assert_eq!(row.backend_id.as_deref(), Some("b3"));
+    assert_eq!(row.created_operation, Some(first.operation.id));
+    assert_eq!(row.updated_operation, Some(put.operation.id));
 }
 
 async fn settling_waits_for_an_operation_on_the_same_object(db: Db) {

@@ -12,7 +12,6 @@ on_both!(
     operations_are_listed_newest_first_page_by_page,
     an_object_may_have_a_mapping_on_each_backend,
     the_fingerprint_key_is_made_once,
-    a_store_with_tables_is_writable,
 );
 
 /// Equal to a database that folds case, pads, ignores accents or normalises.
@@ -263,8 +262,4 @@ async fn the_fingerprint_key_is_made_once(db: Db) {
     drop(db.store);
     let reopened = db.place.open().await.unwrap();
     assert_eq!(reopened.fingerprint_key().await.unwrap(), first);
-}
-
-async fn a_store_with_tables_is_writable(db: Db) {
-    assert!(db.store.is_writable().await.unwrap());
 }

@@ -17,6 +17,7 @@ on_both!(
     reads_come_from_memory_until_a_write_changes_them,
     a_read_that_a_delete_overtook_is_not_kept,
     closing_commits_what_waits_and_refuses_the_rest,
+    what_was_acknowledged_outlives_a_crash,
     a_round_of_pruning_is_bounded,
 );
 
@@ -275,6 +276,35 @@ async fn closing_commits_what_waits_and_refuses_the_rest(db: Db) {
     let reopened = db.place.open().await.unwrap();
     let counts = reopened.count_by_state().await.unwrap();
     assert_eq!(counts, [(State::Pending, 2)]);
+}
+
+async fn what_was_acknowledged_outlives_a_crash(db: Db) {
+    let Db { store, place } = db;
+    let journal = Journal::start(store);
+    let (acknowledge, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
+    let mut clients = JoinSet::new();
+    for client in 0..8 {
+        let (journal, acknowledge) = (journal.clone(), acknowledge.clone());
+        clients.spawn(async move {
+            for number in 0.. {
+                let intent = create(&format!("{client} {number}"));
+                let row = intent.operation.clone();
+                assert_eq!(journal.begin(intent).await, Ok(Begun::Started));
+                let _ = acknowledge.send(row);
+            }
+        });
+    }
+    let mut rows = Vec::new();
+    while rows.len() < 100 {
+        rows.push(acknowledged.recv().await.unwrap());
+    }
+    // Nobody closes anything: the clients stop in the middle of a write.
+    clients.shutdown().await;
+    drop(journal);
+    let store = super::place::reopened(&place).await;
+    for row in rows {
+        assert_eq!(store.operation(row.id).await, Ok(Some(row)));
+    }
 }
 
 async fn a_round_of_pruning_is_bounded(db: Db) {

@@ -1,5 +1,7 @@
 //! Where the data lies: who may open it, whether its tables fit, what outlives a crash (SEMANTICS 20, 21).
 
+use std::time::Duration;
+
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use super::*;
@@ -93,11 +95,11 @@ async fn what_was_committed_outlives_a_store_that_was_not_closed(db: Db) {
 }
 
 /// The lock goes when the last connection does, which a dropped store does not wait for.
-async fn reopened(place: &Place) -> Arc<dyn Store> {
-    for _ in 0..1_000 {
+pub(crate) async fn reopened(place: &Place) -> Arc<dyn Store> {
+    for _ in 0..10_000 {
         match place.open().await {
             Ok(store) => return store,
-            Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
+            Err(StoreError::Locked(_)) => tokio::time::sleep(Duration::from_millis(1)).await,
             Err(error) => panic!("{error}"),
         }
     }
@@ -117,33 +119,148 @@ async fn a_database_without_tables_says_what_to_run() {
 }
 
 #[tokio::test]
-async fn a_read_only_server_is_not_writable() {
-    let Some(place) = Place::mariadb().await else {
-        return;
-    };
-    let Place::MariaDb(server) = &place else {
-        unreachable!()
-    };
-    // For one account, as a standby is for all: the server is shared with other tests.
-    let mut raw = crate::support::mariadb::raw(server.port, Some(&server.database)).await;
-    let name = server.database.to_string();
+async fn an_open_file_on_a_disk_with_room_is_writable() {
+    let db = Place::sqlite().await.unwrap().migrated().await;
+    assert!(db.store.is_writable().await.unwrap());
+    db.store.close().await;
+    assert!(!db.store.is_writable().await.unwrap());
+}
+
+/// The account of a relay: no more than DML on its own database.
+async fn as_relay(server: &MariaDb) -> MariaDb {
+    let mut raw = crate::support::mariadb::raw(server.port, None).await;
+    let name = &server.database;
     for statement in [
         format!("CREATE USER {name}@'127.0.0.1', {name}@localhost"),
-        format!("GRANT SELECT ON {name}.* TO {name}@'127.0.0.1', {name}@localhost"),
+        format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {name}@'127.0.0.1', {name}@localhost"
+        ),
     ] {
         raw.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
     }
-    let root = place.migrated().await;
-    let Place::MariaDb(server) = &root.place else {
+    MariaDb {
+        user: name.clone(),
+        ..server.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_server_is_not_writable_and_says_so() {
+    let Some(place) = Place::mariadb().await else {
+        return;
+    };
+    let db = place.migrated().await;
+    let Place::MariaDb(server) = &db.place else {
         unreachable!()
     };
-    let reader = MariaDb {
-        user: name.into(),
-        ..server.clone()
+    let relay = as_relay(server).await;
+    let store = MariaDbStore::connect(&relay, Exclusive::No).await.unwrap();
+    assert!(store.is_writable().await.unwrap());
+
+    // Harmless to the tests beside this one: they are root, who may write nevertheless.
+    let mut raw = crate::support::mariadb::raw(server.port, None).await;
+    raw.execute("SET GLOBAL read_only = 1").await.unwrap();
+    let writable = store.is_writable().await;
+    let begun = store.apply(&[Write::Begin(Box::new(create("n1")))]).await;
+    let read = store.mappings(&[key("n1")]).await;
+    raw.execute("SET GLOBAL read_only = 0").await.unwrap();
+
+    assert_eq!(writable, Ok(false));
+    assert!(
+        matches!(begun, Err(StoreError::Unavailable(_))),
+        "{begun:?}"
+    );
+    assert_eq!(read, Ok(vec![None]));
+    store
+        .apply(&[Write::Begin(Box::new(create("n1")))])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_ended_is_made_again() {
+    let Some(place) = Place::mariadb().await else {
+        return;
     };
-    let store = MariaDbStore::connect(&reader, Exclusive::No).await.unwrap();
-    let intent = create("n1");
-    let denied = store.apply(&[Write::Begin(Box::new(intent))]).await;
-    assert!(matches!(denied, Err(StoreError::Unavailable(_))));
-    assert_eq!(store.mappings(&[key("n1")]).await.unwrap(), [None]);
+    let db = place.migrated().await;
+    let Place::MariaDb(server) = &db.place else {
+        unreachable!()
+    };
+    let relay = as_relay(server).await;
+    let store = MariaDbStore::connect(&relay, Exclusive::Yes).await;
+    assert!(matches!(store, Err(StoreError::Locked(_))));
+    db.store.close().await;
+    let store = MariaDbStore::connect(&relay, Exclusive::Yes).await.unwrap();
+    store
+        .apply(&[Write::Begin(Box::new(create("n1")))])
+        .await
+        .unwrap();
+
+    let mut raw = crate::support::mariadb::raw(server.port, None).await;
+    let kill = format!("KILL CONNECTION USER {}@localhost", relay.user);
+    raw.execute(sqlx::AssertSqlSafe(kill)).await.unwrap();
+    let begun = store
+        .apply(&[Write::Begin(Box::new(create("n2")))])
+        .await
+        .unwrap();
+    assert_eq!(begun, [Written::Begun(Begun::Started)]);
+    assert_eq!(store.mappings(&[key("n1")]).await, Ok(vec![None]));
+    // The lock went with its connection: this process must not count itself as the only one.
+    assert_ne!(store.is_writable().await, Ok(true));
+}
+
+/// What each of two processes on one server is told about its intents.
+async fn begun_by_two(db: &Db, intents: impl Fn() -> Vec<Intent>) -> Vec<Begun> {
+    let Place::MariaDb(server) = &db.place else {
+        unreachable!()
+    };
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let store = MariaDbStore::connect(server, Exclusive::No).await.unwrap();
+        let journal = cmp_relay::store::Journal::start(Arc::new(store));
+        for intent in intents() {
+            let journal = journal.clone();
+            requests.spawn(async move { journal.begin(intent).await.unwrap() });
+        }
+    }
+    requests.join_all().await
+}
+
+fn started(begun: &[Begun]) -> usize {
+    let started = begun.iter().filter(|begun| **begun == Begun::Started);
+    started.count()
+}
+
+#[tokio::test]
+async fn two_processes_on_one_server_arbitrate_by_its_locks() {
+    let Some(place) = Place::mariadb().await else {
+        return;
+    };
+    let db = place.migrated().await;
+    let mut retries = Vec::new();
+    for number in 0..20 {
+        let name = number.to_string();
+        let failed = with_key(create(&name), &name);
+        db.begin(&failed).await;
+        db.finish(&outcome(&failed, State::Failed)).await;
+        // Nothing but the row itself says which process may run the next attempt.
+        let mut retry = failed.clone();
+        retry.replaces = Some((1, State::Failed));
+        retry.operation.attempt = 2;
+        retry.operation.claim = None;
+        retries.push(retry);
+    }
+    let begun = begun_by_two(&db, || retries.clone()).await;
+    assert_eq!(started(&begun), 20);
+
+    // Two operations of each process want each of twenty objects.
+    let creates = || {
+        (0..40)
+            .map(|n| create(&format!("new {}", n % 20)))
+            .collect()
+    };
+    let begun = begun_by_two(&db, creates).await;
+    assert_eq!((started(&begun), begun.len()), (20, 80));
+    let counts = db.store.count_by_state().await.unwrap();
+    assert_eq!(counts, [(State::Pending, 40)]);
 }
