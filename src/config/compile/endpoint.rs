@@ -46,6 +46,8 @@ impl Endpoint<'_> {
     ) -> (Option<Route>, Declared) {
         let (spec, around) = (self.spec, self.around);
         check_name(&self.name.value, self.name.span, "a route", diags);
+
+        // In the order in which a request meets them: each part sees the names of those before it.
         let matched = self.matched(diags);
         let schemas = right(&spec.request)
             .map(|request| request::compile(request, matched.as_ref(), around, diags))
