@@ -46,6 +46,7 @@ impl std::fmt::Debug for Env {
 }
 
 impl Env {
+    /// An environment of these variables: `main` alone collects those of the process.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             vars: vars.into_iter().collect(),
@@ -54,18 +55,12 @@ impl Env {
         }
     }
 
-    /// The environment of this process, and the machine's name: for the command line alone.
-    pub fn of_process() -> Self {
-        // A variable that is not UTF-8 cannot be a secret of the configuration, which is.
-        let vars = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+    /// Names this node after its machine, where the system tells the machine's name.
+    pub fn on_this_machine(self) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host = host.trim();
-        let env = Self::new(vars);
-        match host.is_empty() {
-            true => env,
-            false => env.node(host),
+        match host.trim() {
+            "" => self,
+            name => self.node(name),
         }
     }
 
