@@ -12,6 +12,7 @@ use super::example;
 use super::mapping;
 use super::matching::{self, Match};
 use super::names::{Names, Stage, Surroundings, check_name};
+use super::reads::Reads;
 use super::reply;
 use super::request::{self, RequestSchemas};
 use super::resource::Sheet;
@@ -24,7 +25,7 @@ use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
 use crate::plan::{Action, Call, Confirm, ObjectRef, Parent, Route, RouteId, Select};
-use crate::transform::ValueMap;
+use crate::transform::{Root, ValueMap};
 
 /// One route, as written, and where it stands.
 pub(super) struct Endpoint<'a> {
@@ -45,6 +46,8 @@ impl Endpoint<'_> {
     ) -> (Option<Route>, Declared) {
         let (spec, around) = (self.spec, self.around);
         check_name(&self.name.value, self.name.span, "a route", diags);
+
+        // In the order in which a request meets them: each part sees the names of those before it.
         let matched = self.matched(diags);
         let schemas = right(&spec.request)
             .map(|request| request::compile(request, matched.as_ref(), around, diags))
@@ -269,6 +272,38 @@ impl Endpoint<'_> {
         }
     }
 
+    /// Where the route reads a part of the request that it does not declare, and the key that would.
+    pub(super) fn undeclared(&self) -> Vec<(Span, &'static str)> {
+        let declared = right(&self.spec.request)
+            .map(request::declared)
+            .unwrap_or_default();
+        let mut reads = self.reads();
+        if let Some(inherited) = self.sheet.node.get("select") {
+            reads.extend(&usage::of_node(inherited, self.around));
+        }
+        [
+            (Root::Body, "body"),
+            (Root::Query, "query"),
+            (Root::Header, "headers"),
+        ]
+        .into_iter()
+        .filter(|(root, _)| !declared.contains(root))
+        .flat_map(|(root, key)| {
+            let spans = reads.of_root(root.name());
+            spans.map(move |(_, span)| (span, key)).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
+    /// Everything that the route reads; the file's error rules are its own too.
+    fn reads(&self) -> Reads {
+        let mut reads = usage::of_route(self.node, self.around);
+        if let Some(inherited) = self.sheet.node.get("response") {
+            reads.extend(&usage::of_node(inherited, self.around));
+        }
+        reads
+    }
+
     /// Keys that say what happens anyway, or that nothing reads.
     fn check_effect(&self, matched: Option<&Match>, mutating: bool, diags: &mut Diagnostics) {
         let Some(matched) = matched.filter(|_| !mutating) else {
@@ -299,11 +334,7 @@ impl Endpoint<'_> {
     /// What the parts say about each other; whether the reply may be stored.
     fn check_usage(&self, schemas: &RequestSchemas, diags: &mut Diagnostics) -> bool {
         let node = self.node;
-        let mut reads = usage::of_route(node, self.around);
-        // The file's error rules are this route's too.
-        if let Some(inherited) = self.sheet.node.get("response") {
-            reads.extend(&usage::of_node(inherited, self.around));
-        }
+        let reads = self.reads();
         usage::check_fields(&reads, schemas, diags);
         let lets = right(&self.spec.r#let)
             .map(|lets| lets.0.as_slice())
