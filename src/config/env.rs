@@ -46,11 +46,21 @@ impl std::fmt::Debug for Env {
 }
 
 impl Env {
+    /// An environment of these variables: `main` alone collects those of the process.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             vars: vars.into_iter().collect(),
             node: "relay".into(),
             missing: Missing::Error,
+        }
+    }
+
+    /// Names this node after its machine, where the system tells the machine's name.
+    pub fn on_this_machine(self) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        match host.trim() {
+            "" => self,
+            name => self.node(name),
         }
     }
 
@@ -115,8 +125,13 @@ impl World<'_> {
     /// The path of a file that must be there when it is served, such as a certificate.
     pub fn file(&self, path: &str, span: Span, diags: &mut Diagnostics) -> PathBuf {
         let full = self.dir.join(path);
-        if let Err(error) = std::fs::File::open(&full) {
-            let message = format!("the file `{path}` cannot be read: {error}");
+        let why = match std::fs::File::open(&full).and_then(|file| file.metadata()) {
+            Ok(meta) if meta.is_dir() => Some("it is a folder".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            let message = format!("the file `{path}` cannot be read: {why}");
             self.missing(codes::MISSING_FILE, span, message, diags);
         }
         full

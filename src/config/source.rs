@@ -32,7 +32,7 @@ pub enum FileRole {
 }
 
 /// One file of a load.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SourceFile {
     /// Below the configuration folder, with `/`: `routes.d/network.yaml`.
     pub path: Box<str>,
@@ -40,6 +40,16 @@ pub struct SourceFile {
     pub text: Box<str>,
     /// `None` for a template, and for what could not be read or parsed (which was reported).
     pub node: Option<Node>,
+}
+
+impl std::fmt::Debug for SourceFile {
+    /// Without the text, in which a secret may stand in the clear.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceFile")
+            .field("path", &self.path)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Every file of a load; a [`FileId`] is an index.
@@ -190,6 +200,11 @@ impl SourceFiles {
 
     pub fn backends(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
         self.of(FileRole::Backend)
+    }
+
+    /// CLI profiles of `ssh` backends.
+    pub fn profiles(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
+        self.of(FileRole::Profile)
     }
 
     pub fn routes(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {

@@ -8,7 +8,15 @@ use crate::document::Span;
 /// Every diagnostic by file and place. Lines and columns count from 1, columns in characters; the
 /// end is exclusive. What has no place has `null` for its file and places.
 pub fn render_json(diags: &Diagnostics, sources: &dyn Sources) -> String {
-    let items: Vec<Value> = diags
+    // Strings and numbers under string keys: there is nothing that cannot be written.
+    let mut out = serde_json::to_string_pretty(&to_value(diags, sources)).unwrap_or_default();
+    out.push('\n');
+    out
+}
+
+/// The same as a value, for an answer of the admin API.
+pub fn to_value(diags: &Diagnostics, sources: &dyn Sources) -> Value {
+    diags
         .sorted()
         .into_iter()
         .map(|item| {
@@ -35,11 +43,7 @@ pub fn render_json(diags: &Diagnostics, sources: &dyn Sources) -> String {
             value["related"] = Value::Array(related);
             value
         })
-        .collect();
-    // Strings and numbers under string keys: there is nothing that cannot be written.
-    let mut out = serde_json::to_string_pretty(&items).unwrap_or_default();
-    out.push('\n');
-    out
+        .collect()
 }
 
 fn add_place(value: &mut Value, span: Option<Span>, sources: &dyn Sources) {

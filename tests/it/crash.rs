@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cmp_relay::plan::Role;
 use cmp_relay::relay::Caller;
 use cmp_relay::relay::settle::{Assertion, Overrides};
-use cmp_relay::plan::Role;
 use cmp_relay::store::{MappingFilter, Operation, OperationFilter, Settled, State, Write};
 use serde_json::Value;
 
@@ -54,7 +54,10 @@ fn files(backend: &str) -> Vec<(String, String)> {
 }
 
 fn kill(pid: u32) {
-    let status = Command::new("kill").arg("-KILL").arg(pid.to_string()).status();
+    let status = Command::new("kill")
+        .arg("-KILL")
+        .arg(pid.to_string())
+        .status();
     assert!(status.unwrap().success());
 }
 
@@ -155,7 +158,9 @@ async fn die_and_retry(step: &'static str) {
         .env("CRASH_BACKEND", backend.url())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null());
-    let status = tokio::task::spawn_blocking(move || child.status().unwrap()).await.unwrap();
+    let status = tokio::task::spawn_blocking(move || child.status().unwrap())
+        .await
+        .unwrap();
     assert!(!status.success(), "{step}: the child did not die");
     backend.forget();
     let heard_before = backend.take_heard().len();
@@ -170,18 +175,26 @@ async fn die_and_retry(step: &'static str) {
         "{step}: {there} objects, {mapped} mappings, {in_doubt:?}"
     );
     assert!(
-        in_doubt.iter().all(|row| row.state == State::Unknown && row.object.cmp_id == "t1"),
+        in_doubt
+            .iter()
+            .all(|row| row.state == State::Unknown && row.object.cmp_id == "t1"),
         "{step}: {in_doubt:?}"
     );
 
     // The CMP retries with its key.
-    backend.will(Act::After(effect(Arc::new(counter(&objects))), Box::new(made())));
+    backend.will(Act::After(
+        effect(Arc::new(counter(&objects))),
+        Box::new(made()),
+    ));
     let retried = again.request(create()).await;
     if let Some(doubtful) = in_doubt.first() {
         assert_eq!(retried.status, 409, "{step}");
         let body: Value = serde_json::from_slice(&retried.body).unwrap();
         assert_eq!(body["code"], "outcome_unknown", "{step}");
-        assert!(backend.take_heard().is_empty(), "{step}: a doubtful request was sent again");
+        assert!(
+            backend.take_heard().is_empty(),
+            "{step}: a doubtful request was sent again"
+        );
         settle(&again, doubtful, there).await;
         let settled = again.request(create()).await;
         assert_eq!(settled.status, 201, "{step}: {:?}", settled.body);
@@ -220,7 +233,10 @@ async fn settle(relay: &TestRelay, doubtful: &Operation, objects: usize) {
         force: true,
         replace: false,
     };
-    let settled = relay.relay.settle(&caller, doubtful.id, assertion, overrides).await;
+    let settled = relay
+        .relay
+        .settle(&caller, doubtful.id, assertion, overrides)
+        .await;
     assert_eq!(settled.unwrap(), Settled::Done);
 }
 
@@ -271,7 +287,10 @@ async fn an_outcome_that_the_database_refuses_is_written_when_it_returns() {
     let reply = relay.request(create()).await;
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(reply.status, 504, "{body}");
-    assert_eq!((&body["code"], &body["side_effect"]), (&"outcome_unknown".into(), &"done".into()));
+    assert_eq!(
+        (&body["code"], &body["side_effect"]),
+        (&"outcome_unknown".into(), &"done".into())
+    );
     assert_eq!(relay.relay.in_hand(), (1, 1));
 
     *away.lock().unwrap() = false;
@@ -357,7 +376,10 @@ async fn fifty_at_once_make_one_call() {
                 other => panic!("{other}: {:?}", reply.body),
             }
         }
-        assert_eq!(made, 1, "one key: {one_key}; {replayed} replays, {refused} refused");
+        assert_eq!(
+            made, 1,
+            "one key: {one_key}; {replayed} replays, {refused} refused"
+        );
         assert_eq!(made + replayed + refused, 50);
         assert_eq!(backend.take_heard().len(), 1);
     }

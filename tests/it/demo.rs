@@ -1,1 +1,460 @@
-//! demo
+//! The demo as a reader meets it: the built binary, its printed lines, a second run; and the
+//! simulated backends against what real ones answer.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cmp_relay::demo::simulate::{self, Options, Simulated};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+/// A printed line: its number's status and the command.
+#[derive(Debug)]
+struct Printed {
+    expect_status: String,
+    command: String,
+}
+
+/// A running demo.
+struct Demo {
+    process: Child,
+    steps: Vec<Printed>,
+    preface: Vec<String>,
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Demo {
+    /// Starts it with ports of its own and reads all that it prints before it waits.
+    fn start(data: &Path, port: u16) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
+            .args(["demo", "--data"])
+            .arg(data)
+            .args(["--port", &port.to_string()])
+            .args(["--admin-port", &(port + 1).to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut steps: Vec<Printed> = Vec::new();
+        let mut preface = Vec::new();
+        let mut status = String::new();
+        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if let Some(command) = line.strip_prefix("   curl ") {
+                steps.push(Printed {
+                    expect_status: status.clone(),
+                    command: format!("curl {command}"),
+                });
+            } else if let Some((_, last)) = line.rsplit_once('(') {
+                status = last.trim_end_matches(')').to_owned();
+            }
+            if line.starts_with("Ctrl-C") {
+                break;
+            }
+            preface.push(line);
+        }
+        Self {
+            process,
+            steps,
+            preface,
+        }
+    }
+
+    /// Runs every printed line in a shell; gives what each answered.
+    fn run_all(&self) -> Vec<String> {
+        assert!(self.steps.len() > 15, "{:?}", self.preface);
+        let mut answers = Vec::new();
+        for step in &self.steps {
+            let ran = Command::new("sh")
+                .args(["-c", &step.command])
+                .output()
+                .unwrap();
+            let answer = String::from_utf8(ran.stdout).unwrap();
+            let status = answer.split(' ').nth(1).unwrap_or("none");
+            assert_eq!(status, step.expect_status, "{step:?}\n{answer}");
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// Ctrl-C, as a terminal sends it; whether the demo ended well.
+    fn interrupt(mut self) -> bool {
+        let sent = Command::new("kill")
+            .args(["-INT", &self.process.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        self.process.wait().unwrap().success()
+    }
+}
+
+/// A port whose successor is free too, as far as can be known.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port().min(u16::MAX - 60)
+}
+
+#[test]
+fn every_printed_line_works_as_it_stands_and_a_second_run_keeps_what_was_made() {
+    let data = tempfile::tempdir().unwrap();
+    let demo = Demo::start(data.path(), free_port());
+    let first = demo.run_all();
+    assert!(demo.interrupt(), "Ctrl-C ends the demo with status 0");
+
+    let demo = Demo::start(data.path(), free_port());
+    let second = demo.run_all();
+    assert!(demo.interrupt());
+    // The create of the first run is a replay in the second: same operation, no call.
+    assert!(!first[0].to_lowercase().contains("idempotency-replayed"));
+    assert!(
+        second[0]
+            .to_lowercase()
+            .contains("idempotency-replayed: true")
+    );
+    let mapped = |answer: &str| answer.matches("\"cmp_id\":\"net-1\"").count();
+    let table = first.len() - 2;
+    assert_eq!((mapped(&first[table]), mapped(&second[table])), (1, 1));
+}
+
+#[test]
+fn a_port_that_is_in_use_gives_way_to_the_next() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let data = tempfile::tempdir().unwrap();
+    let demo = Demo::start(data.path(), port);
+    let said = format!("Port {port} is in use");
+    assert!(
+        demo.preface.iter().any(|line| line.starts_with(&said)),
+        "{:?}",
+        demo.preface
+    );
+    assert!(demo.interrupt());
+}
+
+// --- the simulated backends -----------------------------------------------------------------------
+
+async fn simulated(ttl: Duration) -> Simulated {
+    simulate::start(Options {
+        regions: vec!["RegionOne".into()],
+        data: None,
+        password: "secret".into(),
+        token_ttl: ttl,
+    })
+    .await
+    .unwrap()
+}
+
+async fn ask(
+    method: Method,
+    url: &str,
+    token: Option<&str>,
+    body: Option<Value>,
+) -> (StatusCode, http::HeaderMap, Value) {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let mut request = Request::builder().method(method).uri(url);
+    if let Some(token) = token {
+        request = request.header("x-auth-token", token);
+    }
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let request = request.body(Full::new(Bytes::from(body))).unwrap();
+    let answer = client.request(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let body = match bytes.is_empty() {
+        true => Value::Null,
+        false => serde_json::from_slice(&bytes).unwrap(),
+    };
+    (parts.status, parts.headers, body)
+}
+
+async fn log_in(simulated: &Simulated, password: &str) -> Option<String> {
+    let domain = json!({ "name": "Default" });
+    let body = json!({ "auth": {
+        "identity": { "methods": ["password"], "password": { "user": {
+            "name": "relay", "domain": domain, "password": password } } },
+        "scope": { "project": { "name": "admin", "domain": domain } },
+    }});
+    let url = format!("{}/auth/tokens", simulated.keystone);
+    let (_, headers, _) = ask(Method::POST, &url, None, Some(body)).await;
+    let token = headers.get("x-subject-token")?;
+    Some(token.to_str().unwrap().to_owned())
+}
+
+/// A logged-in caller of the one region.
+struct Region {
+    simulated: Simulated,
+    token: String,
+}
+
+impl Region {
+    async fn start() -> Self {
+        let simulated = simulated(Duration::from_secs(60)).await;
+        let token = log_in(&simulated, "secret").await.unwrap();
+        Self { simulated, token }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let url = format!("{}/v2.0/{path}", self.simulated.regions[0].url);
+        let (status, _, body) = ask(method, &url, Some(&self.token), body).await;
+        (status, body)
+    }
+
+    async fn create(&self, path: &str, member: &str, body: Value) -> String {
+        let body = Some(json!({ member: body }));
+        let (status, body) = self.ask(Method::POST, path, body).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        body[member]["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn refused(&self, method: Method, path: &str, body: Option<Value>) -> (u16, String) {
+        let (status, body) = self.ask(method, path, body).await;
+        let kind = body["NeutronError"]["type"].as_str();
+        (status.as_u16(), kind.unwrap_or("none").to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_stale_token_are_401_in_keystones_shape() {
+    let simulated = simulated(Duration::from_secs(60)).await;
+    assert_eq!(log_in(&simulated, "wrong").await, None);
+    let token = log_in(&simulated, "secret").await.unwrap();
+    let url = format!("{}/v2.0/networks", simulated.regions[0].url);
+    let (status, ..) = ask(Method::GET, &url, Some(&token), None).await;
+    assert_eq!(status, StatusCode::OK);
+    simulated.expire_tokens();
+    let (status, headers, body) = ask(Method::GET, &url, Some(&token), None).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert_eq!(body["error"]["code"], 401);
+    assert!(headers.contains_key("www-authenticate"));
+    let counters = &simulated.counters;
+    assert_eq!(
+        (counters.logins(), counters.calls(), counters.unauthorized()),
+        (1, 2, 2)
+    );
+}
+
+#[tokio::test]
+async fn a_region_refuses_what_neutron_refuses() {
+    let region = Region::start().await;
+    let net = region
+        .create("networks", "network", json!({ "name": "n" }))
+        .await;
+    let subnet = |cidr: &str| json!({ "network_id": net, "ip_version": 4, "cidr": cidr });
+    let sub = region
+        .create("subnets", "subnet", subnet("10.1.0.0/24"))
+        .await;
+    let ip =
+        json!({ "network_id": net, "fixed_ips": [{ "subnet_id": sub, "ip_address": "10.1.0.9" }] });
+    region.create("ports", "port", ip.clone()).await;
+    let nobody = "11111111-1111-1111-1111-111111111111";
+
+    let at = |path: &str, id: &str| format!("{path}/{id}");
+    for (method, path, body, status, kind) in [
+        (
+            Method::POST,
+            "subnets".to_owned(),
+            Some(json!({ "subnet": subnet("10.1.0.0/25") })),
+            400,
+            "InvalidInput",
+        ),
+        (
+            Method::POST,
+            "networks".to_owned(),
+            Some(json!({ "network": { "foo": 1 } })),
+            400,
+            "HTTPBadRequest",
+        ),
+        (
+            Method::POST,
+            "ports".to_owned(),
+            Some(json!({ "port": ip })),
+            409,
+            "IpAddressAlreadyAllocated",
+        ),
+        (
+            Method::POST,
+            "ports".to_owned(),
+            Some(json!({ "port": { "network_id": nobody } })),
+            404,
+            "NetworkNotFound",
+        ),
+        (
+            Method::POST,
+            "floatingips".to_owned(),
+            Some(json!({ "floatingip": { "floating_network_id": net } })),
+            400,
+            "BadRequest",
+        ),
+        (
+            Method::DELETE,
+            at("networks", &net),
+            None,
+            409,
+            "NetworkInUse",
+        ),
+        (
+            Method::DELETE,
+            at("subnets", &sub),
+            None,
+            409,
+            "SubnetInUse",
+        ),
+        (
+            Method::GET,
+            at("networks", nobody),
+            None,
+            404,
+            "NetworkNotFound",
+        ),
+        (
+            Method::GET,
+            "networks?foo=1".to_owned(),
+            None,
+            400,
+            "HTTPBadRequest",
+        ),
+        (Method::GET, "nothing".to_owned(), None, 404, "HTTPNotFound"),
+        (
+            Method::PATCH,
+            at("networks", &net),
+            None,
+            405,
+            "HTTPMethodNotAllowed",
+        ),
+    ] {
+        let got = region.refused(method.clone(), &path, body).await;
+        assert_eq!(got, (status, kind.to_owned()), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_floating_ip_needs_a_router_between_and_keeps_its_interface() {
+    let region = Region::start().await;
+    let external = json!({ "name": "ext", "router:external": true });
+    let ext = region.create("networks", "network", external).await;
+    let net = region
+        .create("networks", "network", json!({ "name": "n" }))
+        .await;
+    for (network, cidr) in [(&ext, "172.24.0.0/24"), (&net, "10.1.0.0/24")] {
+        let body = json!({ "network_id": network, "ip_version": 4, "cidr": cidr });
+        region.create("subnets", "subnet", body).await;
+    }
+    let (_, subnets) = region
+        .ask(Method::GET, &format!("subnets?network_id={net}"), None)
+        .await;
+    let sub = subnets["subnets"][0]["id"].clone();
+    let port = region
+        .create("ports", "port", json!({ "network_id": net }))
+        .await;
+    let floating = json!({ "floatingip": { "floating_network_id": ext, "port_id": port } });
+    let got = region
+        .refused(Method::POST, "floatingips", Some(floating.clone()))
+        .await;
+    assert_eq!(
+        got,
+        (404, "ExternalGatewayForFloatingIPNotFound".to_owned())
+    );
+
+    let gateway = json!({ "external_gateway_info": { "network_id": ext } });
+    let router = region.create("routers", "router", gateway).await;
+    let action = |verb: &str| format!("routers/{router}/{verb}_router_interface");
+    let on = Some(json!({ "subnet_id": sub }));
+    let (status, interface) = region.ask(Method::PUT, &action("add"), on.clone()).await;
+    assert_eq!((status, &interface["subnet_id"]), (StatusCode::OK, &sub));
+    let again = region
+        .refused(Method::PUT, &action("add"), on.clone())
+        .await;
+    assert_eq!(again, (400, "BadRequest".to_owned()));
+
+    let (status, made) = region
+        .ask(Method::POST, "floatingips", Some(floating))
+        .await;
+    assert_eq!(
+        (status, &made["floatingip"]["router_id"]),
+        (StatusCode::CREATED, &json!(router))
+    );
+    let needed = region
+        .refused(Method::PUT, &action("remove"), on.clone())
+        .await;
+    assert_eq!(needed, (409, "RouterInterfaceInUseByFloatingIP".to_owned()));
+    let id = made["floatingip"]["id"].as_str().unwrap();
+    let (status, _) = region
+        .ask(Method::DELETE, &format!("floatingips/{id}"), None)
+        .await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (status, _) = region.ask(Method::PUT, &action("remove"), on).await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_list_pages_with_neutrons_links() {
+    let region = Region::start().await;
+    for name in ["a", "b", "c"] {
+        region
+            .create("networks", "network", json!({ "name": name }))
+            .await;
+    }
+    let mut path = "networks?limit=2&fields=id".to_owned();
+    let mut seen = 0;
+    loop {
+        let (_, page) = region.ask(Method::GET, &path, None).await;
+        seen += page["networks"].as_array().unwrap().len();
+        let links = page["networks_links"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let next = links.iter().find(|link| link["rel"] == "next");
+        match next.and_then(|link| link["href"].as_str()) {
+            Some(href) => path = href.split_once("/v2.0/").unwrap().1.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 3);
+}
+
+#[tokio::test]
+async fn a_region_remembers_its_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        regions: vec!["RegionOne".into()],
+        data: Some(folder.path().to_owned()),
+        password: "secret".into(),
+        token_ttl: Duration::from_secs(60),
+    };
+    let first = simulate::start(options.clone()).await.unwrap();
+    let token = log_in(&first, "secret").await.unwrap();
+    let region = Region {
+        simulated: first,
+        token,
+    };
+    let net = region
+        .create("networks", "network", json!({ "name": "kept" }))
+        .await;
+    region.simulated.stop().await;
+
+    let second = simulate::start(options).await.unwrap();
+    let token = log_in(&second, "secret").await.unwrap();
+    let region = Region {
+        simulated: second,
+        token,
+    };
+    let (status, body) = region
+        .ask(Method::GET, &format!("networks/{net}"), None)
+        .await;
+    assert_eq!(
+        (status, &body["network"]["name"]),
+        (StatusCode::OK, &json!("kept"))
+    );
+}

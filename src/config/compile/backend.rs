@@ -136,6 +136,13 @@ pub fn compile(
             },
         }
     }
+    for (id, _) in files.profiles() {
+        diags.push(Diagnostic::warning(
+            codes::NO_EFFECT,
+            Span::new(id, 0, 0),
+            "a CLI profile has no effect: this version reaches backends over https only",
+        ));
+    }
     backends.list.sort_by(|a, b| a.name.cmp(&b.name));
     backends
 }

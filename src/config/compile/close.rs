@@ -265,3 +265,194 @@ fn own_names(node: &Node, names: &mut BTreeSet<String>) {
         names.insert(ITEMS.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::schema::compile_text;
+
+    fn check(schema: &str, fine: &[Value], wrong: &[Value]) {
+        let schema = compile_text(schema).schema;
+        for value in fine {
+            assert_eq!(schema.check(value), [], "{value}");
+        }
+        for value in wrong {
+            assert_ne!(schema.check(value), [], "{value}");
+        }
+    }
+
+    #[test]
+    fn an_object_takes_what_it_declares_at_every_depth() {
+        check(
+            "
+type: object
+properties:
+  id:
+    type: string
+  rules:
+    type: array
+    items:
+      type: object
+      properties:
+        port:
+          type: integer
+  labels:
+    type: object
+  free:
+    type: object
+    properties:
+      a: {}
+    additionalProperties: true
+",
+            &[
+                json!({"id": "a", "rules": [{"port": 1}]}),
+                json!({"labels": {"any": 1}, "free": {"b": 1}}),
+            ],
+            &[json!({"di": "a"}), json!({"rules": [{"prot": 1}]})],
+        );
+    }
+
+    #[test]
+    fn branches_are_closed_around_all_of_them() {
+        check(
+            "
+type: object
+properties:
+  kind:
+    enum: [a, b]
+allOf:
+  - properties:
+      id:
+        type: string
+oneOf:
+  - properties:
+      kind:
+        const: a
+      size:
+        type: integer
+    required: [size]
+  - properties:
+      kind:
+        const: b
+      name:
+        type: string
+    required: [name]
+",
+            &[
+                json!({"kind": "a", "id": "x", "size": 1}),
+                json!({"kind": "b", "name": "x"}),
+            ],
+            &[
+                json!({"kind": "a", "size": 1, "other": 1}),
+                json!({"kind": "b", "size": 1}),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_branch_that_refines_a_nested_object_does_not_close_it() {
+        check(
+            "
+type: object
+properties:
+  port:
+    type: object
+    properties:
+      type:
+        enum: [tcp, icmp]
+      number:
+        type: integer
+anyOf:
+  - properties:
+      port:
+        properties:
+          type:
+            const: tcp
+        required: [number]
+  - properties:
+      port:
+        properties:
+          type:
+            const: icmp
+",
+            &[
+                json!({"port": {"type": "tcp", "number": 1}}),
+                json!({"port": {"type": "icmp"}}),
+            ],
+            &[
+                json!({"port": {"type": "tcp"}}),
+                json!({"port": {"type": "icmp", "code": 1}}),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_definition_is_closed_where_it_is_used() {
+        check(
+            "
+type: object
+properties:
+  plain:
+    $ref: '#/$defs/base'
+  more:
+    allOf:
+      - $ref: '#/$defs/base'
+      - properties:
+          size:
+            type: integer
+$defs:
+  base:
+    type: object
+    properties:
+      id:
+        type: string
+",
+            &[
+                json!({"plain": {"id": "a"}}),
+                json!({"more": {"id": "a", "size": 1}}),
+            ],
+            &[
+                json!({"plain": {"id": "a", "size": 1}}),
+                json!({"more": {"id": "a", "name": 1}}),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_only_tests_stays_open() {
+        check(
+            "
+type: object
+properties:
+  kind:
+    type: object
+    properties:
+      name:
+        type: string
+      size:
+        type: integer
+  note:
+    type: string
+if:
+  properties:
+    kind:
+      properties:
+        name:
+          const: big
+      required: [name]
+  required: [kind]
+then:
+  required: [note]
+",
+            &[
+                json!({"kind": {"name": "big", "size": 1}, "note": "x"}),
+                json!({"kind": {"name": "small", "size": 1}}),
+            ],
+            &[
+                json!({"kind": {"name": "big", "size": 1}}),
+                json!({"kind": {"nmae": "small"}}),
+            ],
+        );
+    }
+}

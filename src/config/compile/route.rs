@@ -6,31 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use http::Method;
-
 use super::backend::Backends;
-use super::call;
-use super::codes;
-use super::conflict::{self, Declared};
-use super::example;
-use super::mapping;
-use super::matching::{self, Match};
-use super::names::{Names, Stage, Surroundings, check_name, check_names};
+use super::conflict;
+use super::endpoint::Endpoint;
+use super::names::{Surroundings, check_names};
 use super::reads::Reads;
-use super::reply;
-use super::request::{self, RequestSchemas};
 use super::resource::{self, Sheet};
-use super::response;
-use super::select::{self, Wanted};
-use super::usage::{self, WriteOnly};
+use super::usage;
 use crate::config::source::SourceFiles;
-use crate::config::spec::decode::{At, Entries};
+use crate::config::spec::decode::{Entries, wrong_type};
 use crate::config::spec::example::ExampleSpec;
-use crate::config::spec::part::{Part, Written, misplaced, right};
-use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
-use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
-use crate::document::{Node, Span};
-use crate::plan::{Action, Call, Confirm, ObjectRef, Resource, Route, RouteId, RouteTable, Server};
+use crate::config::spec::part::{misplaced, right};
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::document::{Kind, Node};
+use crate::plan::{Resource, Route, RouteId, RouteTable, Server};
 use crate::transform::ValueMap;
 
 /// What route files become.
@@ -60,7 +49,7 @@ pub fn compile(
     let mut found = Diagnostics::default();
     let mut sheets = resource::sheets(files, &mut found);
     let resources = resource::compile(&mut sheets, backends, &mut found);
-    let around = around(files, backends, server, &resources);
+    let around = surroundings(files, backends, server, &resources);
 
     let mut declared = Vec::new();
     let mut routes = Vec::new();
@@ -75,7 +64,7 @@ pub fn compile(
             .filter_map(|r| r.0.as_ref())
             .flat_map(|r| &r.0)
         {
-            let context = RouteContext {
+            let context = Endpoint {
                 sheet,
                 around: &around,
                 name,
@@ -109,7 +98,7 @@ pub fn compile(
 }
 
 /// Says with a problem outside of the route's own text for which route it is one.
-fn report_with_route(said: Diagnostics, context: &RouteContext<'_>, diags: &mut Diagnostics) {
+fn report_with_route(said: Diagnostics, context: &Endpoint<'_>, diags: &mut Diagnostics) {
     let own = context.node.span;
     for diagnostic in said.iter() {
         let elsewhere = diagnostic.span.is_some_and(|span| {
@@ -142,7 +131,7 @@ fn report_once(found: Diagnostics, diags: &mut Diagnostics) {
     }
 }
 
-fn around<'a>(
+fn surroundings<'a>(
     files: &'a SourceFiles,
     backends: &'a Backends,
     server: &'a Server,
@@ -195,11 +184,8 @@ fn value_map(words: &Entries<Node>, diags: &mut Diagnostics) -> ValueMap {
         if value.as_text().is_some_and(|text| text.contains("{{")) {
             diags.push(misplaced(value.span, "a map takes no expression"));
         }
-        if matches!(
-            value.kind,
-            crate::document::Kind::List(_) | crate::document::Kind::Map(_)
-        ) {
-            crate::config::spec::decode::wrong_type(value, "a word, a number or true/false", diags);
+        if matches!(value.kind, Kind::List(_) | Kind::Map(_)) {
+            wrong_type(value, "a word, a number or true/false", diags);
         }
         entries.push((word.value.clone().into(), value.to_json()));
     }
@@ -218,7 +204,7 @@ fn check_sheet_usage(
             reads.extend(&usage::of_node(node, around));
         }
     }
-    if let Some(crate::document::Kind::Map(routes)) = sheet.node.get("routes").map(|n| &n.kind) {
+    if let Some(Kind::Map(routes)) = sheet.node.get("routes").map(|n| &n.kind) {
         for route in routes {
             reads.extend(&usage::of_route(&route.value, around));
         }
@@ -236,340 +222,4 @@ fn route_node<'s>(sheet: &'s Sheet, name: &str) -> &'s Node {
         .get("routes")
         .and_then(|routes| routes.get(name))
         .expect("a decoded route stands in its file")
-}
-
-/// One route, as written, and where it stands.
-struct RouteContext<'a> {
-    sheet: &'a Sheet,
-    around: &'a Surroundings<'a>,
-    name: &'a At<String>,
-    spec: &'a RouteSpec,
-    node: &'a Node,
-}
-
-impl RouteContext<'_> {
-    fn compile(
-        &self,
-        id: RouteId,
-        maps: &BTreeMap<Box<str>, Arc<ValueMap>>,
-        diags: &mut Diagnostics,
-    ) -> (Option<Route>, Declared) {
-        let (spec, around) = (self.spec, self.around);
-        check_name(&self.name.value, self.name.span, "a route", diags);
-        let matched = self.matched(diags);
-        let schemas = right(&spec.request)
-            .map(|request| request::compile(request, matched.as_ref(), around, diags))
-            .unwrap_or_default();
-        let mut names = self.names(matched.as_ref(), maps);
-
-        let object = right(&spec.object).map(|id| {
-            request::id(
-                id,
-                self.name.span,
-                "object",
-                Stage::Request,
-                &names,
-                around,
-                diags,
-            )
-        });
-        let parents = match right(&spec.parents) {
-            Some(parents) => request::parents(parents, &names, around, diags),
-            None => Some(Vec::new()),
-        };
-        let select = self.select(parents.as_deref(), &names, diags);
-        let lets = match right(&spec.r#let) {
-            Some(lets) => request::lets(lets, &mut names, around, diags),
-            None => Some(Vec::new()),
-        };
-        names.lets = usage::keys(self.node.get("let"));
-        let call = self.call(&names, diags);
-        let response = response::compile(
-            right(&spec.response),
-            right(&self.sheet.spec.response),
-            &names,
-            around,
-            diags,
-        );
-        let extract = response::extract(right(&spec.extract), &mut names, around, diags);
-        names.extracted = usage::keys(self.node.get("extract"));
-        let mapping = match right(&spec.mapping) {
-            Some(mapping) => mapping::compile(mapping, self.sheet.resource, &names, around, diags),
-            None => Some(Vec::new()),
-        };
-        let reply = match &spec.reply {
-            Some(Part(None)) => None,
-            reply => reply::compile(right(reply), &names, around, diags),
-        };
-        let behaviour = self.behaviour(matched.as_ref(), call.as_ref(), diags);
-        let store_reply = self.check_usage(&schemas, diags);
-        let clients = self.clients(diags);
-        if let Some(examples) = right(&spec.examples) {
-            example::check(examples, &names.path, around, diags);
-        }
-
-        let route = matched.clone().and_then(|matched| {
-            let resource = self.sheet.resource?;
-            Some(Route {
-                id,
-                name: self.name.value.as_str().into(),
-                summary: right(&spec.summary).map(|summary| summary.text().into()),
-                resource,
-                method: matched.method,
-                path: matched.path,
-                path_params: matched.params,
-                mutating: behaviour.mutating,
-                idempotent: behaviour.idempotent,
-                clients: clients?,
-                store_reply,
-                request: schemas.into_rules(),
-                object: match object {
-                    Some(id) => Some(ObjectRef { resource, id: id? }),
-                    None => None,
-                },
-                parents: parents?,
-                lets: lets?,
-                select: select?,
-                call: call?,
-                response: response?,
-                extract: extract?,
-                mapping: mapping?,
-                reply: reply?,
-                confirm: self.confirm(),
-            })
-        });
-        let declared = Declared {
-            name: self.name.clone(),
-            matched,
-            match_span: right(&spec.r#match).map_or(self.name.span, Written::span),
-        };
-        (route, declared)
-    }
-
-    fn matched(&self, diags: &mut Diagnostics) -> Option<Match> {
-        if let Some(summary) = right(&self.spec.summary) {
-            summary.literal("`summary`", diags);
-        }
-        match &self.spec.r#match {
-            Some(Part(written)) => matching::compile(written.as_ref()?, diags),
-            None => {
-                diags.push(
-                    Diagnostic::error(codes::MISSING_KEY, self.name.span, "`match` is missing")
-                        .help("such as `match: GET /v1/networks/{id}`"),
-                );
-                None
-            }
-        }
-    }
-
-    /// The names that exist in this route; those of broken parts too, so that a use of one is no
-    /// second error.
-    fn names(&self, matched: Option<&Match>, maps: &BTreeMap<Box<str>, Arc<ValueMap>>) -> Names {
-        let spec = self.spec;
-        let parents = usage::keys(self.node.get("parents"));
-        let per_backend = |alias: &str| {
-            self.node
-                .get("parents")
-                .and_then(|parents| parents.get(alias)?.get("resource")?.as_text())
-                .and_then(|resource| self.around.resource(resource))
-                .is_some_and(|(_, resource)| resource.per_backend)
-        };
-        Names {
-            path: match matched {
-                Some(matched) => matched.params.clone(),
-                None => right(&spec.r#match)
-                    .map(|m| braced(m.text()))
-                    .unwrap_or_default(),
-            },
-            declared: right(&spec.request)
-                .map(request::declared)
-                .unwrap_or_default(),
-            object: spec.object.is_some(),
-            early_parents: parents
-                .iter()
-                .filter(|alias| !per_backend(alias))
-                .cloned()
-                .collect(),
-            parents,
-            lets: Vec::new(),
-            extracted: Vec::new(),
-            creates: right(&spec.mapping).is_some_and(mapping::creates),
-            records: spec.mapping.is_some(),
-            maps: maps.clone(),
-        }
-    }
-
-    fn select(
-        &self,
-        parents: Option<&[crate::plan::Parent]>,
-        names: &Names,
-        diags: &mut Diagnostics,
-    ) -> Option<crate::plan::Select> {
-        let wanted = Wanted {
-            route: self.name.span,
-            kind: self.sheet.kind(),
-            per_backend: self.sheet.per_backend(),
-            object: self.spec.object.is_some(),
-            // With a wrong parent nothing can be said of the choice that its place would not change.
-            parents: parents?,
-            own: right(&self.spec.select),
-            own_span: self.node.get("select").map(|node| node.span),
-            inherited: right(&self.sheet.spec.select),
-        };
-        select::compile(&wanted, names, self.around, diags)
-    }
-
-    fn call(&self, names: &Names, diags: &mut Diagnostics) -> Option<Call> {
-        let Some(Part(call)) = &self.spec.call else {
-            diags.push(
-                Diagnostic::error(codes::MISSING_KEY, self.name.span, "`call` is missing").help(
-                    "a route sends one request: write `call:` with `http: METHOD /path` below it",
-                ),
-            );
-            return None;
-        };
-        let span = self
-            .node
-            .get("call")
-            .map_or(self.name.span, |node| node.span);
-        call::compile(
-            call.as_ref()?,
-            span,
-            self.sheet.kind(),
-            names,
-            self.around,
-            diags,
-        )
-    }
-
-    fn behaviour(
-        &self,
-        matched: Option<&Match>,
-        call: Option<&Call>,
-        diags: &mut Diagnostics,
-    ) -> Behaviour {
-        let records = self.spec.mapping.is_some();
-        let safe = right(&self.spec.safe).filter(|safe| safe.value);
-        if let (true, Some(safe)) = (records, safe) {
-            diags.push(
-                Diagnostic::error(
-                    codes::SAFE_WITH_MAPPING,
-                    safe.span,
-                    "a route with `mapping` changes something, so it is not `safe`",
-                )
-                .help("remove one of the two"),
-            );
-        }
-        let method = matched.map_or(&Method::GET, |matched| &matched.method);
-        let reads = [Method::GET, Method::HEAD].contains(method);
-        let by_default = match *method {
-            Method::PUT => true,
-            Method::DELETE => self.spec.object.is_some(),
-            // A journalled GET asks again without harm, if that is what its call does.
-            _ if reads => call.is_none_or(|call| {
-                let Action::Http(http) = &call.action;
-                [Method::GET, Method::HEAD].contains(&http.method)
-            }),
-            _ => false,
-        };
-        Behaviour {
-            mutating: records || !reads && safe.is_none(),
-            idempotent: right(&self.spec.idempotent).copied().unwrap_or(by_default),
-        }
-    }
-
-    /// What the parts say about each other; whether the reply may be stored.
-    fn check_usage(&self, schemas: &RequestSchemas, diags: &mut Diagnostics) -> bool {
-        let node = self.node;
-        let reads = usage::of_route(node, self.around);
-        usage::check_fields(&reads, schemas, diags);
-        let lets = right(&self.spec.r#let)
-            .map(|lets| lets.0.as_slice())
-            .unwrap_or_default();
-        let extract = right(&self.spec.extract)
-            .map(|e| e.0.as_slice())
-            .unwrap_or_default();
-        usage::check_unused_names(
-            lets.iter().map(|(name, _)| name),
-            extract.iter().map(|(name, _)| name),
-            &reads,
-            diags,
-        );
-        let write_only = WriteOnly::of(schemas, node.get("let"), node.get("extract"), self.around);
-        if let Some(mapping) = right(&self.spec.mapping) {
-            usage::check_stored(mapping, &write_only, self.around, diags);
-        }
-        let kept = right(&self.spec.journal).and_then(|j| j.reply) != Some(JournalReply::None);
-        let secret = node.get("reply").is_some_and(|reply| {
-            write_only
-                .touches(&usage::of_node(reply, self.around))
-                .is_some()
-        });
-        kept && !secret
-    }
-
-    fn clients(&self, diags: &mut Diagnostics) -> Option<Option<Vec<Box<str>>>> {
-        let Some(written) = right(&self.spec.clients) else {
-            return Some(None);
-        };
-        let known: Vec<&str> = self
-            .around
-            .server
-            .clients
-            .iter()
-            .map(|c| &*c.name)
-            .collect();
-        let names: Vec<_> = written
-            .iter()
-            .map(|client| {
-                let name = client.literal("`clients`", diags)?;
-                if !known.contains(&name) {
-                    unknown_client(name, client.span(), &known, diags);
-                    return None;
-                }
-                Some(name.into())
-            })
-            .collect();
-        names.into_iter().collect::<Option<_>>().map(Some)
-    }
-
-    fn confirm(&self) -> Option<Confirm> {
-        let confirm = right(&self.spec.replication).and_then(|rule| rule.confirm)?;
-        Some(match confirm {
-            ConfirmWord::None => Confirm::None,
-            ConfirmWord::Preferred => Confirm::Preferred,
-            ConfirmWord::Required => Confirm::Required,
-        })
-    }
-}
-
-fn unknown_client(name: &str, span: Span, known: &[&str], diags: &mut Diagnostics) {
-    let help = match known.is_empty() {
-        true => "relay.yaml has no `clients`: add this one there, or remove the key".to_owned(),
-        false => format!("clients of relay.yaml: {}", known.join(", ")),
-    };
-    diags.push(
-        Diagnostic::error(
-            codes::UNKNOWN_CLIENT,
-            span,
-            format!("`{name}` is not a client of relay.yaml"),
-        )
-        .did_you_mean(suggest::nearest(name, known.iter().copied()))
-        .help(help),
-    );
-}
-
-/// Whether a request is journalled, and whether it may be repeated.
-struct Behaviour {
-    mutating: bool,
-    idempotent: bool,
-}
-
-/// The parameters of a path that is wrong otherwise.
-fn braced(text: &str) -> Vec<Box<str>> {
-    text.split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split_once('}'))
-        .map(|(name, _)| name.into())
-        .collect()
 }

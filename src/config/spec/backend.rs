@@ -184,7 +184,7 @@ crate::spec! {
 
 crate::words! {
     /// A version of TLS.
-    TlsVersionSpec as "a version of TLS in quotes" {
+    TlsVersionSpec as "a version of TLS" {
         Tls10 = "1.0",
         Tls11 = "1.1",
         Tls12 = "1.2",

@@ -99,9 +99,8 @@ mod tests {
 
     #[test]
     fn the_example_of_the_language_is_right_in_an_editor() {
-        let example = include_str!(
-            "../../../tests/config/language_example/routes.d/firewall_rule.yaml"
-        );
+        let example =
+            include_str!("../../../tests/config/language_example/routes.d/firewall_rule.yaml");
         assert_eq!(complaints(example), Vec::<String>::new());
     }
 

@@ -130,15 +130,17 @@ pub fn unknown_word(node: &Node, what: &str, words: &[&str], diags: &mut Diagnos
         Some(text) => format!("`{text}`"),
         None => node.describe().to_owned(),
     };
-    diags.push(
-        Diagnostic::error(
-            codes::BAD_VALUE,
-            node.span,
-            format!("{found} is not {what}"),
-        )
-        .did_you_mean(nearest)
-        .help(format!("write one of: {}", words.join(", "))),
-    );
+    let mut diagnostic = Diagnostic::error(
+        codes::BAD_VALUE,
+        node.span,
+        format!("{found} is not {what}"),
+    )
+    .did_you_mean(nearest)
+    .help(format!("write one of: {}", words.join(", ")));
+    if matches!(node.kind, Kind::Number(_) | Kind::Bool(_)) {
+        diagnostic = diagnostic.label("quote it");
+    }
+    diags.push(diagnostic);
 }
 
 /// Declares a closed set of words: the enum, its decoder and its JSON Schema.

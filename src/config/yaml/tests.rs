@@ -176,6 +176,8 @@ fn what_a_configuration_is_better_without_is_refused_by_name() {
     assert_eq!(found("a: 1\n---\nb: 2\n"), [(codes::YAML_DOCUMENTS, "---")]);
     assert_eq!(found("? [a, b]\n: 1\n"), [(codes::YAML_KEY, "[a, b]")]);
     assert_eq!(found("a:\n\tb: 1\n"), [(codes::YAML_TAB, "\t")]);
+    // The parser's own place is where the text begins that the tab interrupts.
+    assert_eq!(found("- x\né\n\tb: 1\n"), [(codes::YAML_TAB, "\t")]);
 }
 
 #[test]
@@ -211,7 +213,7 @@ fn aliases_repeat_a_value_within_a_budget() {
     let mut bomb = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
     for level in 1..9 {
         let alias = format!("*a{}", level - 1);
-        let items = vec![alias.as_str(); 10].join(", ");
+        let items = [alias.as_str(); 10].join(", ");
         bomb += &format!("a{level}: &a{level} [{items}]\n");
     }
     let (node, diags) = read(&bomb);

@@ -627,3 +627,16 @@ async fn a_refusal_of_fixed_credentials_is_an_answer() {
     assert_eq!((answer.status, answer.sends), (401, 1));
     assert_eq!(backend.count("*"), 1);
 }
+
+#[tokio::test]
+async fn a_probe_logs_in_and_sends_no_call() {
+    let issuer = Issuer::start();
+    let driver = with(&issuer.backend, login());
+    let probe = driver.probe(&clearance(false)).await;
+    assert!(probe.failed.is_none(), "{probe:?}");
+    assert_eq!(probe.found.last().unwrap().what, "`auth` is logged in");
+    assert_eq!(
+        (issuer.backend.count(LOGIN), issuer.backend.count(RULES)),
+        (1, 0)
+    );
+}

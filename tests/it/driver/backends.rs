@@ -237,6 +237,40 @@ async fn a_reload_with_another_secret_logs_in_again_and_out_before() {
 }
 
 #[tokio::test]
+async fn a_replaced_driver_ends_its_calls_before_it_logs_out_and_holds_nobody_up() {
+    let issuer = Issuer::start();
+    issuer.backend.on("POST /logout", Reply::status(204));
+    let with_path = |path: &str| {
+        let mut login = login();
+        login.logout = Some((Method::POST, "/logout".into()));
+        let mut spec = spec(&issuer.backend, Auth::Login(Arc::new(login)));
+        spec.query = vec![("v".into(), path.into())];
+        plan(vec![backend("a", spec)])
+    };
+    issuer.backend.once(RULES, Reply::status(204).held());
+    let first = Arc::new(BackendManager::new(&with_path("1"), None).unwrap());
+    let slow = tokio::spawn({
+        let first = Arc::clone(&first);
+        async move { send(&first, A).await }
+    });
+    issuer.backend.wait_for_calls(RULES, 1).await;
+    let second = Arc::new(BackendManager::new(&with_path("2"), Some(&first)).unwrap());
+    let closing = tokio::spawn({
+        let (first, second) = (Arc::clone(&first), Arc::clone(&second));
+        async move { first.close(Some(&second)).await }
+    });
+    for _ in 0..3 {
+        assert_eq!(send(&second, A).await.unwrap().status, 204);
+    }
+    assert!(!closing.is_finished());
+    assert_eq!(issuer.backend.count("POST /logout"), 0);
+    issuer.backend.release();
+    assert_eq!(slow.await.unwrap().unwrap().status, 204);
+    closing.await.unwrap();
+    assert_eq!(issuer.backend.count("POST /logout"), 1);
+}
+
+#[tokio::test]
 async fn a_reload_keeps_an_open_breaker() {
     let up = FakeBackend::start();
     up.on(RULES, Reply::status(503));

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use cmp_relay::store::{
-    Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter, OperationId,
-    State, Store, StoreError, Write, Written,
+    Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter,
+    OperationId, State, Store, StoreError, Write, Written,
 };
 
 /// When, seen from the database.
@@ -58,7 +58,8 @@ impl Store for FaultyStore {
         backend: &'a str,
         backend_ids: &'a [String],
     ) -> Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
-        self.inner.mappings_by_backend_id(resource, backend, backend_ids)
+        self.inner
+            .mappings_by_backend_id(resource, backend, backend_ids)
     }
 
     fn list_mappings<'a>(
