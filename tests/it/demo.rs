@@ -50,7 +50,8 @@ impl Demo {
         let mut steps: Vec<Printed> = Vec::new();
         let mut preface = Vec::new();
         let mut status = String::new();
-        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        for line in lines.by_ref() {
             let line = line.unwrap();
             if let Some(command) = line.strip_prefix("   curl ") {
                 steps.push(Printed {
@@ -65,6 +66,8 @@ impl Demo {
             }
             preface.push(line);
         }
+        // The log goes on: a pipe that nobody reads would fill.
+        std::thread::spawn(move || lines.for_each(drop));
         Self {
             process,
             steps,
