@@ -21,7 +21,7 @@ use crate::support::mariadb::peer_or_skip;
 
 /// The real servers; they end when this process does, because the script's stdin ends then.
 struct Peer {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
     endpoints: Endpoints,
     password: String,
     _script: Child,
@@ -37,10 +37,11 @@ fn script() -> PathBuf {
 
 impl Peer {
     fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        // The script removes it: what a static holds is never dropped.
+        let folder = tempfile::tempdir().unwrap().keep();
         let mut script = Command::new(script())
             .arg("run")
-            .env("PEER_DIR", folder.path())
+            .env("PEER_DIR", &folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -72,7 +73,7 @@ impl Peer {
     fn tell(&self, arguments: &[&str]) {
         let status = Command::new(script())
             .args(arguments)
-            .env("PEER_DIR", self.folder.path())
+            .env("PEER_DIR", &self.folder)
             .status()
             .unwrap();
         assert!(status.success(), "{arguments:?}");
