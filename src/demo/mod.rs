@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 pub use steps::{Step, steps};
@@ -59,7 +60,7 @@ pub struct Prepared {
     pub admin: String,
 }
 
-/// Runs the demo until Ctrl-C.
+/// Runs the demo until Ctrl-C (or SIGTERM).
 ///
 /// `serve` starts the relay: its future is ready once the listeners are, and gives another one that
 /// ends when the relay has, after the [`Shutdown`] says stop.
@@ -73,6 +74,10 @@ where
     Starting: Future<Output = anyhow::Result<Running>>,
     Running: Future<Output = anyhow::Result<()>>,
 {
+    // Heard from here on: who reads the last line may interrupt at once.
+    let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be waited for")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
+
     let (simulated, prepared) = prepare(&options).await?;
     let (trigger, shutdown) = shutdown::channel();
     let running = serve(prepared.clone(), shutdown).await?;
@@ -81,19 +86,24 @@ where
 
     let mut running = std::pin::pin!(running);
     let ended = tokio::select! {
-        ended = &mut running => ended,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.context("the demo cannot wait for Ctrl-C")?;
+        ended = &mut running => Some(ended),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             trigger.stop();
             running.await
         }
     };
     simulated.stop().await;
-    writeln!(
+    // Whoever read this may be gone by now, with the terminal; that is no failure.
+    let _ = writeln!(
         out,
         "\nStopped. The next run goes on from {}.",
         options.data.display()
-    )?;
+    );
     ended
 }
 

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cmp_relay::demo::pack;
 use cmp_relay::demo::simulate::{self, Options, Simulated};
+use cmp_relay::diagnostics::text;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -50,7 +52,8 @@ impl Demo {
         let mut steps: Vec<Printed> = Vec::new();
         let mut preface = Vec::new();
         let mut status = String::new();
-        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        for line in lines.by_ref() {
             let line = line.unwrap();
             if let Some(command) = line.strip_prefix("   curl ") {
                 steps.push(Printed {
@@ -65,6 +68,8 @@ impl Demo {
             }
             preface.push(line);
         }
+        // The log goes on: a pipe that nobody reads would fill.
+        std::thread::spawn(move || lines.for_each(drop));
         Self {
             process,
             steps,
@@ -457,4 +462,19 @@ async fn a_region_remembers_its_objects() {
         (status, &body["network"]["name"]),
         (StatusCode::OK, &json!("kept"))
     );
+}
+
+#[test]
+fn the_shipped_pack_compiles_without_a_warning() {
+    let env = cmp_relay::config::Env::new([(pack::PASSWORD_ENV.to_owned(), "x".to_owned())]);
+    let loaded = cmp_relay::config::load_from_memory(pack::FILES, &env);
+    let said = text::render_text(&loaded.diagnostics, &loaded.files, false);
+    assert_eq!(said, "");
+    let plan = loaded.plan.unwrap();
+    // Eight resources with five routes each, less the two that Neutron does not update.
+    assert_eq!((plan.resources.len(), plan.routes.len()), (8, 38));
+    // Each says what it does, and shows it.
+    for route in &plan.routes {
+        assert!(route.summary.is_some(), "{}", route.name);
+    }
 }

@@ -4,7 +4,8 @@
 #   openstack.sh setup              the packages, the schemas, the users
 #   openstack.sh start              the three servers, on free ports; their addresses in $PEER_DIR/endpoints
 #   openstack.sh stop
-#   openstack.sh run                setup and start, print the endpoints and `ready`, stop at the end of stdin
+#   openstack.sh run                setup and start, print the endpoints and `ready`; at the end of stdin
+#                                   stop and remove PEER_DIR. Exit status 3: the packages cannot be had
 #   openstack.sh shortttl SECONDS   Keystone anew: the tokens that it gives from now on live so long
 #   openstack.sh revoke             make every token of the user `relay` invalid
 #
@@ -108,8 +109,8 @@ password = $service_password
 project_name = service
 user_domain_id = default
 project_domain_id = default
-# Every token is asked about at every call, so that a revoked one is refused at once.
-token_cache_time = -1
+# A revoked token is refused after this many seconds; without the cache every call costs one more.
+token_cache_time = 3
 [ml2]
 type_drivers = local,flat,vlan,vxlan
 tenant_network_types = vxlan
@@ -168,7 +169,7 @@ ENV
     "${manage[@]}" fernet_setup --keystone-user "$(id -un)" --keystone-group "$(id -gn)"
     "${manage[@]}" credential_setup --keystone-user "$(id -un)" --keystone-group "$(id -gn)"
     "${manage[@]}" bootstrap --bootstrap-password "$admin_password" --bootstrap-region-id RegionOne \
-        --bootstrap-public-url "$KEYSTONE_URL/"
+        --bootstrap-public-url "$KEYSTONE_URL/" --bootstrap-internal-url "$KEYSTONE_URL/"
     wait "$one" "$two"
 }
 
@@ -244,7 +245,9 @@ shortttl() { # SECONDS
 }
 
 run() {
-    trap stop EXIT
+    packages >&2 || exit 3
+    trap 'stop; rm -rf "$PEER_DIR"' EXIT
+    trap 'exit 1' INT TERM
     setup >&2
     start >&2
     cat "$PEER_DIR/endpoints"
