@@ -8,6 +8,7 @@
 //!
 //! What time it is comes in as an argument.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use crate::plan;
 #[derive(Debug)]
 pub struct Breaker {
     settings: plan::Breaker,
+    /// Closed, and the last call was well: nothing to look up, nothing to change.
+    calm: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -81,6 +84,7 @@ impl Breaker {
     pub fn new(settings: plan::Breaker) -> Self {
         Self {
             settings,
+            calm: AtomicBool::new(true),
             state: Mutex::new(State::Closed { failures: 0 }),
         }
     }
@@ -91,6 +95,9 @@ impl Breaker {
 
     /// Whether a call would get leave now; takes none.
     pub fn check(&self, now: Instant) -> Result<(), Duration> {
+        if self.is_calm() {
+            return Ok(());
+        }
         match self.state(now) {
             BreakerState::Open { retry_after } => Err(retry_after),
             BreakerState::HalfOpen if self.is_trying() => Err(WHILE_TRYING),
@@ -100,6 +107,9 @@ impl Breaker {
 
     /// Takes leave to call, or says how long there is none.
     pub fn admit(&self, now: Instant) -> Result<Leave, Duration> {
+        if self.is_calm() {
+            return Ok(Leave { trial: false });
+        }
         let mut state = self.lock();
         match &mut *state {
             State::Closed { .. } => Ok(Leave { trial: false }),
@@ -121,13 +131,12 @@ impl Breaker {
     /// Notes what a call says of its backend.
     pub fn note(&self, health: Health, now: Instant) {
         // Zero failures in a row would be always open: it means "no breaker".
-        if self.settings.failures == 0 {
+        if self.settings.failures == 0 || (health == Health::Well && self.is_calm()) {
             return;
         }
         let mut state = self.lock();
         match (&mut *state, health) {
             (_, Health::NothingSaid) => {}
-            (State::Closed { failures: 0 }, Health::Well) => {}
             (_, Health::Well) => *state = State::Closed { failures: 0 },
             (State::Closed { failures }, Health::Sick)
                 if *failures + 1 < self.settings.failures =>
@@ -142,6 +151,8 @@ impl Breaker {
                 };
             }
         }
+        let calm = matches!(&*state, State::Closed { failures: 0 });
+        self.calm.store(calm, Ordering::Release);
     }
 
     /// Gives leave back: a trial that came to no verdict (cancelled, refused on our side) lets the
@@ -163,6 +174,10 @@ impl Breaker {
                 None => BreakerState::HalfOpen,
             },
         }
+    }
+
+    fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Acquire)
     }
 
     fn is_trying(&self) -> bool {

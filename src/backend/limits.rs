@@ -1,9 +1,10 @@
 //! A backend's places: so many calls at once, so many requests that wait, first come first served.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Boottime;
 
@@ -73,12 +74,45 @@ impl Limits {
     pub fn queued(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
+}
 
-    /// Returns once no call holds a place.
-    pub async fn idle(&self) {
-        let all = u32::try_from(self.concurrency).unwrap_or(u32::MAX);
-        // The semaphore is never closed, so this cannot fail; the places are given back at once.
-        drop(self.places.acquire_many(all).await);
+/// The calls that a driver has under way: a driver is closed when they have ended. (Its places may
+/// be another driver's by then, for a reload carries them over.)
+#[derive(Debug, Default)]
+pub struct Calls {
+    under_way: AtomicUsize,
+    ended: Notify,
+}
+
+/// One call under way.
+#[derive(Debug)]
+pub struct UnderWay(Arc<Calls>);
+
+impl Calls {
+    pub fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// Returns once no call is under way.
+    pub async fn ended(&self) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            // Listens before it looks, so that no end is missed in between.
+            ended.as_mut().enable();
+            if self.under_way.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.0.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.notify_waiters();
+        }
     }
 }
 
@@ -131,6 +165,22 @@ mod tests {
         assert_eq!(limits.queued(), 0);
         drop(held);
         assert!(limits.enter(soon()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_driver_is_idle_when_its_last_call_has_ended() {
+        let calls = Arc::new(Calls::default());
+        calls.ended().await;
+        let (first, second) = (calls.begin(), calls.begin());
+        drop(first);
+        let waiting = tokio::spawn({
+            let calls = Arc::clone(&calls);
+            async move { calls.ended().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(second);
+        waiting.await.unwrap();
     }
 
     #[tokio::test]

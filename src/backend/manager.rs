@@ -4,25 +4,23 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use ring::digest::{Context, SHA256};
+use arc_swap::ArcSwapOption;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaker::{Breaker, BreakerState, Health, Leave};
-use super::limits::Limits;
+use super::fingerprint::fingerprint;
+use super::limits::{Calls, Limits, UnderWay};
 use crate::clock::Boottime;
 use crate::driver::{
-    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, RenderedCall,
+    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, RenderedCall,
+    SendOutcome,
 };
-use crate::plan::{
-    Auth, Backend, BackendId, BackendState, BackendTls, DriverSpec, LoginBody, Plan,
-};
-use crate::plan::{KeystoneCredentials, SecretTree};
-use crate::secret::Secret;
+use crate::plan::{Backend, BackendId, BackendState, Plan};
+use crate::telemetry::metrics::{BackendMetrics, CallOutcome};
 
 /// Every backend of a plan.
 #[derive(Debug)]
@@ -40,9 +38,12 @@ struct Instance {
     limits: Arc<Limits>,
     breaker: Arc<Breaker>,
     driver: Arc<dyn Driver>,
+    /// The driver's, wherever it is carried to.
+    calls: Arc<Calls>,
     /// Of all that the driver was made from, secrets and certificate files included.
     fingerprint: [u8; 32],
-    last_error: Arc<Mutex<Option<String>>>,
+    last_error: Arc<ArcSwapOption<String>>,
+    metrics: BackendMetrics,
 }
 
 impl fmt::Debug for Instance {
@@ -60,6 +61,7 @@ impl fmt::Debug for Instance {
 pub struct Place {
     instance: Arc<Instance>,
     leave: Leave,
+    _under_way: UnderWay,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -129,6 +131,7 @@ impl BackendManager {
         Ok(Place {
             instance: Arc::clone(instance),
             leave,
+            _under_way: instance.calls.begin(),
             _permit: permit,
         })
     }
@@ -141,15 +144,24 @@ impl BackendManager {
         clearance: &Clearance,
     ) -> Result<Answer, DriverError> {
         let instance = &place.instance;
+        let started = Instant::now();
         let result = instance.driver.send(call, clearance).await;
+        instance
+            .metrics
+            .record(outcome_of(&result), started.elapsed());
         let health = Health::of(&result);
         instance.breaker.note(health, Instant::now());
         if let Err(error) = &result {
-            instance.set_last_error(Some(error.to_string()));
-        } else if health == Health::Well {
-            instance.set_last_error(None);
+            instance.last_error.store(Some(Arc::new(error.to_string())));
+        } else if health == Health::Well && instance.last_error.load().is_some() {
+            instance.last_error.store(None);
         }
         result
+    }
+
+    /// Connects, negotiates and logs in, and changes nothing; takes no place and asks no breaker.
+    pub async fn probe(&self, backend: BackendId, clearance: &Clearance) -> Probe {
+        self.instance(backend).driver.probe(clearance).await
     }
 
     /// Takes a backend's credentials out of text that came from it.
@@ -169,7 +181,7 @@ impl BackendManager {
                 in_flight: instance.limits.in_flight(),
                 queued: instance.limits.queued(),
                 breaker: instance.breaker.state(now),
-                last_error: instance.last_error(),
+                last_error: instance.last_error.load().as_deref().cloned(),
                 auth: instance.driver.auth_state(),
             })
             .collect()
@@ -188,7 +200,7 @@ impl BackendManager {
             let instance = Arc::clone(instance);
             closing.spawn(async move {
                 // A call that outlasts its own deadline is not waited for.
-                let _ = tokio::time::timeout(instance.timeout, instance.limits.idle()).await;
+                let _ = tokio::time::timeout(instance.timeout, instance.calls.ended()).await;
                 instance.driver.close().await;
             });
         }
@@ -197,6 +209,20 @@ impl BackendManager {
 
     fn instance(&self, backend: BackendId) -> &Arc<Instance> {
         &self.instances[usize::from(backend.0)]
+    }
+}
+
+/// What became of a call, as its backend's metrics say it.
+fn outcome_of(result: &Result<Answer, DriverError>) -> CallOutcome {
+    match result {
+        Ok(answer) if (200..300).contains(&answer.status) => CallOutcome::Success,
+        Ok(_) => CallOutcome::Rejected,
+        Err(error) => match error.outcome {
+            SendOutcome::NotSent => CallOutcome::Unreachable,
+            SendOutcome::Refused(_) => CallOutcome::Refused,
+            SendOutcome::Unauthorized => CallOutcome::Unauthorized,
+            SendOutcome::Unknown => CallOutcome::Unknown,
+        },
     }
 }
 
@@ -221,100 +247,14 @@ impl Instance {
                 || Arc::new(Breaker::new(backend.breaker.clone())),
                 |before| Arc::clone(&before.breaker),
             ),
+            calls: carried_driver.map_or_else(Arc::default, |before| Arc::clone(&before.calls)),
             driver: match carried_driver {
                 Some(before) => Arc::clone(&before.driver),
                 None => DriverManager::make(backend)?,
             },
             fingerprint,
             last_error: before.map_or_else(Arc::default, |before| Arc::clone(&before.last_error)),
+            metrics: BackendMetrics::new(&backend.name),
         })
     }
-
-    fn set_last_error(&self, error: Option<String>) {
-        let mut last = self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *last = error;
-    }
-
-    fn last_error(&self) -> Option<String> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
-/// Equal fingerprints, equal drivers. `Debug` shows every field of the compiled configuration but
-/// the secrets; their values, and what stands in the files that it names, are added.
-fn fingerprint(backend: &Backend) -> [u8; 32] {
-    let mut digest = Context::new(&SHA256);
-    digest.update(format!("{:?} {:?}", backend.limits, backend.driver).as_bytes());
-    let DriverSpec::Https(driver) = &backend.driver;
-    add_files(&mut digest, &driver.tls);
-    for (_, auth) in &driver.auths {
-        add_auth(&mut digest, auth);
-    }
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest.finish().as_ref());
-    fingerprint
-}
-
-fn add_auth(digest: &mut Context, auth: &Auth) {
-    match auth {
-        Auth::None | Auth::ClientCertificate => {}
-        Auth::Basic { password, .. } => add_secret(digest, password),
-        Auth::Bearer(token) => add_secret(digest, token),
-        Auth::Headers(headers) => headers.iter().for_each(|(_, one)| add_secret(digest, one)),
-        Auth::Query(pairs) => pairs.iter().for_each(|(_, one)| add_secret(digest, one)),
-        Auth::Keystone(keystone) => {
-            add_files(digest, &keystone.tls);
-            match &keystone.credentials {
-                KeystoneCredentials::Password { password, .. } => add_secret(digest, password),
-                KeystoneCredentials::ApplicationCredential { secret, .. } => {
-                    add_secret(digest, secret);
-                }
-            }
-        }
-        Auth::Login(login) => match &login.body {
-            LoginBody::None => {}
-            LoginBody::Json(tree) => add_tree(digest, tree),
-            LoginBody::Form(fields) => fields.iter().for_each(|(_, tree)| add_tree(digest, tree)),
-        },
-    }
-}
-
-fn add_tree(digest: &mut Context, tree: &SecretTree) {
-    match tree {
-        SecretTree::Literal(_) => {}
-        SecretTree::Secret(secret) => add_secret(digest, secret),
-        SecretTree::List(items) => items.iter().for_each(|item| add_tree(digest, item)),
-        SecretTree::Map(entries) => entries.iter().for_each(|(_, tree)| add_tree(digest, tree)),
-    }
-}
-
-fn add_secret(digest: &mut Context, secret: &Secret) {
-    add(digest, secret.expose().as_bytes());
-}
-
-/// A length and the bytes, so that no two neighbours run together.
-fn add(digest: &mut Context, bytes: &[u8]) {
-    digest.update(&bytes.len().to_le_bytes());
-    digest.update(bytes);
-}
-
-fn add_files(digest: &mut Context, tls: &BackendTls) {
-    let client = tls.client_cert.iter();
-    let files = client
-        .flat_map(|client| [&client.cert_file, &client.key_file])
-        .chain(&tls.ca_file);
-    for file in files {
-        add(digest, &content(file));
-    }
-}
-
-/// A file that cannot be read has no content: making the driver says so.
-fn content(file: &Path) -> Vec<u8> {
-    std::fs::read(file).unwrap_or_default()
 }

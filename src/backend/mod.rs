@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod choose;
+mod fingerprint;
 pub mod limits;
 pub mod manager;
 

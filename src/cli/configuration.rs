@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Vars;
-use crate::config::{self, Env};
+use crate::config;
 use crate::diagnostics::{json, text};
 use crate::http::reload::Rejected;
 use crate::plan::Plan;
@@ -29,21 +29,30 @@ impl ConfigArgs {
     }
 }
 
-/// Compiles a folder for serving; warnings are left to `validate-config`.
+/// Compiles a folder. Warnings of a plan that serves are log lines.
 pub fn compile(dir: &Path, vars: &Vars) -> Result<Plan, Rejected> {
     let loaded = config::load(dir, &environment(vars));
-    loaded.plan.ok_or_else(|| Rejected {
-        diagnostics: json::to_value(&loaded.diagnostics, &loaded.files),
+    if let Some(plan) = loaded.plan {
+        if loaded.diagnostics.warnings() > 0 {
+            tracing::warn!(
+                warnings = loaded.diagnostics.warnings(),
+                "the configuration has warnings; `cmp-relay validate-config` shows them"
+            );
+        }
+        return Ok(plan);
+    }
+    let json = json::render_json(&loaded.diagnostics, &loaded.files);
+    Err(Rejected {
+        diagnostics: serde_json::from_str(&json).unwrap_or_default(),
         text: text::render_text(&loaded.diagnostics, &loaded.files, false),
     })
 }
 
-/// What a configuration takes from outside: the variables, and the machine's name.
-pub fn environment(vars: &Vars) -> Env {
-    let env = Env::new(vars.clone());
-    // `uname(2)` gives the node's name without a variable that somebody may have set.
-    match rustix::system::uname().nodename().to_str() {
-        Ok(node) if !node.is_empty() => env.node(node),
+/// The variables, and this host's name for a node that has none (proc(5)).
+pub fn environment(vars: &Vars) -> config::Env {
+    let env = config::Env::new(vars.clone());
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(name) if !name.trim().is_empty() => env.node(name.trim()),
         _ => env,
     }
 }

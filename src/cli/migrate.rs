@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 
 use super::Vars;
 use super::configuration::ConfigArgs;
-
 use crate::store;
 
 /// Create or upgrade the tables.

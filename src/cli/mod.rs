@@ -51,6 +51,9 @@ pub enum Command {
     )]
     Serve(serve::Args),
     /// Check a configuration folder: every problem at once, each with its place
+    #[command(
+        after_help = "Examples:\n  cmp-relay validate-config --config /etc/cmp-relay\n  cmp-relay validate-config --format json --deny-warnings"
+    )]
     ValidateConfig(validate::ValidateArgs),
     /// Create or upgrade the tables of the configured database
     #[command(
@@ -82,7 +85,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => demo::run(args, vars),
         Command::Serve(args) => serve::run(&args, vars),
-        Command::ValidateConfig(args) => validate::command(&args, vars),
+        Command::ValidateConfig(args) => validate(&args, vars),
         Command::Migrate(args) => migrate::run(&args, vars),
         Command::Token(command) => token::run(&command),
         Command::Operations(command) => operations::run(command, vars),
@@ -94,6 +97,13 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn validate(args: &validate::ValidateArgs, vars: &Vars) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let color = std::io::IsTerminal::is_terminal(&out);
+    let env = configuration::environment(vars);
+    Ok(validate::run(args, &env, color, &mut out)?.into())
 }
 
 #[cfg(test)]

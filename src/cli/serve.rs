@@ -104,6 +104,9 @@ pub async fn recover_pending(journal: &Journal) -> Result<()> {
     Ok(())
 }
 
+/// What writing down and logging out may take once the last deadline has passed.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// Everything that runs, and what stops it.
 pub struct Running {
     relay: Arc<Relay>,
@@ -219,7 +222,14 @@ impl Running {
             _ = tokio::time::timeout(bound, listeners) => {}
             () = hurry => deadline = Boottime::now(),
         }
-        self.relay.drain(deadline).await;
+        // A backend that is still silent then is not waited for a second time.
+        let left = deadline.remaining().unwrap_or_default() + bound.min(LAST_WORDS);
+        if tokio::time::timeout(left, self.relay.drain(deadline))
+            .await
+            .is_err()
+        {
+            tracing::warn!("not every backend was logged out of in time");
+        }
         self.relay.journal().close().await;
     }
 }

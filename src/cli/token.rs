@@ -66,7 +66,8 @@ pub fn run(command: &Command) -> Result<ExitCode> {
     println!("# relay.yaml");
     println!("clients:");
     println!("  - name: {name}");
-    println!("    token_sha256: [{}]", hash(&token));
+    // Quoted: a hash of digits and one `e` would be a number.
+    println!("    token_sha256: [\"{}\"]", hash(&token));
     println!("    roles: [{}]", roles.join(", "));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,11 @@
 //! `validate-config`: every problem of a configuration folder at once, and nothing is served.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::Vars;
-use super::configuration::environment;
 use crate::config::{self, Env, Loaded};
 use crate::diagnostics::{json, text};
 
@@ -62,13 +60,6 @@ impl From<Verdict> for ExitCode {
     fn from(verdict: Verdict) -> Self {
         ExitCode::from(verdict.status())
     }
-}
-
-/// The command: prints to standard output, in color where that is a terminal.
-pub fn command(args: &ValidateArgs, vars: &Vars) -> anyhow::Result<ExitCode> {
-    let out = std::io::stdout();
-    let color = out.is_terminal() && !vars.contains_key("NO_COLOR");
-    run(args, &environment(vars), color, &mut out.lock()).map(ExitCode::from)
 }
 
 /// Checks the folder and prints what is to be said. A secret or a certificate that is not here is a

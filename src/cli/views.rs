@@ -19,7 +19,16 @@ pub fn routes(args: &Args, vars: &Vars) -> Result<ExitCode> {
 }
 
 pub fn backends(args: &Args, vars: &Vars) -> Result<ExitCode> {
-    let columns = ["name", "kind", "driver", "address", "state", "objects"];
+    let columns = [
+        "name",
+        "kind",
+        "driver",
+        "address",
+        "state",
+        "breaker",
+        "in_flight",
+        "objects",
+    ];
     show(args, vars, "backends", &columns)
 }
 

@@ -46,11 +46,21 @@ impl std::fmt::Debug for Env {
 }
 
 impl Env {
+    /// An environment of these variables: `main` alone collects those of the process.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             vars: vars.into_iter().collect(),
             node: "relay".into(),
             missing: Missing::Error,
+        }
+    }
+
+    /// Names this node after its machine, where the system tells the machine's name.
+    pub fn on_this_machine(self) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        match host.trim() {
+            "" => self,
+            name => self.node(name),
         }
     }
 

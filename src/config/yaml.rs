@@ -6,13 +6,19 @@
 //! by name. Scalars follow the YAML 1.2 core schema, less what older readers read differently:
 //! `yes`, `0755`, `1_000`, `0x1F` and `.inf` stay text, with a warning.
 
+mod mistake;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
-use serde_json::Number;
 use serde_yaml::granit_parser::{
-    self as granit, ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, StrInput,
-    StructureStyle, Tag,
+    self as granit, Event, Options, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag,
 };
+
+use mistake::{quote_template, syntax_error};
+use scalar::{resolve, trap, verbatim_at};
 
 use super::{codes, secrets};
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -349,145 +355,3 @@ impl<'t> Reader<'t, '_> {
         Span::new(self.file, start, end)
     }
 }
-
-/// What a plain scalar means by the core schema; `None`: text.
-fn resolve(text: &str) -> Option<Kind> {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Some(Kind::Null),
-        "true" | "True" | "TRUE" => return Some(Kind::Bool(true)),
-        "false" | "False" | "FALSE" => return Some(Kind::Bool(false)),
-        _ => {}
-    }
-    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.')) {
-        return None;
-    }
-    // JSON's grammar is the core schema's but for `+5`, `.5` and `5.`.
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return None;
-    }
-    let lead = if digits.starts_with('.') { "0" } else { "" };
-    let tail = if digits.ends_with('.') { "0" } else { "" };
-    let json = format!("{sign}{lead}{digits}{tail}");
-    serde_json::from_str::<Number>(&json).ok().map(Kind::Number)
-}
-
-/// What to write instead of a plain text that YAML 1.1 and its readers take for a boolean or a
-/// number.
-fn trap(text: &str) -> Option<&'static str> {
-    let is_one_of = |words: [&str; 2]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
-    if is_one_of(["yes", "on"]) {
-        return Some("quote it, or write `true`");
-    }
-    if is_one_of(["no", "off"]) {
-        return Some("quote it, or write `false`");
-    }
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let number = digits.starts_with(|c: char| c.is_ascii_digit())
-        && (digits.chars().all(|c| c.is_ascii_digit() || c == '_')
-            || is_radix(digits, "0x", 16)
-            || is_radix(digits, "0o", 8));
-    let special = [".inf", ".nan"]
-        .iter()
-        .any(|word| digits.eq_ignore_ascii_case(word));
-    (number || special).then_some("quote it")
-}
-
-fn is_radix(text: &str, prefix: &str, radix: u32) -> bool {
-    text.strip_prefix(prefix)
-        .is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
-}
-
-/// Where `text` stands byte for byte inside the scalar that was written at `span`.
-fn verbatim_at(source: &str, span: Span, text: &str, style: ScalarStyle) -> Option<u32> {
-    let start = span.start as usize;
-    let at = match style {
-        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => start + 1,
-        ScalarStyle::Plain => start,
-        // A block scalar's place begins behind its header line; the indentation of a second line
-        // keeps it from standing there byte for byte.
-        ScalarStyle::Literal | ScalarStyle::Folded => start,
-    };
-    source[at..].starts_with(text).then(|| {
-        // Sources are bounded far below 4 GiB (`source::MAX_FILE`).
-        u32::try_from(at).unwrap_or(u32::MAX)
-    })
-}
-
-fn quote_template(span: Span) -> Diagnostic {
-    Diagnostic::error(
-        codes::UNQUOTED_TEMPLATE,
-        span,
-        "an expression that begins a value must be quoted: `{` begins a map in YAML",
-    )
-    .label("quote it")
-    .help("write `\"{{ ... }}\"`, or '{{ ... }}' where the text itself has double quotes")
-}
-
-/// The one diagnostic of a file that is not YAML.
-fn syntax_error(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
-    let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
-    if let Some(found) = unquoted_template_near(text, at) {
-        return quote_template(Span::new(file, found.start, found.end));
-    }
-    match error.kind() {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabInPlainScalar => {
-            // The parser's place may be the beginning of the line or of the text in which it stands.
-            let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-            let tab = text[line..].find('\t').map(|tab| line + tab);
-            Diagnostic::error(
-                codes::YAML_TAB,
-                tab.map_or(Span::new(file, at, at), |tab| Span::new(file, tab, tab + 1)),
-                "a tab stands where YAML wants blanks",
-            )
-            .label("write blanks")
-        }
-        ErrorKind::RecursionLimitExceeded => Diagnostic::error(
-            codes::YAML_BUDGET,
-            Span::new(file, at, at),
-            format!("maps and lists stand more than {MAX_DEPTH} deep in each other"),
-        ),
-        kind => {
-            let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
-            let end = if text[at..end].trim().is_empty() {
-                at
-            } else {
-                end
-            };
-            Diagnostic::error(
-                codes::YAML_SYNTAX,
-                Span::new(file, at, end),
-                format!("this is not YAML: {kind}"),
-            )
-        }
-    }
-}
-
-/// An unquoted `{{` that begins a value on the line of an error or on one of the two before it.
-fn unquoted_template_near(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
-    let mut end = text[at..].find('\n').map_or(text.len(), |end| at + end);
-    for _ in 0..3 {
-        let start = text[..end].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = &text[start..end];
-        for (open, _) in line.match_indices("{{") {
-            let before = line[..open].trim_end_matches(' ');
-            let begins_value = before.is_empty() || before.ends_with([':', '-', '[', ',']);
-            if begins_value && !before.contains('#') {
-                let close = line[open..].find("}}").map_or(line.len(), |c| open + c + 2);
-                return Some(start + open..start + close);
-            }
-        }
-        end = start.checked_sub(1)?;
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests;

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::clock::Boottime;
 
+pub use https::body::text_of;
 pub use manager::DriverManager;
 
 /// A boxed future: `Driver` is used as a trait object.
@@ -144,6 +145,21 @@ impl fmt::Display for Phase {
     }
 }
 
+/// One step of a probe that went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub phase: Phase,
+    /// In an operator's words: what was negotiated, which certificate was shown.
+    pub what: String,
+}
+
+/// What a probe found, step by step, and the first step that failed.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    pub found: Vec<Found>,
+    pub failed: Option<DriverError>,
+}
+
 /// How a driver stands with its backend's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthState {
@@ -176,6 +192,9 @@ pub trait Driver: Send + Sync + 'static {
     /// Ends sessions (logout where declared) and closes connections: at shutdown, and when a reload
     /// replaces the driver.
     fn close(&self) -> Async<'_, ()>;
+
+    /// Connects, negotiates and logs in, and changes nothing: for the operator's `probe`.
+    fn probe<'a>(&'a self, clearance: &'a Clearance) -> Async<'a, Probe>;
 
     /// Takes the backend's credentials out of text that came from it, before anybody reads it.
     fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str>;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -319,10 +319,15 @@ impl<'a> Record<'a> {
             code = failure.map(|failure| failure.error.code()),
             operation = header(problem::RELAY_OPERATION),
             backend = header(problem::RELAY_BACKEND),
-            ms = took.as_secs_f64() * 1e3,
+            ms = milliseconds(took),
             "request"
         );
     }
+}
+
+/// With three decimals: microseconds are as fine as a log needs.
+fn milliseconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
 }
 
 impl Drop for Record<'_> {
@@ -338,7 +343,7 @@ impl Drop for Record<'_> {
             method = %self.method,
             path = ?self.path,
             route = self.route_name(),
-            ms = self.started.elapsed().as_secs_f64() * 1e3,
+            ms = milliseconds(self.started.elapsed()),
             "request abandoned by its client"
         );
     }

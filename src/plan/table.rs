@@ -11,8 +11,11 @@ use super::RouteId;
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     paths: matchit::Router<usize>,
-    methods: Vec<(Box<str>, Vec<(Method, RouteId)>)>,
+    methods: Vec<(Box<str>, Methods)>,
 }
+
+/// The methods that one path knows.
+type Methods = Vec<(Method, RouteId)>;
 
 /// What the table says of a request.
 #[derive(Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::route::Request;
 use super::{Failure, Prepared, Relay, RelayError, Reply, call};
 use crate::clock;
 use crate::driver::{Answer, Clearance};
-use crate::plan::{BackendIdSource, SideEffect, Verb};
+use crate::plan::{BackendIdSource, MappingOp, SideEffect, Verb};
 use crate::store::{
     Begun, Effect, Finished, Intent, Mapping, MappingChange, ObjectKey, Operation, OperationId,
     Outcome, State, StoreError,
@@ -119,7 +119,7 @@ fn intent(relay: &Relay, ready: &Ready) -> Intent {
         .iter()
         .zip(&ready.prepared.target.keys)
         .map(|(change, key)| Effect {
-            verb: verb_name(change.verb).to_owned(),
+            verb: verb_name(change).to_owned(),
             key: key.clone(),
             kind: plan.resource(change.resource).kind.to_string(),
         })
@@ -170,11 +170,15 @@ fn intent(relay: &Relay, ready: &Ready) -> Intent {
     }
 }
 
-fn verb_name(verb: Verb) -> &'static str {
-    match verb {
+/// As `resolve` needs it: an object whose id comes later is settled without one.
+fn verb_name(change: &MappingOp) -> &'static str {
+    let pending = matches!(change.backend_id, Some(BackendIdSource::Pending));
+    match change.verb {
+        Verb::Create if pending => "create_pending",
         Verb::Create => "create",
-        Verb::Update => "update",
+        Verb::Put if pending => "put_pending",
         Verb::Put => "put",
+        Verb::Update => "update",
         Verb::Delete => "delete",
     }
 }

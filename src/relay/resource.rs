@@ -282,7 +282,7 @@ async fn mapped_or_in_doubt(
 }
 
 fn creates(verb: &str) -> bool {
-    matches!(verb, "create" | "put")
+    verb.starts_with("create") || verb.starts_with("put")
 }
 
 /// Renders an id; several parts are joined injectively, each escaped so that no two lists are equal.

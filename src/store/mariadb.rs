@@ -81,7 +81,7 @@ impl SqlStore<MariaDbEngine> {
         let pool = |size, options: MySqlConnectOptions| {
             MySqlPoolOptions::new()
                 .max_connections(size)
-                .acquire_timeout(Duration::from_secs(10))
+                .acquire_timeout(Duration::from_secs(3))
                 .after_connect(|connection, _| {
                     Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
                 })
@@ -96,7 +96,7 @@ impl SqlStore<MariaDbEngine> {
             lock_name,
         };
         engine
-            .reader()
+            .warn_of_lazy_commits()
             .await
             .map_err(|fault| unreachable(server, &fault))?;
         Ok(SqlStore { engine })
@@ -144,6 +144,23 @@ async fn take_lock(
 }
 
 impl MariaDbEngine {
+    /// What was committed must survive a power cut; only the server's configuration can see to that.
+    async fn warn_of_lazy_commits(&self) -> Result<(), Fault> {
+        let mut reader = self.reader().await?;
+        let flush = "SELECT CAST(@@global.innodb_flush_log_at_trx_commit AS SIGNED)";
+        let flush: i64 = sqlx::query_scalar(flush)
+            .fetch_one(&mut *reader)
+            .await
+            .map_err(fault)?;
+        if flush != 1 {
+            tracing::warn!(
+                innodb_flush_log_at_trx_commit = flush,
+                "the database may lose commits in a power cut; set innodb_flush_log_at_trx_commit = 1"
+            );
+        }
+        Ok(())
+    }
+
     /// Whether the lock, where there is one, is still held: its connection may have been lost.
     async fn holds_lock(&self) -> Result<bool, Fault> {
         let Some(lock) = &self.lock else {
@@ -227,7 +244,6 @@ session!(
     MySqlRow,
     Dialect {
         lock: " FOR UPDATE",
-        row_values: false,
         upsert: |_| " ON DUPLICATE KEY UPDATE ".to_owned(),
         excluded: |column| format!("VALUES({column})"),
         insert_ignore: "INSERT IGNORE",

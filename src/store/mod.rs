@@ -5,7 +5,7 @@
 //! of mappings in front of the reads. Rows are readable without a plan: they hold names, not ids.
 //!
 //! A batch of writes is applied in three steps: `sql::tables` loads and locks every row it touches into a
-//! [`ledger::Ledger`], `rules` and `settle` decide each write there, one after the other and without
+//! `ledger::Ledger`, `rules` and `settle` decide each write there, one after the other and without
 //! a database, and `sql::tables` writes back what changed. So the rules exist once, two writes of one
 //! batch see each other, and a batch costs a few statements however many writes it has.
 
@@ -18,14 +18,14 @@ pub mod sqlite;
 
 mod ledger;
 mod limits;
+mod lost;
 mod rules;
 mod settle;
 mod sql;
 
-use std::sync::Arc;
-
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -373,7 +373,7 @@ pub struct Audit {
 }
 
 /// Why the database did not answer.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Nothing was committed.
     #[error("the database is not available: {0}")]

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
@@ -135,15 +136,15 @@ impl Engine for SqliteEngine {
     }
 
     async fn commit(transaction: Self::Transaction) -> Result<(), Fault> {
-        transaction
-            .commit()
-            .await
-            .map_err(|error| match fault(error) {
-                // Busy, full, read-only: SQLite answered that it did not commit. After an I/O error
-                // the frames may be in the log nevertheless.
-                Fault::Unavailable(words) if words.contains("I/O") => Fault::CommitUnknown(words),
-                other => other,
-            })
+        transaction.commit().await.map_err(|error| {
+            let answered = error.as_database_error().map(primary_code);
+            match answered {
+                // After an I/O error the frames may be in the log nevertheless; any other answer
+                // (busy, full, read-only) says that nothing was committed.
+                None | Some(IO_ERROR) => Fault::CommitUnknown(error.to_string()),
+                Some(_) => fault(error),
+            }
+        })
     }
 
     async fn rollback(transaction: Self::Transaction) {
@@ -186,7 +187,6 @@ session!(
     SqliteRow,
     Dialect {
         lock: "",
-        row_values: true,
         upsert: |key| format!(" ON CONFLICT ({key}) DO UPDATE SET "),
         excluded: |column| format!("excluded.{column}"),
         insert_ignore: "INSERT OR IGNORE",
@@ -195,17 +195,21 @@ session!(
     fault
 );
 
+/// `SQLITE_IOERR`.
+const IO_ERROR: i32 = 10;
+
+fn primary_code(error: &dyn DatabaseError) -> i32 {
+    let code: Option<i32> = error.code().and_then(|code| code.parse().ok());
+    code.unwrap_or_default() & 0xff
+}
+
 /// What an error means; the primary result code is the low byte (sqlite.org/rescode.html).
 fn fault(error: sqlx::Error) -> Fault {
     let words = error.to_string();
     let sqlx::Error::Database(database) = &error else {
         return Fault::Unavailable(words);
     };
-    let code: i32 = database
-        .code()
-        .and_then(|code| code.parse().ok())
-        .unwrap_or_default();
-    match code & 0xff {
+    match primary_code(&**database) {
         // SQLITE_BUSY, SQLITE_LOCKED
         5 | 6 => Fault::Retry(words),
         // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH

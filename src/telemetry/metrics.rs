@@ -28,7 +28,7 @@ pub const BACKEND_IN_FLIGHT: &str = "cmp_relay_backend_in_flight";
 pub const BACKEND_QUEUE: &str = "cmp_relay_backend_queue";
 /// 0 closed, 1 trying, 2 open, by backend.
 pub const BREAKER: &str = "cmp_relay_backend_breaker_state";
-/// Logins, by backend and outcome.
+/// Logins that a backend accepted, by backend.
 pub const LOGINS: &str = "cmp_relay_backend_logins_total";
 /// Operations that reached a state.
 pub const OPERATIONS: &str = "cmp_relay_operations_total";
@@ -44,20 +44,18 @@ pub const ACTIVE: &str = "cmp_relay_active";
 /// What became of a call, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
-    Success,
-    Rejected,
-    Unreachable,
-    Unauthorized,
-    Unknown,
-    Refused,
-}
-
-/// The position of a breaker, as a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    Closed = 0,
-    Trying = 1,
-    Open = 2,
+    /// Answered 2xx; what a route makes of it is the route's business.
+    Success = 0,
+    /// Answered otherwise.
+    Rejected = 1,
+    /// Nothing was sent.
+    Unreachable = 2,
+    /// The login failed, or the call was refused for its credentials.
+    Unauthorized = 3,
+    /// Sent, then silence.
+    Unknown = 4,
+    /// The gate or the deadline kept it from being sent.
+    Refused = 5,
 }
 
 const SECONDS: &[f64] = &[
@@ -116,7 +114,7 @@ fn describe() {
     describe_gauge!(BACKEND_IN_FLIGHT, "Calls under way, by backend.");
     describe_gauge!(BACKEND_QUEUE, "Requests that wait for a place, by backend.");
     describe_gauge!(BREAKER, "0 closed, 1 trying, 2 open, by backend.");
-    describe_counter!(LOGINS, "Logins, by backend and outcome.");
+    describe_counter!(LOGINS, "Logins that a backend accepted, by backend.");
     describe_counter!(OPERATIONS, "Operations that reached a state, by state.");
     describe_gauge!(
         OPERATIONS_NOW,
@@ -153,18 +151,37 @@ impl RouteMetrics {
     }
 }
 
-/// One more call to a backend, and what became of it.
-pub fn backend_call(backend: &str, outcome: CallOutcome, took: Duration) {
-    let outcome = match outcome {
-        CallOutcome::Success => "success",
-        CallOutcome::Rejected => "rejected",
-        CallOutcome::Unreachable => "unreachable",
-        CallOutcome::Unauthorized => "unauthorized",
-        CallOutcome::Unknown => "unknown",
-        CallOutcome::Refused => "refused",
-    };
-    counter!(BACKEND_CALLS, "backend" => backend.to_owned(), "outcome" => outcome).increment(1);
-    histogram!(BACKEND_SECONDS, "backend" => backend.to_owned()).record(took);
+/// The metrics of one backend's calls, looked up once a driver and not once a call.
+#[derive(Debug)]
+pub struct BackendMetrics {
+    /// By [`CallOutcome`].
+    outcomes: [Counter; 6],
+    seconds: Histogram,
+}
+
+impl BackendMetrics {
+    pub fn new(backend: &str) -> Self {
+        install();
+        let outcome = |outcome: &'static str| counter!(BACKEND_CALLS, "backend" => backend.to_owned(), "outcome" => outcome);
+        Self {
+            outcomes: [
+                "success",
+                "rejected",
+                "unreachable",
+                "unauthorized",
+                "unknown",
+                "refused",
+            ]
+            .map(outcome),
+            seconds: histogram!(BACKEND_SECONDS, "backend" => backend.to_owned()),
+        }
+    }
+
+    /// One more call, and what became of it.
+    pub fn record(&self, outcome: CallOutcome, took: Duration) {
+        self.outcomes[outcome as usize].increment(1);
+        self.seconds.record(took);
+    }
 }
 
 /// How many calls are under way at a backend, and how many requests wait.
@@ -173,15 +190,14 @@ pub fn backend_load(backend: &str, in_flight: usize, queued: usize) {
     gauge!(BACKEND_QUEUE, "backend" => backend.to_owned()).set(queued as f64);
 }
 
-/// A breaker moved.
-pub fn breaker(backend: &str, state: BreakerState) {
-    gauge!(BREAKER, "backend" => backend.to_owned()).set(f64::from(state as u8));
+/// Where a backend's breaker stands: 0 closed, 1 trying, 2 open.
+pub fn breaker(backend: &str, position: u8) {
+    gauge!(BREAKER, "backend" => backend.to_owned()).set(f64::from(position));
 }
 
-/// One more login.
-pub fn login(backend: &str, succeeded: bool) {
-    let outcome = if succeeded { "success" } else { "failure" };
-    counter!(LOGINS, "backend" => backend.to_owned(), "outcome" => outcome).increment(1);
+/// How many logins a backend's driver has made.
+pub fn logins(backend: &str, count: u64) {
+    counter!(LOGINS, "backend" => backend.to_owned()).absolute(count);
 }
 
 /// An operation reached a state: `pending`, `succeeded`, `failed` or `unknown`.
@@ -226,6 +242,7 @@ mod tests {
 
     #[test]
     fn a_batch_has_its_own_buckets() {
+        install();
         commit(3);
         assert!(page().contains(r#"cmp_relay_commit_writes_bucket{le="4"}"#));
     }

@@ -90,7 +90,7 @@ fn value() -> impl Strategy<Value = Value> {
 fn config() -> ProptestConfig {
     ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(512)
+        ..ProptestConfig::with_cases(256)
     }
 }
 
@@ -430,7 +430,7 @@ fn no_text_panics_the_compiler_and_every_caret_lies_in_the_text() {
     let strategy = prop::collection::vec(prop::sample::select(SYNTAX.to_vec()), 0..12)
         .prop_map(|pieces| pieces.concat());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 4096,
+        cases: 1024,
         ..config()
     });
     let result = runner.run(&strategy, |text| {

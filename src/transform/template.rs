@@ -300,6 +300,13 @@ mod tests {
     }
 
     #[test]
+    fn raw_blocks_do_not_compile() {
+        let text = "{{{{if body.x}}}} {{ body.y }} {{{{/if}}}}";
+        let problems = compile("a.txt.hbs", text).unwrap_err();
+        assert_eq!(problems[0].code, codes::BAD_TEMPLATE);
+    }
+
+    #[test]
     fn each_way_through_a_block_ends_where_it_began() {
         for (name, text) in [
             ("a.xml.hbs", "<a b='{{#if body.x}}'{{/if}}/>"),
@@ -336,6 +343,8 @@ mod tests {
             // Handlebars reads two backslashes before braces as one, which would escape the value.
             r#"{"a": "\\{{ body.k }}"}"#,
             r#"{"a": "\u00{{ body.k }}"}"#,
+            // Behind the block it stands as a value one way, and as a key the other.
+            r#"{ {{#if body.x}}"a": {{/if}}{{ body.k }}: 1}"#,
             r#"["a" {{ body.k }}]"#,
         ] {
             let problems = compile("a.json.hbs", misplaced).unwrap_err();

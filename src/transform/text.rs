@@ -327,6 +327,7 @@ mod tests {
             "<{{ body.x }}/>",
             "<a {{ body.x }}='1'/>",
             "<a b={{ body.x }}/>",
+            "<a \"{{ body.x }}\"/>",
             "<a{{ body.x }}/>",
             "</{{ body.x }}>",
             "<!-- {{ body.x }} -->",

@@ -652,13 +652,17 @@ mod tests {
             "t": "x-{{ backend_id 'network' body.b }}",
             "l": { "$for": "body.l", "$where": "mapped 'network' item", "$item": "{{ cmp_id 'network' item }}" },
             "i": { "$if": "mapped 'network' 'm'", "$then": 1, "$else": 2 },
+            "n": "{{ backend_id 'network' 'after' }}",
             "m": "{{ body.missing }}",
         }))
         .unwrap();
         let scope = scope(json!({ "a": "1", "b": "2", "l": ["p", "q"] }));
-        assert_eq!(render_in(&tree, &scope), Err(RenderError::Lookups));
+        let written = tree.write_json(&scope, &mut Vec::new());
+        assert_eq!(written, Err(RenderError::Lookups));
         let wanted = scope.take_wanted();
-        assert_eq!(wanted.len(), 5, "{wanted:?}");
+        assert_eq!(tree.to_value(&scope), Err(RenderError::Lookups));
+        assert_eq!(scope.take_wanted(), wanted, "both forms ask the same");
+        assert_eq!(wanted.len(), 6, "{wanted:?}");
         scope.supply(wanted.into_iter().map(|question| {
             let row = match &question {
                 Lookup::CmpId { backend_id, .. } if backend_id == "q" => LookupRow::Unmapped,

@@ -62,6 +62,10 @@ fn validate(case: &Path, format: Format) -> String {
 fn every_case_says_exactly_what_is_expected() {
     let cases = cases();
     assert!(cases.len() >= 20, "found only {} cases", cases.len());
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "how the person at the keyboard tells the test"
+    )]
     let update = std::env::var_os("UPDATE_EXPECTED").is_some();
     let mut wrong = Vec::new();
     for case in &cases {
@@ -257,4 +261,56 @@ fn the_schemas_take_what_is_fine_and_refuse_what_is_not() {
     ] {
         assert!(!wrong(case).is_empty(), "{case}");
     }
+}
+
+/// Whatever one line of a case becomes, loading reports it and never panics, and every place that
+/// it names can be shown.
+#[test]
+fn no_broken_line_breaks_the_loader() {
+    use cmp_relay::config::SourceFiles;
+    use cmp_relay::diagnostics::Diagnostics;
+
+    let (mut seen, mut loads) = (0, 0);
+    for case in cases() {
+        let files = SourceFiles::read(&case, &mut Diagnostics::default());
+        let sources: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(_, file)| (&*file.path, &*file.text))
+            .collect();
+        for (at, (path, text)) in sources.iter().enumerate() {
+            let lines: Vec<&str> = text.lines().collect();
+            for (number, line) in lines.iter().enumerate() {
+                // A sample of all lines, which is enough to meet each key with some of these.
+                seen += 1;
+                if seen % 8 != 0 {
+                    continue;
+                }
+                let value = [
+                    "",
+                    "é",
+                    "[]",
+                    "{}",
+                    "-1",
+                    "true",
+                    "\"{{ é\"",
+                    "{ a: {{ b }} }",
+                    "'",
+                ];
+                let value = value[loads % value.len()];
+                let key = line.split_inclusive(':').next().unwrap_or("");
+                let mut broken = lines.clone();
+                let replaced = format!("{key} {value}");
+                broken[number] = &replaced;
+                let broken = broken.join("\n");
+                let mut sources = sources.clone();
+                sources[at] = (path, &broken);
+                let loaded = config::load_from_memory(&sources, &env_of(&case).without_secrets());
+                text::render_text(&loaded.diagnostics, &loaded.files, false);
+                json::render_json(&loaded.diagnostics, &loaded.files);
+                assert_eq!(loaded.plan.is_some(), loaded.diagnostics.no_errors());
+                loads += 1;
+            }
+        }
+    }
+    assert!(loads > 100, "only {loads} lines were broken");
 }

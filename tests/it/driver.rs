@@ -2,6 +2,7 @@
 //! and credentials that are shared, renewed and backed off.
 
 mod auth;
+mod backends;
 mod once;
 mod tls;
 

@@ -1,1 +1,8 @@
-//! http
+//! The listeners over real sockets: what a connection may do, who may ask, and how it ends.
+
+mod admin;
+mod client;
+mod cmp;
+mod operations;
+mod serving;
+mod tls;

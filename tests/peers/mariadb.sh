@@ -36,6 +36,7 @@ mariadb-install-db --no-defaults --user="$(id -un)" --auth-root-authentication-m
     exit 1
 }
 
+: >"$dir/log"
 # A port may be taken between the guess and the bind: then the server ends and the next is tried.
 tries=0
 while [ "$tries" -lt 10 ]; do

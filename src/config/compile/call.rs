@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use http::{HeaderName, Method};
 
 use super::codes;
+use super::header::RESERVED;
 use super::matching::method_and_path;
 use super::names::{Names, Stage, Surroundings};
 use crate::config::spec::call::CallSpec;
@@ -25,20 +26,8 @@ const METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// Headers that belong to the connection; the driver writes them.
-const CONNECTION_HEADERS: [&str; 11] = [
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "proxy-authorization",
-    "proxy-connection",
-];
+/// Beside [`RESERVED`], what the driver does for itself.
+const DRIVERS_OWN: [&str; 2] = ["expect", "proxy-authorization"];
 
 /// Compiles the call of a route that calls backends of `kind`.
 pub(super) fn compile(
@@ -202,7 +191,7 @@ fn header_name(
         );
         return None;
     };
-    let owner = match CONNECTION_HEADERS.contains(&name.as_str()) {
+    let owner = match RESERVED.contains(&name.as_str()) || DRIVERS_OWN.contains(&name.as_str()) {
         true => Some("the driver"),
         false => taken
             .iter()

@@ -2,7 +2,8 @@
 //! explains each.
 
 pub use crate::config::codes::{
-    BAD_NAME, BAD_VALUE, DUPLICATE_KEY, MISSING_FILE, MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE,
+    BAD_NAME, BAD_VALUE, DUPLICATE_KEY, MISSING_FILE, MISSING_KEY, NO_EFFECT, UNKNOWN_KEY,
+    WRONG_TYPE,
 };
 
 // References.

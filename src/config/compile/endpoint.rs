@@ -12,6 +12,7 @@ use super::example;
 use super::mapping;
 use super::matching::{self, Match};
 use super::names::{Names, Stage, Surroundings, check_name};
+use super::reads::Reads;
 use super::reply;
 use super::request::{self, RequestSchemas};
 use super::resource::Sheet;
@@ -24,7 +25,7 @@ use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
 use crate::plan::{Action, Call, Confirm, ObjectRef, Parent, Route, RouteId, Select};
-use crate::transform::ValueMap;
+use crate::transform::{Root, ValueMap};
 
 /// One route, as written, and where it stands.
 pub(super) struct Endpoint<'a> {
@@ -45,6 +46,8 @@ impl Endpoint<'_> {
     ) -> (Option<Route>, Declared) {
         let (spec, around) = (self.spec, self.around);
         check_name(&self.name.value, self.name.span, "a route", diags);
+
+        // In the order in which a request meets them: each part sees the names of those before it.
         let matched = self.matched(diags);
         let schemas = right(&spec.request)
             .map(|request| request::compile(request, matched.as_ref(), around, diags))
@@ -261,16 +264,77 @@ impl Endpoint<'_> {
             }),
             _ => false,
         };
+        let mutating = records || !reads && safe.is_none();
+        self.check_effect(matched, mutating, diags);
         Behaviour {
-            mutating: records || !reads && safe.is_none(),
+            mutating,
             idempotent: right(&self.spec.idempotent).copied().unwrap_or(by_default),
         }
+    }
+
+    /// Where the route reads a part of the request that it does not declare, and the key that would.
+    pub(super) fn undeclared(&self) -> Vec<(Span, &'static str)> {
+        let declared = right(&self.spec.request)
+            .map(request::declared)
+            .unwrap_or_default();
+        let mut reads = self.reads();
+        if let Some(inherited) = self.sheet.node.get("select") {
+            reads.extend(&usage::of_node(inherited, self.around));
+        }
+        [
+            (Root::Body, "body"),
+            (Root::Query, "query"),
+            (Root::Header, "headers"),
+        ]
+        .into_iter()
+        .filter(|(root, _)| !declared.contains(root))
+        .flat_map(|(root, key)| {
+            let spans = reads.of_root(root.name());
+            spans.map(move |(_, span)| (span, key)).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
+    /// Everything that the route reads; the file's error rules are its own too.
+    fn reads(&self) -> Reads {
+        let mut reads = usage::of_route(self.node, self.around);
+        if let Some(inherited) = self.sheet.node.get("response") {
+            reads.extend(&usage::of_node(inherited, self.around));
+        }
+        reads
+    }
+
+    /// Keys that say what happens anyway, or that nothing reads.
+    fn check_effect(&self, matched: Option<&Match>, mutating: bool, diags: &mut Diagnostics) {
+        let Some(matched) = matched.filter(|_| !mutating) else {
+            return;
+        };
+        let mut warn = |span: Option<Span>, message: &str| {
+            if let Some(span) = span {
+                diags.push(
+                    Diagnostic::warning(codes::NO_EFFECT, span, message).help("remove the key"),
+                );
+            }
+        };
+        let at = |key: &str| self.node.get(key).map(|node| node.span);
+        if [Method::GET, Method::HEAD].contains(&matched.method) {
+            warn(at("safe"), "a GET or HEAD without `mapping` is safe anyway");
+        }
+        warn(
+            at("idempotent"),
+            "what is not journalled may always be repeated",
+        );
+        warn(at("journal"), "this route is not journalled");
+        warn(
+            at("replication"),
+            "this route writes nothing that could be replicated",
+        );
     }
 
     /// What the parts say about each other; whether the reply may be stored.
     fn check_usage(&self, schemas: &RequestSchemas, diags: &mut Diagnostics) -> bool {
         let node = self.node;
-        let reads = usage::of_route(node, self.around);
+        let reads = self.reads();
         usage::check_fields(&reads, schemas, diags);
         let lets = right(&self.spec.r#let)
             .map(|lets| lets.0.as_slice())

@@ -61,11 +61,12 @@ pub(super) fn collect_write_only<'n>(
     open.pop();
 }
 
-/// What is wrong with a path of names into a value of this schema: the first name that a closed
-/// object does not have, with the names that it has.
-pub(super) fn unknown_step(root: &Node, path: &str) -> Option<(String, Vec<String>)> {
+/// What is wrong with a path of names into a value of this schema: which name is the first that a
+/// closed object does not have, and the names that it has.
+pub(super) fn unknown_step(root: &Node, path: &str) -> Option<(usize, Vec<String>)> {
     let mut at = vec![root];
-    for name in path.split('.').filter(|name| !name.is_empty()) {
+    let names = path.split('.').filter(|name| !name.is_empty());
+    for (depth, name) in names.enumerate() {
         let mut all = Vec::new();
         for schema in &at {
             parts(root, schema, &mut all);
@@ -97,7 +98,7 @@ pub(super) fn unknown_step(root: &Node, path: &str) -> Option<(String, Vec<Strin
             }
         }
         if next.is_empty() {
-            return (closed && !known.is_empty()).then(|| (name.to_owned(), known));
+            return (closed && !known.is_empty()).then_some((depth, known));
         }
         at = next;
     }

@@ -11,7 +11,7 @@ use crate::document::Span;
 use crate::secret::Secret;
 
 /// What the transport itself writes, and what ends at the next hop (RFC 9110, 7.6.1).
-const RESERVED: [&str; 9] = [
+pub(super) const RESERVED: [&str; 9] = [
     "connection",
     "content-length",
     "host",

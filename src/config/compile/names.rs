@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::backend::Backends;
 use super::codes;
+use super::name::Shape;
 use crate::config::source::SourceFiles;
 use crate::config::spec::decode::At;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -138,18 +139,14 @@ impl Names {
 
 /// Whether a name follows the pattern of names, `[a-z][a-z0-9_]*`; one that does not is reported.
 pub(super) fn check_name(name: &str, span: Span, what: &str, diags: &mut Diagnostics) -> bool {
-    let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && name.len() <= 64;
+    let fits = Shape::Word.fits(name);
     if !fits {
         let fixed: String = name
             .to_ascii_lowercase()
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
             .collect();
-        let usable = fixed.starts_with(|c: char| c.is_ascii_lowercase()) && fixed.len() <= 64;
+        let usable = Shape::Word.fits(&fixed);
         diags.push(
             Diagnostic::error(codes::BAD_NAME, span, format!("`{name}` cannot name {what}"))
                 .did_you_mean(usable.then_some(fixed.as_str()))

@@ -11,7 +11,7 @@ use crate::config::spec::response::{
     CaptureWord, ErrorRuleSpec, FormatWord, ParseMapSpec, ParseSpec, ResponseSpec, SideEffectWord,
 };
 use crate::diagnostics::{Diagnostic, Diagnostics, codes as expression_codes, suggest};
-use crate::document::{Kind, Node};
+use crate::document::{Kind, Node, Span};
 use crate::plan::{BodyFormat, CaptureType, ErrorRule, Parse, ResponseRules, SideEffect};
 use crate::transform::{Condition, Position, Source, Text};
 
@@ -48,7 +48,11 @@ pub(super) fn compile(
             .collect()
     });
     let parse = specs().find_map(|spec| right(&spec.parse));
-    let parse = parse.and_then(|parse| self::parse(parse, diags));
+    let parse = parse.and_then(|parse| self::parse(&parse.value, diags));
+
+    if let Some(own) = own {
+        without_effect(own, format, diags);
+    }
 
     let rules: Vec<&ErrorRuleSpec> = specs()
         .filter_map(|spec| right(&spec.errors))
@@ -86,6 +90,26 @@ pub(super) fn compile(
         fail_when: fail_when.unwrap_or_default(),
         errors: compiled.into_iter().collect::<Option<_>>()?,
     })
+}
+
+/// Keys of a route that its format leaves unread.
+fn without_effect(own: &ResponseSpec, format: Option<&FormatWord>, diags: &mut Diagnostics) {
+    let mut warn = |span: Option<Span>, message: &str| {
+        if let Some(span) = span {
+            diags.push(
+                Diagnostic::warning(codes::NO_EFFECT, span, message)
+                    .help("remove the key, or change `format`"),
+            );
+        }
+    };
+    if let Some(FormatWord::Json | FormatWord::Text) = format {
+        let lists = right(&own.lists).and_then(|lists| lists.first());
+        warn(lists.map(Written::span), "`lists` is about XML");
+    }
+    if let Some(FormatWord::Json | FormatWord::Xml) = format {
+        let parse = right(&own.parse).map(|at| at.span);
+        warn(parse, "`parse` is about text");
+    }
 }
 
 /// Compiles a condition; an expression in it is reported here, with the reason.

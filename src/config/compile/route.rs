@@ -17,6 +17,7 @@ use crate::config::source::SourceFiles;
 use crate::config::spec::decode::{Entries, wrong_type};
 use crate::config::spec::example::ExampleSpec;
 use crate::config::spec::part::{misplaced, right};
+use crate::diagnostics::codes::UNKNOWN_VARIABLE;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::{Kind, Node};
 use crate::plan::{Resource, Route, RouteId, RouteTable, Server};
@@ -100,6 +101,7 @@ pub fn compile(
 /// Says with a problem outside of the route's own text for which route it is one.
 fn report_with_route(said: Diagnostics, context: &Endpoint<'_>, diags: &mut Diagnostics) {
     let own = context.node.span;
+    let undeclared = context.undeclared();
     for diagnostic in said.iter() {
         let elsewhere = diagnostic.span.is_some_and(|span| {
             span.file != own.file
@@ -107,6 +109,14 @@ fn report_with_route(said: Diagnostics, context: &Endpoint<'_>, diags: &mut Diag
                 || span.start < own.start && span != context.name.span
         });
         let mut diagnostic = diagnostic.clone();
+        if let Some((_, key)) = undeclared
+            .iter()
+            .find(|(span, _)| diagnostic.code == UNKNOWN_VARIABLE && diagnostic.span == Some(*span))
+        {
+            diagnostic = diagnostic.help(format!(
+                "declare what a request may hold in `request.{key}`"
+            ));
+        }
         if elsewhere && diagnostic.related.is_empty() {
             let place = format!("for route `{}`", context.name.value);
             diagnostic = diagnostic.related(context.name.span, place);

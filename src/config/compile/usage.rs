@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::codes;
+use super::fields::unknown_step;
 use super::names::Surroundings;
 use super::reads::Reads;
 use super::request::RequestSchemas;
@@ -51,13 +52,14 @@ pub(super) fn check_fields(reads: &Reads, schemas: &RequestSchemas, diags: &mut 
             continue;
         };
         for (path, span) in reads.of_root(root.name()) {
-            let Some((step, known)) = super::fields::unknown_step(&compiled.closed, path) else {
+            let Some((depth, known)) = unknown_step(&compiled.closed, path) else {
                 continue;
             };
-            let nearest = suggest::nearest(&step, known.iter().map(String::as_str)).map(|near| {
-                let before = path.split('.').take_while(|name| *name != step);
+            let steps: Vec<&str> = path.split('.').collect();
+            let nearest = suggest::nearest(steps[depth], known.iter().map(String::as_str));
+            let nearest = nearest.map(|near| {
                 let mut right = vec![root.name()];
-                right.extend(before);
+                right.extend(&steps[..depth]);
                 right.push(near);
                 right.join(".")
             });

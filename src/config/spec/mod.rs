@@ -4,6 +4,7 @@
 //! missing and mistyped key is reported, with its place and the nearest right name, and decoding goes
 //! on) and its JSON Schema. Private to `config`: what leaves it is compiled.
 
+pub mod amount;
 pub mod auth;
 pub mod backend;
 pub mod call;

@@ -23,7 +23,7 @@ crate::spec! {
         /// XML names that always become lists.
         lists: Option<Part<Vec<Written>>>,
         /// How text becomes `response.body`.
-        parse: Option<Part<ParseSpec>>,
+        parse: Option<Part<At<ParseSpec>>>,
     }
 }
 

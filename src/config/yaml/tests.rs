@@ -213,7 +213,7 @@ fn aliases_repeat_a_value_within_a_budget() {
     let mut bomb = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
     for level in 1..9 {
         let alias = format!("*a{}", level - 1);
-        let items = vec![alias.as_str(); 10].join(", ");
+        let items = [alias.as_str(); 10].join(", ");
         bomb += &format!("a{level}: &a{level} [{items}]\n");
     }
     let (node, diags) = read(&bomb);

@@ -15,7 +15,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::body::{Body, Incoming};
 use tokio::time::Sleep;
 
-use super::transport::ConnDriver;
+use super::pool::ConnDriver;
 use crate::driver::Answer;
 
 /// What could be read of a body.

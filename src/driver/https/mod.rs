@@ -1,12 +1,13 @@
 //! The `https` driver: one rendered call, sent once, over a backend's own connections and with its
 //! own credentials.
 //!
-//! Reading order: [`transport`] (connections, deadlines, what "sent" means), `stream` and [`tls`]
-//! below it, `request` and [`body`] beside it, `auth` above it. This file joins them: it asks for
-//! credentials, sends, and after a refusal renews them and sends once more (SEMANTICS 10).
+//! Reading order: `transport` (deadlines, what "sent" means), `pool`, `stream` and [`tls`] below it,
+//! `request` and [`body`] beside it, `auth` above it. This file joins them: it asks for credentials,
+//! sends, and after a refusal renews them and sends once more (SEMANTICS 10).
 
 mod auth;
 pub mod body;
+mod pool;
 mod request;
 mod scrub;
 mod stream;
@@ -22,8 +23,8 @@ use self::request::{Frame, Particulars};
 use self::scrub::Scrubber;
 use self::transport::{Failure, Transport};
 use super::{
-    Answer, Async, AuthState, Clearance, Driver, DriverError, HttpRequest, Phase, RenderedCall,
-    SendOutcome,
+    Answer, Async, AuthState, Clearance, Driver, DriverError, Found, HttpRequest, Phase, Probe,
+    RenderedCall, SendOutcome,
 };
 use crate::plan::{self, BackendLimits};
 
@@ -107,6 +108,35 @@ impl HttpsDriver {
         Ok(answer)
     }
 
+    async fn probe_into(
+        &self,
+        found: &mut Vec<Found>,
+        clearance: &Clearance,
+    ) -> Result<(), DriverError> {
+        let steps = self
+            .transport
+            .probe(clearance)
+            .await
+            .map_err(|failure| unanswered(failure, 0))?;
+        found.extend(steps);
+        for (name, auth) in &self.auths {
+            let fixed = auth.state() == AuthState::Fixed;
+            auth.obtain(clearance, None)
+                .await
+                .map_err(|failure| unauthenticated(failure, 0))?;
+            let how = if fixed {
+                "takes its credentials from the configuration; they were not tried"
+            } else {
+                "is logged in"
+            };
+            found.push(Found {
+                phase: Phase::Authenticate,
+                what: format!("`{name}` {how}"),
+            });
+        }
+        Ok(())
+    }
+
     fn authenticator(&self, name: Option<&str>) -> Result<&dyn Authenticator, DriverError> {
         let found = match name {
             None => self.auths.first(),
@@ -139,6 +169,7 @@ impl HttpsDriver {
             .map_err(|detail| Failure {
                 phase: Phase::Send,
                 outcome: SendOutcome::NotSent,
+                sent: false,
                 detail,
             })?;
         self.transport.send(request, clearance).await
@@ -156,7 +187,7 @@ impl HttpsDriver {
 /// A sending without an answer, after `earlier` refused ones.
 fn unanswered(failure: Failure, earlier: u32) -> DriverError {
     DriverError {
-        sends: earlier + u32::from(failure.was_sent()),
+        sends: earlier + u32::from(failure.sent),
         phase: failure.phase,
         outcome: failure.outcome,
         detail: failure.detail,
@@ -196,6 +227,20 @@ impl Driver for HttpsDriver {
                 error.detail = self.scrub(&error.detail).into_owned();
                 error
             })
+        })
+    }
+
+    fn probe<'a>(&'a self, clearance: &'a Clearance) -> Async<'a, Probe> {
+        Box::pin(async move {
+            let mut probe = Probe {
+                found: Vec::new(),
+                failed: None,
+            };
+            if let Err(mut error) = self.probe_into(&mut probe.found, clearance).await {
+                error.detail = self.scrub(&error.detail).into_owned();
+                probe.failed = Some(error);
+            }
+            probe
         })
     }
 

@@ -116,6 +116,10 @@ impl Frame {
         if !whole.starts_with('/') {
             whole.insert(0, '/');
         }
+        // A fragment would be cut off in silence, and with it what is joined behind it.
+        if whole.contains('#') {
+            return Err("the path and query hold a `#`, which must be written `%23`".to_owned());
+        }
         // The message must not quote the URI: a secret may stand in its query.
         PathAndQuery::from_maybe_shared(Bytes::from(whole))
             .map(Uri::from)
@@ -220,8 +224,10 @@ mod tests {
 
     #[test]
     fn the_base_path_and_every_query_are_joined() {
-        let mut credentials = Credentials::default();
-        credentials.query = "key=s%26cret".into();
+        let credentials = Credentials {
+            query: "key=s%26cret".into(),
+            ..Credentials::default()
+        };
         let request = frame("/api", &[("vdom", "a b")])
             .request(get("/rules?limit=5", &[]), &credentials)
             .unwrap();
@@ -234,14 +240,24 @@ mod tests {
     }
 
     #[test]
+    fn a_fragment_is_refused() {
+        let refused = frame("", &[("vdom", "root")])
+            .request(get("/rules#top", &[]), &Credentials::default())
+            .unwrap_err();
+        assert!(refused.contains("`%23`"), "{refused}");
+    }
+
+    #[test]
     fn a_call_replaces_common_headers_and_joins_cookies() {
         let headers = [
             (ACCEPT, HeaderValue::from_static("text/plain")),
             (COOKIE, HeaderValue::from_static("lang=en")),
             (CONNECTION, HeaderValue::from_static("close")),
         ];
-        let mut credentials = Credentials::default();
-        credentials.cookie = Some(HeaderValue::from_static("session=1"));
+        let credentials = Credentials {
+            cookie: Some(HeaderValue::from_static("session=1")),
+            ..Credentials::default()
+        };
         let request = frame("", &[])
             .request(get("/", &headers), &credentials)
             .unwrap();

@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_openssl::SslStream;
 use hyper_util::rt::TokioIo;
+use openssl::ssl::SslRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -103,6 +104,14 @@ impl Inner {
 }
 
 impl Stream {
+    /// The TLS session, where there is one.
+    pub(super) fn tls(&self) -> Option<&SslRef> {
+        match &self.inner {
+            Inner::Plain(_) => None,
+            Inner::Tls(tls) => Some(tls.ssl()),
+        }
+    }
+
     /// Runs one write of request bytes and notes whether any of them reached the socket. A TLS
     /// record may reach it in part even though the write as a whole has to wait.
     fn note(

@@ -35,11 +35,11 @@ pub(super) async fn page(State(admin): State<Admin>) -> Result<Response, Problem
         );
     }
     body.push_str(
-        "</table><h2>Backends</h2><table><tr><th>Name<th>Kind<th>Address<th>State<th>Objects",
+        "</table><h2>Backends</h2><table><tr><th>Name<th>Kind<th>Address<th>State<th>Breaker<th>Objects",
     );
     for backend in &backends {
         body.push_str("<tr>");
-        for key in ["name", "kind", "address", "state", "objects"] {
+        for key in ["name", "kind", "address", "state", "breaker", "objects"] {
             let _ = write!(body, "<td>{}", plain(&backend[key]));
         }
     }

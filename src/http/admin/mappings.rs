@@ -22,7 +22,7 @@ use super::{Admin, Problem, body_of, respond};
 use crate::clock::{rfc3339, unix_micros};
 use crate::http::operations::{json_reply, key_words, settled_or_refused};
 use crate::relay::{Caller, RelayError};
-use crate::store::{Mapping, MappingFilter, ObjectKey, Settled, Write, Written};
+use crate::store::{Mapping, MappingFilter, ObjectKey, Settled, StoreError, Write};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -230,12 +230,9 @@ async fn of_object(
 }
 
 async fn written(admin: &Admin, write: Write) -> Result<Settled, RelayError> {
-    match admin.relay.journal().write(write).await {
-        Ok(Written::Settled(settled)) => Ok(settled),
-        Ok(other) => Err(RelayError::Internal(format!(
-            "an administrative write was answered with {other:?}"
-        ))),
-        Err(error) => Err(error.into()),
+    match admin.relay.journal().administer(write).await {
+        Err(StoreError::Invalid(words)) => Err(RelayError::MalformedRequest(words)),
+        settled => Ok(settled?),
     }
 }
 

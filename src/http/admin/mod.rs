@@ -33,6 +33,8 @@ use super::layers::{Edge, problem_answer};
 use super::listener::{self, Answer, Bounds, TlsSlot};
 use super::reload::Reloader;
 use super::{panic, problem};
+use crate::backend::BreakerState;
+use crate::driver::AuthState;
 use crate::relay::{Relay, RelayError, Reply};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
@@ -221,9 +223,21 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     }
 }
 
-/// `/metrics`, in Prometheus' text format.
+/// `/metrics`, in Prometheus' text format; what has a present state is asked for it now.
 async fn page(State(admin): State<Admin>) -> ([(http::HeaderName, &'static str); 1], String) {
     metrics::active(admin.relay.is_active());
+    for backend in admin.relay.backends().snapshot() {
+        metrics::backend_load(&backend.name, backend.in_flight, backend.queued);
+        let position = match backend.breaker {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open { .. } => 2,
+        };
+        metrics::breaker(&backend.name, position);
+        if let AuthState::LoggedIn { renewals, .. } = backend.auth {
+            metrics::logins(&backend.name, renewals);
+        }
+    }
     if let Ok(Ok(counts)) =
         tokio::time::timeout(READY_WITHIN, admin.relay.journal().store().count_by_state()).await
     {

@@ -6,7 +6,9 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Admin, Problem, respond};
+use crate::backend::BreakerState;
 use crate::clock::{rfc3339, unix_micros};
+use crate::driver::AuthState;
 use crate::http::operations::json_reply;
 use crate::plan::{BackendState, Database, DriverSpec, Plan, Route};
 
@@ -78,8 +80,16 @@ fn route_json(plan: &Plan, route: &Route) -> Value {
     })
 }
 
-/// `GET /relay/v1/backends`: `{ "items": [{ "name", "kind", "driver", "address", "state", "labels",
-/// "concurrency", "queue", "objects" }] }`. No credential, and no `vars`, which may hold some.
+/// `GET /relay/v1/backends`: `{ "items": [...] }`, each without credentials and without `vars`, which
+/// may hold some:
+///
+/// ```json
+/// { "name": "os-1", "kind": "neutron", "driver": "https", "address": "https://os-1:9696",
+///   "state": "active", "labels": { "site": "tpe" }, "objects": 12, "concurrency": 8, "queue": 64,
+///   "in_flight": 0, "queued": 0, "breaker": "closed" | "open" | "half_open",
+///   "auth": "fixed" | "logged_out" | "logging_in" | "logged_in" | "backing_off",
+///   "last_error": null }
+/// ```
 pub(super) async fn backends(State(admin): State<Admin>) -> Result<Response, Problem> {
     let items = backends_of(&admin).await?;
     Ok(respond(json_reply(
@@ -92,7 +102,9 @@ pub(super) async fn backends_of(admin: &Admin) -> Result<Vec<Value>, Problem> {
     let plan = admin.relay.plan();
     let store = admin.relay.journal().store();
     let counts = store.count_by_backend().await?;
+    let health = admin.relay.backends().snapshot();
     let backends = plan.backends.iter().map(|backend| {
+        let health = health.iter().find(|health| health.name == backend.name);
         let DriverSpec::Https(driver) = &backend.driver;
         let scheme = if driver.url.https { "https" } else { "http" };
         let labels: Map<String, Value> = backend
@@ -114,7 +126,30 @@ pub(super) async fn backends_of(admin: &Admin) -> Result<Vec<Value>, Problem> {
             "concurrency": backend.limits.concurrency,
             "queue": backend.limits.queue,
             "objects": objects.map_or(0, |(_, count)| *count),
+            "in_flight": health.map_or(0, |health| health.in_flight),
+            "queued": health.map_or(0, |health| health.queued),
+            "breaker": health.map(|health| breaker_name(&health.breaker)),
+            "auth": health.map(|health| auth_name(&health.auth)),
+            "last_error": health.and_then(|health| health.last_error.as_deref()),
         })
     });
     Ok(backends.collect())
+}
+
+fn breaker_name(breaker: &BreakerState) -> &'static str {
+    match breaker {
+        BreakerState::Closed => "closed",
+        BreakerState::Open { .. } => "open",
+        BreakerState::HalfOpen => "half_open",
+    }
+}
+
+fn auth_name(auth: &AuthState) -> &'static str {
+    match auth {
+        AuthState::Fixed => "fixed",
+        AuthState::LoggedOut => "logged_out",
+        AuthState::LoggingIn => "logging_in",
+        AuthState::LoggedIn { .. } => "logged_in",
+        AuthState::BackingOff { .. } => "backing_off",
+    }
 }

@@ -1,8 +1,9 @@
 //! The store over a database that speaks SQL: what SQLite and MariaDB share.
 //!
 //! An [`Engine`] is the pools of one database; [`SqlStore`] is the [`Store`] over it. The dialects meet
-//! in `session`, the columns in `rows`; `tables` reads and writes the rows of a batch, `sweep` changes
-//! rows by what they are instead of by name, `reads` answers questions, `schema` compares migrations.
+//! in `session`, the columns in `rows`. `wanted` says which rows a batch touches, `tables` reads and
+//! writes them, `sweep` changes rows by what they are instead of by name, `reads` answers questions, and
+//! `schema` compares migrations.
 
 mod reads;
 mod rows;
@@ -10,6 +11,7 @@ pub(super) mod schema;
 pub(super) mod session;
 mod sweep;
 mod tables;
+mod wanted;
 
 use std::future::Future;
 use std::ops::DerefMut;
@@ -18,7 +20,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 
 use self::session::{Fault, Session};
-use self::tables::Wanted;
+use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
     Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter,

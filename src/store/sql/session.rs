@@ -59,9 +59,6 @@ pub struct Dialect {
     /// Appended to a read whose rows will be written: `" FOR UPDATE"`, or nothing where the whole
     /// transaction is exclusive anyway.
     pub lock: &'static str,
-    /// Pairs and triples as `(a, b) IN (VALUES (?, ?), ..)`, or as `a = ? AND b = ? OR ..` for an
-    /// optimizer that reads no range from a row constructor.
-    pub row_values: bool,
     /// Between the rows of an insert and the columns that it changes where the row exists.
     pub upsert: fn(conflict: &str) -> String,
     /// The value that would have been inserted.

@@ -1,133 +1,17 @@
 //! A batch's rows: read and locked in a few statements, written back in a few.
 //!
-//! Lists are cut into lengths that are powers of two, so that a connection keeps a handful of prepared
-//! statements instead of one for every length. No list is longer than [`LONGEST`].
-
-use std::collections::BTreeSet;
+//! Lists have lengths that are powers of two, so that a connection keeps a handful of prepared
+//! statements instead of one for every length: what is asked for is padded, what is written is cut.
+//! No list is longer than [`LONGEST`].
 
 use super::rows::{self, MAPPING, MappingCells, OPERATION, OperationCells};
 use super::session::{Cell, Fault, Session, list, tuple};
-use crate::store::ledger::{BackendKey, ClientKey, Ledger, backend_key};
-use crate::store::rules::key_of;
-use crate::store::{
-    Audit, Claim, Expect, Mapping, MappingChange, ObjectKey, Operation, OperationId, Verdict, Write,
-};
+use super::wanted::Wanted;
+use crate::store::ledger::Ledger;
+use crate::store::{Audit, Mapping, ObjectKey, Operation};
 
 /// 128 operations of 30 columns stay far below what one statement may bind.
 const LONGEST: usize = 128;
-
-/// The rows that a batch may ask for; sets, so that each is read once and in one order.
-#[derive(Debug, Default)]
-pub(super) struct Wanted {
-    ids: BTreeSet<OperationId>,
-    keys: BTreeSet<ClientKey>,
-    claims: BTreeSet<Claim>,
-    objects: BTreeSet<ObjectKey>,
-    backend_ids: BTreeSet<BackendKey>,
-}
-
-impl Wanted {
-    /// What is known before anything was read.
-    pub(super) fn of(batch: &[Write]) -> Self {
-        let mut wanted = Self::default();
-        for write in batch {
-            match write {
-                Write::Begin(intent) => {
-                    let operation = &intent.operation;
-                    wanted.ids.insert(operation.id);
-                    if let Some(key) = &operation.idempotency_key {
-                        wanted.keys.insert((operation.client.clone(), key.clone()));
-                    }
-                    wanted.claims.extend(operation.claim);
-                    for expect in &intent.expects {
-                        let (Expect::Mapped { key, .. } | Expect::Unmapped { key }) = expect;
-                        wanted.objects.insert(key.clone());
-                    }
-                }
-                Write::Finish(outcome) => {
-                    wanted.ids.insert(outcome.id);
-                    for change in &outcome.changes {
-                        wanted.objects.insert(key_of(change).clone());
-                        if let MappingChange::Create(row) | MappingChange::Put(row) = change {
-                            wanted.backend_ids.extend(backend_key(row));
-                        }
-                    }
-                }
-                Write::Settle(settlement) => {
-                    wanted.ids.insert(settlement.id);
-                }
-                Write::Adopt { mapping, .. } => {
-                    wanted.claims.insert(mapping.key.claim());
-                    wanted.objects.insert(mapping.key.clone());
-                    wanted.backend_ids.extend(backend_key(mapping));
-                }
-                Write::Forget { key, .. } => {
-                    wanted.claims.insert(key.claim());
-                    wanted.objects.insert(key.clone());
-                }
-                Write::ExpirePending { .. }
-                | Write::RecoverPending { .. }
-                | Write::Prune { .. }
-                | Write::Audit { .. } => {}
-            }
-        }
-        wanted
-    }
-
-    /// What only the rows of the first read could tell: the objects of settled operations, and the
-    /// backend that an update's object is on.
-    pub(super) fn then(batch: &[Write], ledger: &Ledger) -> Self {
-        let mut wanted = Self::default();
-        for write in batch {
-            match write {
-                Write::Settle(settlement) => {
-                    let Some(row) = ledger.operation(settlement.id) else {
-                        continue;
-                    };
-                    for effect in &row.effects {
-                        wanted.claims.insert(effect.key.claim());
-                        wanted.objects.insert(effect.key.clone());
-                        if let Verdict::Succeeded {
-                            backend_id: Some(id),
-                            ..
-                        } = &settlement.verdict
-                        {
-                            wanted.backend_ids.insert((
-                                effect.key.resource.clone(),
-                                row.backend.clone(),
-                                id.clone(),
-                            ));
-                        }
-                    }
-                }
-                Write::Finish(outcome) => {
-                    for change in &outcome.changes {
-                        let MappingChange::Update {
-                            key,
-                            backend_id: Some(Some(id)),
-                            ..
-                        } = change
-                        else {
-                            continue;
-                        };
-                        // The object may be created by this very batch: then by its operation.
-                        let mapped = ledger.mapping(key).map(|row| &row.backend);
-                        let own = ledger.operation(outcome.id).map(|row| &row.backend);
-                        for backend in mapped.into_iter().chain(own) {
-                            wanted.backend_ids.insert((
-                                key.resource.clone(),
-                                backend.clone(),
-                                id.clone(),
-                            ));
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        wanted
-    }
-}
 
 /// Reads and locks what is wanted.
 pub(super) async fn load<S: Session>(
@@ -211,7 +95,8 @@ async fn mappings_by<S: Session>(
 ) -> Result<Vec<Mapping>, Fault> {
     let head = select_by::<S>("mapping", &MAPPING, index);
     let mut found = Vec::new();
-    for chunk in chunks(keys) {
+    for chunk in keys.chunks(LONGEST) {
+        let chunk = padded(chunk);
         let sql = where_in::<S, 3>(&head, columns, chunk.len(), lock);
         for row in session.fetch(sql, chunk.as_flattened()).await? {
             found.push(rows::mapping(&row)?);
@@ -229,7 +114,8 @@ pub(super) async fn operations_by<S: Session, const N: usize>(
 ) -> Result<Vec<Operation>, Fault> {
     let head = select_by::<S>("operation", &OPERATION, index);
     let mut found = Vec::new();
-    for chunk in chunks(keys) {
+    for chunk in keys.chunks(LONGEST) {
+        let chunk = padded(chunk);
         let sql = where_in::<S, N>(&head, columns, chunk.len(), lock);
         for row in session.fetch(sql, chunk.as_flattened()).await? {
             found.push(rows::operation(&row)?);
@@ -251,20 +137,17 @@ fn where_in<S: Session, const N: usize>(
 ) -> String {
     let condition = if N == 1 {
         format!("{} IN {}", columns[0], tuple(count))
-    } else if S::DIALECT.row_values {
-        // The last column is the nullable one: saying so lets a partial index serve.
-        format!(
-            "{} IS NOT NULL AND ({}) IN (VALUES {})",
-            columns[N - 1],
-            columns.join(", "),
-            list(&tuple(N), count)
-        )
     } else {
+        // Not `(a, b) IN (..)`: neither optimizer finds the index of a row constructor.
         let one = columns.map(|column| format!("{column} = ?")).join(" AND ");
-        list(&format!("({one})"), count).replace(", ", " OR ")
+        any_of(&format!("({one})"), count)
     };
     let lock = if lock { S::DIALECT.lock } else { "" };
     format!("{head} WHERE {condition}{lock}")
+}
+
+fn any_of(condition: &str, count: usize) -> String {
+    vec![condition; count].join(" OR ")
 }
 
 /// Writes everything that a batch changed.
@@ -272,10 +155,7 @@ pub(super) async fn store<S: Session>(session: &mut S, ledger: &Ledger) -> Resul
     let changes = ledger.changes();
     for chunk in chunks(&changes.delete_mappings) {
         let one = "(resource = ? AND cmp_id = ? AND scope = ?)";
-        let sql = format!(
-            "DELETE FROM mapping WHERE {}",
-            list(one, chunk.len()).replace(", ", " OR ")
-        );
+        let sql = format!("DELETE FROM mapping WHERE {}", any_of(one, chunk.len()));
         let cells: Vec<_> = chunk.iter().flat_map(|key| object_cells(key)).collect();
         session.execute(sql, &cells).await?;
     }
@@ -365,6 +245,15 @@ fn insert<S: Session>(
     sql
 }
 
+/// Keys to ask for, the last one repeated up to a power of two: asking twice finds one row.
+fn padded<K: Copy>(keys: &[K]) -> Vec<K> {
+    let mut keys = keys.to_vec();
+    if let Some(last) = keys.last().copied() {
+        keys.resize(keys.len().next_power_of_two(), last);
+    }
+    keys
+}
+
 /// Cuts a list into pieces whose lengths are powers of two, the longest first.
 pub(super) fn chunks<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
@@ -393,5 +282,46 @@ mod tests {
         assert_eq!(lengths(0), Vec::<usize>::new());
         assert_eq!(lengths(1), [1]);
         assert_eq!(lengths(300), [128, 128, 32, 8, 4]);
+    }
+
+    #[test]
+    fn keys_are_padded_with_their_last() {
+        assert!(padded::<i32>(&[]).is_empty());
+        assert_eq!(padded(&[1]), [1]);
+        assert_eq!(padded(&[1, 2, 3]), [1, 2, 3, 3]);
+    }
+
+    /// A scan would lock every row of a table on MariaDB, and cost its size on both.
+    #[tokio::test]
+    async fn every_look_up_uses_an_index() {
+        use sqlx::{Connection, Row, SqliteConnection};
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let tables = include_str!("../../../migrations/sqlite/0001_tables.sql");
+        sqlx::raw_sql(tables)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        type S = SqliteConnection;
+        let operation = select_by::<S>("operation", &OPERATION, "");
+        let mapping = select_by::<S>("mapping", &MAPPING, "");
+        for count in [1, 2, LONGEST] {
+            for sql in [
+                where_in::<S, 1>(&operation, ["id"], count, true),
+                where_in::<S, 1>(&operation, ["claim"], count, true),
+                where_in::<S, 2>(&operation, ["client", "idempotency_key"], count, true),
+                where_in::<S, 3>(&mapping, ["resource", "cmp_id", "scope"], count, true),
+                where_in::<S, 3>(&mapping, ["resource", "backend", "backend_id"], count, true),
+            ] {
+                let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+                for step in sqlx::query(explain)
+                    .fetch_all(&mut connection)
+                    .await
+                    .unwrap()
+                {
+                    let step: String = step.get("detail");
+                    assert!(!step.starts_with("SCAN"), "{step}: {sql}");
+                }
+            }
+        }
     }
 }

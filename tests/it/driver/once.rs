@@ -107,6 +107,21 @@ async fn a_connection_that_shows_its_end_is_not_used() {
 }
 
 #[tokio::test]
+async fn a_backend_that_closes_after_some_answers_costs_no_call() {
+    let backend = FakeBackend::start();
+    backend.on(RULES, Reply::status(204));
+    backend.close_after(2);
+    let driver = driver(&backend, Auth::None);
+    for number in 1..=6 {
+        assert_eq!(post(&driver, "/v1/rules").await.unwrap().status, 204);
+        if number % 2 == 0 {
+            backend.wait_for_open(0).await;
+        }
+    }
+    assert_eq!((backend.count(RULES), backend.connections()), (6, 3));
+}
+
+#[tokio::test]
 async fn connections_are_reused_and_an_announced_close_is_heeded() {
     let backend = FakeBackend::start();
     backend.on("GET /a", Reply::text(200, "a"));

@@ -3,7 +3,7 @@
 use cmp_relay::driver::https::tls::check;
 use cmp_relay::driver::{Phase, SendOutcome};
 use cmp_relay::plan::{ClientCert, TlsVersion};
-use openssl::ssl::{SslAcceptorBuilder, SslVerifyMode, SslVersion};
+use openssl::ssl::{SslAcceptorBuilder, SslOptions, SslVerifyMode, SslVersion};
 use openssl::x509::store::X509StoreBuilder;
 use tempfile::TempDir;
 
@@ -248,6 +248,17 @@ async fn a_version_1_certificate_is_accepted_when_it_is_trusted_or_pinned() {
     .await;
 }
 
+/// A backend that wants a certificate of `ca`, up to this version of TLS.
+fn wanting_a_certificate(ca: &Identity, version: SslVersion) -> Site {
+    Site::with(&ca.issue(&Wanted::default()), |builder| {
+        let mut store = X509StoreBuilder::new().unwrap();
+        store.add_cert(ca.certificate.clone()).unwrap();
+        builder.set_verify_cert_store(store.build()).unwrap();
+        builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        builder.set_max_proto_version(Some(version)).unwrap();
+    })
+}
+
 #[tokio::test]
 async fn a_client_certificate_is_shown_when_there_is_one() {
     let ca = authority();
@@ -255,25 +266,35 @@ async fn a_client_certificate_is_shown_when_there_is_one() {
         common_name: "relay",
         ..Wanted::default()
     });
-    let site = Site::with(&ca.issue(&Wanted::default()), |builder| {
-        let mut store = X509StoreBuilder::new().unwrap();
-        store.add_cert(ca.certificate.clone()).unwrap();
-        builder.set_verify_cert_store(store.build()).unwrap();
-        builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
-        // In TLS 1.3 the client learns of the refusal only when it reads.
-        builder
-            .set_max_proto_version(Some(SslVersion::TLS1_2))
-            .unwrap();
-    });
-    site.fails(site.trusting(&ca), &["handshake"]).await;
-    let tls = BackendTls {
-        client_cert: Some(ClientCert {
-            cert_file: ours.certificate_file(&site.folder, "relay.pem"),
-            key_file: ours.key_file(&site.folder, "relay.key"),
-        }),
-        ..site.trusting(&ca)
-    };
-    site.succeeds(tls).await;
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        let site = wanting_a_certificate(&ca, version);
+        let tls = BackendTls {
+            client_cert: Some(ClientCert {
+                cert_file: ours.certificate_file(&site.folder, "relay.pem"),
+                key_file: ours.key_file(&site.folder, "relay.key"),
+            }),
+            ..site.trusting(&ca)
+        };
+        site.succeeds(tls).await;
+    }
+}
+
+#[tokio::test]
+async fn a_missing_client_certificate_is_told_and_the_call_did_not_run() {
+    let ca = authority();
+    let site = wanting_a_certificate(&ca, SslVersion::TLS1_2);
+    site.fails(site.trusting(&ca), &["handshake", "client_cert"])
+        .await;
+    // In TLS 1.3 the refusal comes just before or just after the request is on its way.
+    let site = wanting_a_certificate(&ca, SslVersion::TLS1_3);
+    let error = site.call(site.trusting(&ca)).await.unwrap_err();
+    assert_eq!(error.phase, Phase::Tls, "{error}");
+    match error.sends {
+        0 => assert_eq!(error.outcome, SendOutcome::NotSent),
+        _ => assert_eq!(error.outcome, SendOutcome::Unauthorized),
+    }
+    assert!(error.detail.contains("tls.client_cert"), "{}", error.detail);
+    assert_eq!(site.backend.count("*"), 0);
 }
 
 #[tokio::test]
@@ -312,7 +333,7 @@ async fn a_backend_below_the_minimum_version_is_refused() {
 
 /// A server that speaks TLS 1.0 and nothing else.
 fn tls10(builder: &mut SslAcceptorBuilder) {
-    builder.set_security_level(0);
+    builder.clear_options(SslOptions::NO_TLSV1);
     builder
         .set_min_proto_version(Some(SslVersion::TLS1))
         .unwrap();
@@ -395,13 +416,15 @@ async fn a_port_that_speaks_no_tls_is_told_apart() {
     spec.url.https = true;
     spec.tls.unverified = Some("a test".into());
     let driver = HttpsDriver::new(&spec, &limits()).unwrap();
-    let error = tokio::time::timeout(Duration::from_secs(15), post(&driver, "/v1/rules"))
-        .await
-        .unwrap()
-        .unwrap_err();
+    let error = post(&driver, "/v1/rules").await.unwrap_err();
     assert_eq!(
         (error.outcome, error.phase),
         (SendOutcome::NotSent, Phase::Tls)
+    );
+    assert!(
+        error.detail.contains("does not speak TLS"),
+        "{}",
+        error.detail
     );
 }
 
@@ -431,4 +454,38 @@ async fn a_reset_over_tls_is_unknown() {
     let error = site.call(site.trusting(&ca)).await.unwrap_err();
     assert_eq!((error.outcome, error.sends), (SendOutcome::Unknown, 1));
     assert_eq!(site.backend.count("*"), 1);
+}
+
+#[tokio::test]
+async fn a_probe_says_what_was_negotiated_and_sends_no_call() {
+    let ca = authority();
+    let leaf = ca.issue(&Wanted::default());
+    let site = Site::new(&leaf);
+    let mut spec = spec(&site.backend, Auth::None);
+    spec.tls = site.trusting(&ca);
+    let driver = HttpsDriver::new(&spec, &limits()).unwrap();
+    let probe = driver.probe(&clearance(false)).await;
+    assert!(probe.failed.is_none(), "{probe:?}");
+    let phases: Vec<_> = probe.found.iter().map(|found| found.phase).collect();
+    assert_eq!(phases, [Phase::Connect, Phase::Tls, Phase::Authenticate]);
+    let tls = &probe.found[1].what;
+    let pin: String = leaf
+        .sha256()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    for word in ["TLSv1.3 with TLS_", "`CN=appliance`", "`127.0.0.1`", &pin] {
+        assert!(tls.contains(word), "no `{word}` in: {tls}");
+    }
+    assert_eq!(site.backend.count("*"), 0);
+}
+
+#[tokio::test]
+async fn a_probe_names_the_first_step_that_fails() {
+    let site = Site::new(&authority().issue(&Wanted::default()));
+    let mut spec = spec(&site.backend, Auth::None);
+    spec.tls = site.trusting(&authority());
+    let driver = HttpsDriver::new(&spec, &limits()).unwrap();
+    let failed = driver.probe(&clearance(false)).await.failed.unwrap();
+    assert_eq!((failed.phase, failed.sends), (Phase::Tls, 0));
 }

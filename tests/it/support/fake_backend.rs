@@ -223,6 +223,7 @@ struct Script {
     once: HashMap<String, VecDeque<Reply>>,
     always: HashMap<String, Computed>,
     unread_resets: usize,
+    close_after: Option<usize>,
 }
 
 #[derive(Default)]
@@ -338,6 +339,11 @@ impl FakeBackend {
     /// Resets the connection of the next call, whatever it is, without having read it.
     pub(crate) fn once_unread(&self) {
         self.shared.script().unread_resets += 1;
+    }
+
+    /// Closes each connection, without having said so, after so many answers on it.
+    pub(crate) fn close_after(&self, answers: usize) {
+        self.shared.script().close_after = Some(answers);
     }
 
     /// Lets every held answer go, and those that come later too.
@@ -473,7 +479,7 @@ impl Shared {
         number: usize,
     ) -> io::Result<()> {
         let mut buffer = Vec::new();
-        loop {
+        for answered in 1.. {
             // Something has come, or the client has gone.
             if buffer.is_empty() && raw.peek(&mut [0])? == 0 {
                 return Ok(());
@@ -490,19 +496,25 @@ impl Shared {
                 self.reply(&mut stream, raw, &reply, false)?;
                 return Ok(());
             }
+            // What is no HTTP (a TLS greeting begins with 22) is told so, as web servers do.
+            if buffer.is_empty() && fill(&mut stream, &mut buffer)? > 0 && buffer[0] == 22 {
+                return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
             let Some(call) = read_call(&mut stream, &mut buffer, number)? else {
                 return Ok(());
             };
             let reply = self.choose(&call);
             let head_only = call.method == "HEAD";
             self.note(call);
-            if !self.reply(&mut stream, raw, &reply, head_only)? {
+            let goes_on = self.reply(&mut stream, raw, &reply, head_only)?;
+            if !goes_on || self.script().close_after == Some(answered) {
                 // A reply that ends the connection leaves nobody to read the rest.
                 let _ = stream.flush();
                 let _ = raw.shutdown(Shutdown::Both);
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     fn unread(&self) -> Option<Reply> {

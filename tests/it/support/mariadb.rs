@@ -18,7 +18,7 @@ static SERVER: OnceLock<Option<Server>> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A peer that may be missing: `None` says so and counts as skipped. In CI nothing is skipped.
-pub fn peer_or_skip<T>(name: &str, peer: Option<T>) -> Option<T> {
+pub(crate) fn peer_or_skip<T>(name: &str, peer: Option<T>) -> Option<T> {
     if peer.is_none() {
         assert_ne!(
             std::env::var("CI").as_deref(),
@@ -31,7 +31,7 @@ pub fn peer_or_skip<T>(name: &str, peer: Option<T>) -> Option<T> {
 }
 
 /// A fresh, empty database.
-pub async fn database() -> Option<MariaDb> {
+pub(crate) async fn database() -> Option<MariaDb> {
     let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(start))
         .await
         .unwrap();
@@ -55,7 +55,7 @@ pub async fn database() -> Option<MariaDb> {
 }
 
 /// A connection beside the store's own.
-pub async fn raw(port: u16, database: Option<&str>) -> sqlx::MySqlConnection {
+pub(crate) async fn raw(port: u16, database: Option<&str>) -> sqlx::MySqlConnection {
     let mut options = sqlx::mysql::MySqlConnectOptions::new()
         .host("127.0.0.1")
         .port(port)

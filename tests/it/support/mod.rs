@@ -3,6 +3,6 @@
 pub(crate) mod certs;
 pub(crate) mod fake_backend;
 pub(crate) mod faulty_store;
-pub mod mariadb;
+pub(crate) mod mariadb;
 pub(crate) mod relay;
 pub(crate) mod scripted;

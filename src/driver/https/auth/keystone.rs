@@ -158,6 +158,11 @@ impl token::Grant for Grant {
         Box::pin(self.grant(clearance))
     }
 
+    fn whom(&self) -> String {
+        let url = self.transport.url();
+        format!("Keystone at {}:{}", url.host, url.port)
+    }
+
     fn timeout(&self) -> Duration {
         self.transport.limits().timeout
     }

@@ -102,6 +102,7 @@ impl Grant {
             .map_err(|detail| Failure {
                 phase: Phase::Authenticate,
                 outcome: SendOutcome::NotSent,
+                sent: false,
                 detail,
             })?;
         self.home.send(request, clearance).await
@@ -140,7 +141,7 @@ impl Grant {
         let mut missing = None;
         for (name, source) in &login.tokens {
             match token_of(source, &answer.headers, json.as_ref()) {
-                Some(token) => tokens.push((name, token)),
+                Some(token) => tokens.push((&**name, token)),
                 None => missing = missing.or(Some(name)),
             }
         }
@@ -167,7 +168,7 @@ impl Grant {
     }
 
     /// `send`, rendered: its cookies in one header.
-    fn credentials(&self, tokens: &[(&Box<str>, String)]) -> Result<Credentials, String> {
+    fn credentials(&self, tokens: &[(&str, String)]) -> Result<Credentials, String> {
         let values: serde_json::Map<_, _> = tokens
             .iter()
             .map(|(name, token)| (name.to_string(), Value::from(token.as_str())))
@@ -200,6 +201,10 @@ impl Grant {
 impl token::Grant for Grant {
     fn log_in<'a>(&'a self, clearance: &'a Clearance) -> Async<'a, Result<Granted, AuthFailure>> {
         Box::pin(self.grant(clearance))
+    }
+
+    fn whom(&self) -> String {
+        format!("{}:{}", self.home.url().host, self.home.url().port)
     }
 
     fn timeout(&self) -> Duration {
@@ -270,7 +275,7 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
         .filter_map(|header| header.split(';').next()?.split_once('='))
         .filter(|(found, _)| found.trim() == name)
         .map(|(_, value)| value.trim())
-        .last()
+        .next_back()
 }
 
 /// The scalar that a path selects; several are none.

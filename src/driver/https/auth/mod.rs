@@ -124,7 +124,7 @@ fn login_failure(failure: Failure, whom: &str) -> AuthFailure {
             SendOutcome::Unknown => SendOutcome::Unauthorized,
             other => other,
         },
-        phase: if failure.was_sent() {
+        phase: if failure.sent {
             Phase::Authenticate
         } else {
             failure.phase

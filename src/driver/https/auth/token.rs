@@ -44,6 +44,9 @@ pub(in crate::driver::https) trait Grant:
     /// Logs in once.
     fn log_in<'a>(&'a self, clearance: &'a Clearance) -> Async<'a, Result<Granted, AuthFailure>>;
 
+    /// Who is asked, for the log.
+    fn whom(&self) -> String;
+
     /// How long a login may take.
     fn timeout(&self) -> Duration;
 
@@ -215,6 +218,8 @@ impl<G: Grant> Shared<G> {
         joined: bool,
     ) -> Result<Step, AuthFailure> {
         let mut state = self.state();
+        // A login that panicked left nobody to land it; the next one may try.
+        state.flight.take_if(|flight| flight.has_changed().is_err());
         if let Some(generation) = refused
             && state.generation == generation
         {
@@ -309,7 +314,7 @@ impl<G: Grant> Shared<G> {
         if failure.outcome == SendOutcome::Unauthorized {
             state.logins = Some(Backoff::after(state.logins.as_ref(), failure.clone()));
         }
-        tracing::warn!(detail = %failure.detail, "a login at a backend failed");
+        tracing::warn!(whom = %self.grant.whom(), detail = %failure.detail, "a login failed");
         Err(failure)
     }
 }
@@ -369,6 +374,13 @@ impl<G: Grant> Authenticator for Tokens<G> {
 
     fn end(&self) -> Async<'_, ()> {
         Box::pin(async {
+            // A login under way makes a session too.
+            let flight = self.shared.state().flight.clone();
+            if let Some(mut flight) = flight {
+                let landed = flight.wait_for(Option::is_some);
+                // Whatever came of it, what is held now is what there is to end.
+                let _ = tokio::time::timeout(END_WITHIN, landed).await;
+            }
             let (credentials, gate) = {
                 let mut state = self.shared.state();
                 match (state.held.take(), state.gate.clone()) {
@@ -382,7 +394,11 @@ impl<G: Grant> Authenticator for Tokens<G> {
                 gate,
             };
             if let Err(failure) = self.shared.grant.log_out(&credentials, &clearance).await {
-                tracing::info!(detail = %failure.detail, "a session at a backend was not ended");
+                tracing::info!(
+                    whom = %self.shared.grant.whom(),
+                    detail = %failure.detail,
+                    "a session was not ended"
+                );
             }
         })
     }

@@ -1,0 +1,82 @@
+//! The mistakes that end a file's reading, named for what they probably are: an expression without
+//! quotes, a tab, a bracket that was never closed.
+
+use serde_yaml::granit_parser::{ErrorKind, ScanError};
+
+use super::MAX_DEPTH;
+use crate::config::codes;
+use crate::diagnostics::Diagnostic;
+use crate::document::{FileId, Span};
+
+/// `a: {{ x }}`.
+pub(super) fn quote_template(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        codes::UNQUOTED_TEMPLATE,
+        span,
+        "an expression that begins a value must be quoted: `{` begins a map in YAML",
+    )
+    .label("quote it")
+    .help("write `\"{{ ... }}\"`, or '{{ ... }}' where the text itself has double quotes")
+}
+
+/// The one diagnostic of a file that is not YAML.
+pub(super) fn syntax_error(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
+    let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
+    if let Some(found) = unquoted_template_near(text, at) {
+        return quote_template(Span::new(file, found.start, found.end));
+    }
+    match error.kind() {
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabInPlainScalar => {
+            // The parser's place may be the beginning of the line or of the text in which it stands.
+            let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            let tab = text[line..].find('\t').map(|tab| line + tab);
+            Diagnostic::error(
+                codes::YAML_TAB,
+                tab.map_or(Span::new(file, at, at), |tab| Span::new(file, tab, tab + 1)),
+                "a tab stands where YAML wants blanks",
+            )
+            .label("write blanks")
+        }
+        ErrorKind::RecursionLimitExceeded => Diagnostic::error(
+            codes::YAML_BUDGET,
+            Span::new(file, at, at),
+            format!("maps and lists stand more than {MAX_DEPTH} deep in each other"),
+        ),
+        kind => {
+            let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+            let end = if text[at..end].trim().is_empty() {
+                at
+            } else {
+                end
+            };
+            Diagnostic::error(
+                codes::YAML_SYNTAX,
+                Span::new(file, at, end),
+                format!("this is not YAML: {kind}"),
+            )
+        }
+    }
+}
+
+/// An unquoted `{{` that begins a value on the line of an error or on one of the two before it.
+fn unquoted_template_near(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+    let mut end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    for _ in 0..3 {
+        let start = text[..end].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = &text[start..end];
+        for (open, _) in line.match_indices("{{") {
+            let before = line[..open].trim_end_matches(' ');
+            let begins_value = before.is_empty() || before.ends_with([':', '-', '[', ',']);
+            if begins_value && !before.contains('#') {
+                let close = line[open..].find("}}").map_or(line.len(), |c| open + c + 2);
+                return Some(start + open..start + close);
+            }
+        }
+        end = start.checked_sub(1)?;
+    }
+    None
+}

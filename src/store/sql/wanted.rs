@@ -1,0 +1,120 @@
+//! Which rows a batch may ask for, so that they are read together before anything is decided.
+
+use std::collections::BTreeSet;
+
+use crate::store::ledger::{BackendKey, ClientKey, Ledger, backend_key};
+use crate::store::rules::key_of;
+use crate::store::{Claim, Expect, MappingChange, ObjectKey, OperationId, Verdict, Write};
+
+/// The rows that a batch may ask for; sets, so that each is read once and in one order.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) ids: BTreeSet<OperationId>,
+    pub(super) keys: BTreeSet<ClientKey>,
+    pub(super) claims: BTreeSet<Claim>,
+    pub(super) objects: BTreeSet<ObjectKey>,
+    pub(super) backend_ids: BTreeSet<BackendKey>,
+}
+
+impl Wanted {
+    /// What is known before anything was read.
+    pub(super) fn of(batch: &[Write]) -> Self {
+        let mut wanted = Self::default();
+        for write in batch {
+            match write {
+                Write::Begin(intent) => {
+                    let operation = &intent.operation;
+                    wanted.ids.insert(operation.id);
+                    if let Some(key) = &operation.idempotency_key {
+                        wanted.keys.insert((operation.client.clone(), key.clone()));
+                    }
+                    wanted.claims.extend(operation.claim);
+                    for expect in &intent.expects {
+                        let (Expect::Mapped { key, .. } | Expect::Unmapped { key }) = expect;
+                        wanted.objects.insert(key.clone());
+                    }
+                }
+                Write::Finish(outcome) => {
+                    wanted.ids.insert(outcome.id);
+                    for change in &outcome.changes {
+                        wanted.objects.insert(key_of(change).clone());
+                        if let MappingChange::Create(row) | MappingChange::Put(row) = change {
+                            wanted.backend_ids.extend(backend_key(row));
+                        }
+                    }
+                }
+                Write::Settle(settlement) => {
+                    wanted.ids.insert(settlement.id);
+                }
+                Write::Adopt { mapping, .. } => {
+                    wanted.claims.insert(mapping.key.claim());
+                    wanted.objects.insert(mapping.key.clone());
+                    wanted.backend_ids.extend(backend_key(mapping));
+                }
+                Write::Forget { key, .. } => {
+                    wanted.claims.insert(key.claim());
+                    wanted.objects.insert(key.clone());
+                }
+                Write::ExpirePending { .. }
+                | Write::RecoverPending { .. }
+                | Write::Prune { .. }
+                | Write::Audit { .. } => {}
+            }
+        }
+        wanted
+    }
+
+    /// What only the rows of the first read could tell: the objects of settled operations, and the
+    /// backend that an update's object is on.
+    pub(super) fn then(batch: &[Write], ledger: &Ledger) -> Self {
+        let mut wanted = Self::default();
+        for write in batch {
+            match write {
+                Write::Settle(settlement) => {
+                    let Some(row) = ledger.operation(settlement.id) else {
+                        continue;
+                    };
+                    for effect in &row.effects {
+                        wanted.claims.insert(effect.key.claim());
+                        wanted.objects.insert(effect.key.clone());
+                        if let Verdict::Succeeded {
+                            backend_id: Some(id),
+                            ..
+                        } = &settlement.verdict
+                        {
+                            wanted.backend_ids.insert((
+                                effect.key.resource.clone(),
+                                row.backend.clone(),
+                                id.clone(),
+                            ));
+                        }
+                    }
+                }
+                Write::Finish(outcome) => {
+                    for change in &outcome.changes {
+                        let MappingChange::Update {
+                            key,
+                            backend_id: Some(Some(id)),
+                            ..
+                        } = change
+                        else {
+                            continue;
+                        };
+                        // The object may be created by this very batch: then by its operation.
+                        let mapped = ledger.mapping(key).map(|row| &row.backend);
+                        let own = ledger.operation(outcome.id).map(|row| &row.backend);
+                        for backend in mapped.into_iter().chain(own) {
+                            wanted.backend_ids.insert((
+                                key.resource.clone(),
+                                backend.clone(),
+                                id.clone(),
+                            ));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        wanted
+    }
+}
