@@ -41,7 +41,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the relay, simulated backends and a database that is thrown away, with lines to try
+    /// Run the relay over simulated backends, with lines to try; what is made is kept for the next run
     Demo(demo::Args),
     /// Serve the configured routes
     #[command(

@@ -112,7 +112,7 @@ impl Relay {
             folder.path().join("relay.yaml"),
             format!(
                 "version: 1\nlisten: 127.0.0.1:{port}\nadmin_listen: 127.0.0.1:{admin}\n\
-                 database: sqlite://relay.db\n"
+                 database: sqlite://relay.db\nlog: {{ level: warn }}\n"
             ),
         )
         .unwrap();
