@@ -96,7 +96,7 @@ pub enum Auth {
     Query(Vec<(Box<str>, Secret)>),
     /// The certificate of `tls.client_cert` is all there is.
     ClientCertificate,
-    Keystone(Keystone),
+    Keystone(Box<Keystone>),
     /// Shared with the driver, which outlives the plan it was made from.
     Login(Arc<Login>),
 }

@@ -62,11 +62,7 @@ fn validate(case: &Path, format: Format) -> String {
 fn every_case_says_exactly_what_is_expected() {
     let cases = cases();
     assert!(cases.len() >= 20, "found only {} cases", cases.len());
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "how the person at the keyboard tells the test"
-    )]
-    let update = std::env::var_os("UPDATE_EXPECTED").is_some();
+    let update = crate::support::told("UPDATE_EXPECTED").is_some();
     let mut wrong = Vec::new();
     for case in &cases {
         for (format, name) in [

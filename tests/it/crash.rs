@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::support::faulty_store::{FaultyStore, Moment};
 use crate::support::relay::{CmpRequest, TestRelay, files_below, open, request_of};
 use crate::support::scripted::{Act, Effect, Scripted};
+use crate::support::told;
 
 /// The steps of the life of a request at which the child dies.
 const STEPS: [&str; 7] = [
@@ -64,10 +65,10 @@ fn kill(pid: u32) {
 /// Not a test of its own: the child of the one below.
 #[test]
 fn child_that_dies() {
-    let (Ok(step), Ok(folder), Ok(backend)) = (
-        std::env::var("CRASH_STEP"),
-        std::env::var("CRASH_FOLDER"),
-        std::env::var("CRASH_BACKEND"),
+    let (Some(step), Some(folder), Some(backend)) = (
+        told("CRASH_STEP"),
+        told("CRASH_FOLDER"),
+        told("CRASH_BACKEND"),
     ) else {
         return;
     };

@@ -21,7 +21,7 @@ async fn every_story_holds() {
         .filter(|path| path.file_name().is_some_and(|name| name != "README.md"))
         .collect();
     stories.sort();
-    let only = std::env::var("STORY").ok();
+    let only = crate::support::told("STORY");
     let mut failures = Vec::new();
     let mut told = 0;
     for story in &stories {

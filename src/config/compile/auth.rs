@@ -74,9 +74,8 @@ pub fn compile(
             }
             Some(Auth::ClientCertificate)
         }
-        AuthSpec::Keystone(spec) => {
-            keystone(spec, at, backend_tls, world, diags).map(Auth::Keystone)
-        }
+        AuthSpec::Keystone(spec) => keystone(spec, at, backend_tls, world, diags)
+            .map(|keystone| Auth::Keystone(Box::new(keystone))),
         AuthSpec::Login(spec) => login::compile(spec, at, world, diags)
             .map(|login| Auth::Login(std::sync::Arc::new(login))),
     }

@@ -21,8 +21,8 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 pub(crate) fn peer_or_skip<T>(name: &str, peer: Option<T>) -> Option<T> {
     if peer.is_none() {
         assert_ne!(
-            std::env::var("CI").as_deref(),
-            Ok("true"),
+            super::told("CI").as_deref(),
+            Some("true"),
             "{name} cannot be had, and in CI nothing is skipped"
         );
         println!("skipped: {name} cannot be had");

@@ -6,3 +6,12 @@ pub(crate) mod faulty_store;
 pub(crate) mod mariadb;
 pub(crate) mod relay;
 pub(crate) mod scripted;
+
+/// What a test run is told from outside: `CI`, `STORY`, `UPDATE_EXPECTED`, and what a test tells its child.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test run has no other way of being told"
+)]
+pub(crate) fn told(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

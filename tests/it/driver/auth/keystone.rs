@@ -21,14 +21,14 @@ fn with_keystone(
     keystone: &FakeBackend,
     credentials: KeystoneCredentials,
 ) -> Arc<HttpsDriver> {
-    let auth = Auth::Keystone(Keystone {
+    let auth = Auth::Keystone(Box::new(Keystone {
         url: BaseUrl {
             path: "/v3".into(),
             ..base_url(false, keystone.port())
         },
         credentials,
         tls: BackendTls::default(),
-    });
+    }));
     driver(neutron, auth)
 }
 
