@@ -10,6 +10,7 @@ pub mod housekeeping;
 pub mod mappings;
 pub mod migrate;
 pub mod operations;
+pub mod schema;
 pub mod serve;
 pub mod table;
 pub mod token;
@@ -55,6 +56,8 @@ pub enum Command {
         after_help = "Examples:\n  cmp-relay validate-config --config /etc/cmp-relay\n  cmp-relay validate-config --format json --deny-warnings"
     )]
     ValidateConfig(validate::ValidateArgs),
+    /// Print the JSON Schema of a configuration file, for editors with a YAML language server
+    Schema(schema::Args),
     /// Create or upgrade the tables of the configured database
     #[command(
         after_help = "Examples:\n  cmp-relay migrate --config /etc/cmp-relay\n\n\
@@ -86,6 +89,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Demo(args) => demo::run(args, vars),
         Command::Serve(args) => serve::run(&args, vars),
         Command::ValidateConfig(args) => validate(&args, vars),
+        Command::Schema(args) => schema::run(&args),
         Command::Migrate(args) => migrate::run(&args, vars),
         Command::Token(command) => token::run(&command),
         Command::Operations(command) => operations::run(command, vars),

@@ -310,3 +310,51 @@ fn no_broken_line_breaks_the_loader() {
     }
     assert!(loads > 100, "only {loads} lines were broken");
 }
+
+/// `schema/` is what `cmp-relay schema` prints, and what the first line of each shipped file names.
+#[test]
+fn the_committed_schemas_are_what_the_command_prints_and_shipped_files_fit_them() {
+    use cmp_relay::cli::schema::{FileKind, text};
+
+    let mut checked = 0;
+    for (kind, name, files) in [
+        (FileKind::Routes, "routes", "routes.d"),
+        (FileKind::Backend, "backend", "backends.d"),
+        (FileKind::Relay, "relay", "."),
+    ] {
+        let path = format!("schema/{name}.schema.json");
+        let current = text(kind).unwrap();
+        if crate::support::told("UPDATE_EXPECTED").is_some() {
+            fs::create_dir_all("schema").unwrap();
+            fs::write(&path, &current).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == current,
+            "{path} is stale: UPDATE_EXPECTED=1 writes it"
+        );
+
+        let schema = serde_json::from_str(&current).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        for entry in fs::read_dir(files).unwrap() {
+            let file = entry.unwrap().path();
+            if file.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let shipped = fs::read_to_string(&file).unwrap();
+            let header = shipped.lines().next().unwrap_or_default();
+            assert!(
+                header.ends_with(&format!("schema/{name}.schema.json")),
+                "{file:?}: {header}"
+            );
+            let node: serde_json::Value = serde_yaml::from_str(&shipped).unwrap();
+            let wrong: Vec<_> = validator
+                .iter_errors(&node)
+                .map(|error| error.to_string())
+                .collect();
+            assert!(wrong.is_empty(), "{file:?}: {wrong:?}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 11, "only {checked} files were checked");
+}

@@ -1,18 +1,36 @@
-//! The JSON Schema of route files, as editors and `cmp-relay schema routes` take it.
+//! The JSON Schemas of the configuration's files, as editors and `cmp-relay schema` take them.
 
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
+use super::backend::BackendSpec;
 use super::route::RouteFileSpec;
+use super::server::ServerSpec;
 
-/// The schema of a route file. What the decoder says is a map of the language may also be a
-/// `$ref`, and what may be absent is left out rather than written as `null`.
+/// The schema of a route file: there a map of the language may also be a `$ref`.
 pub fn route_schema() -> Value {
-    let mut schema = schemars::schema_for!(RouteFileSpec).to_value();
-    refine(&mut schema);
+    schema_of::<RouteFileSpec>(true)
+}
+
+/// The schema of a backend file.
+pub fn backend_schema() -> Value {
+    schema_of::<BackendSpec>(false)
+}
+
+/// The schema of relay.yaml.
+pub fn server_schema() -> Value {
+    schema_of::<ServerSpec>(false)
+}
+
+/// What may be absent is left out rather than written as `null`.
+fn schema_of<T: JsonSchema>(references: bool) -> Value {
+    let mut schema = schemars::schema_for!(T).to_value();
+    refine(&mut schema, references);
     schema
 }
 
-fn refine(schema: &mut Value) {
+fn refine(schema: &mut Value, references: bool) {
+    let refine = |schema: &mut Value| refine(schema, references);
     match schema {
         Value::Array(items) => items.iter_mut().for_each(refine),
         Value::Object(map) => {
@@ -27,7 +45,9 @@ fn refine(schema: &mut Value) {
                 }
             }
             without_null(map);
-            with_reference(map);
+            if references {
+                with_reference(map);
+            }
         }
         _ => {}
     }
