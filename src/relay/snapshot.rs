@@ -37,7 +37,10 @@ impl Relay {
         let next = Arc::new(Snapshot::new(Arc::new(plan), backends, Some(&before)));
         let report = ReloadReport::between(&before.plan, &next.plan);
         self.snapshot.store(next.clone());
-        before.backends.close(Some(&next.backends)).await;
+        before
+            .backends
+            .close(Some(&next.backends), Duration::MAX)
+            .await;
         Ok(report)
     }
 }

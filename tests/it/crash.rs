@@ -42,6 +42,7 @@ fn create() -> CmpRequest {
             ("idempotency-key".into(), "k1".into()),
         ],
         body: r#"{"id": "t1", "name": "a"}"#.into(),
+        ..CmpRequest::default()
     }
 }
 
