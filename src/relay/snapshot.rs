@@ -37,10 +37,7 @@ impl Relay {
         let next = Arc::new(Snapshot::new(Arc::new(plan), backends, Some(&before)));
         let report = ReloadReport::between(&before.plan, &next.plan);
         self.snapshot.store(next.clone());
-        before
-            .backends
-            .close(Some(&next.backends), Duration::MAX)
-            .await;
+        before.backends.close(Some(&next.backends)).await;
         Ok(report)
     }
 }
