@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::support::faulty_store::{FaultyStore, Happening, Moment};
-use crate::support::relay::{CmpRequest, TestRelay, files_below, open, request_of};
+use crate::support::relay::{CmpRequest, TestRelay, compile, files_below, open, request_of};
 use crate::support::scripted::{Act, Heard, Scripted};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,6 +86,7 @@ async fn tell(folder: &Path, text: &str) -> Result<(), String> {
     let mut stage = Stage {
         relay,
         backend,
+        files,
         away,
         held: None,
     };
@@ -117,6 +118,7 @@ async fn tell(folder: &Path, text: &str) -> Result<(), String> {
 struct Stage {
     relay: TestRelay,
     backend: Scripted,
+    files: Vec<(String, String)>,
     /// The database takes no write.
     away: Arc<AtomicBool>,
     held: Option<Held>,
@@ -142,8 +144,19 @@ impl Stage {
             "rows" => check_rows(&block.text, &**self.relay.relay.journal().store()).await,
             "operator" => self.operate(&block.text).await,
             word if word.starts_with("request") => self.ask(block, follow).await,
+            word if word.starts_with("reload ") => self.reload(block).await,
             other => Err(format!("`{other}` is not a block of a story")),
         }
+    }
+
+    /// One file is another, and the configuration is loaded anew.
+    async fn reload(&mut self, block: &Block) -> Result<(), String> {
+        let path = block.word.strip_prefix("reload ").unwrap_or_default();
+        self.files.retain(|(known, _)| known != path);
+        let text = block.text.replace("{BACKEND}", &self.backend.url());
+        self.files.push((path.to_owned(), text));
+        let reloaded = self.relay.relay.reload(compile(&self.files)).await;
+        reloaded.map(drop).map_err(|error| error.to_string())
     }
 
     /// `request`, `request by CLIENT`, `request held`.

@@ -57,6 +57,11 @@ impl TestRelay {
         let relay = Relay::start(compile(files), journal, Gate::open(), problem::render)
             .await
             .unwrap();
+        Self::over(relay, folder)
+    }
+
+    /// A relay that the test has started.
+    pub fn over(relay: Arc<Relay>, folder: &Path) -> Self {
         Self {
             relay,
             folder: folder.to_owned(),
