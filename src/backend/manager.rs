@@ -190,6 +190,11 @@ impl BackendManager {
     /// Logs out and closes what `next` does not carry on; all of it when there is no next. Calls
     /// that are under way end first, within their backend's `limits.timeout`.
     pub async fn close(&self, next: Option<&BackendManager>) {
+        self.close_within(next, Duration::MAX).await;
+    }
+
+    /// As [`BackendManager::close`], and no call is waited for longer than `patience`.
+    pub async fn close_within(&self, next: Option<&BackendManager>, patience: Duration) {
         let carried = |instance: &Instance| {
             next.iter()
                 .flat_map(|manager| &manager.instances)
@@ -200,7 +205,8 @@ impl BackendManager {
             let instance = Arc::clone(instance);
             closing.spawn(async move {
                 // A call that outlasts its own deadline is not waited for.
-                let _ = tokio::time::timeout(instance.timeout, instance.calls.ended()).await;
+                let patience = instance.timeout.min(patience);
+                let _ = tokio::time::timeout(patience, instance.calls.ended()).await;
                 instance.driver.close().await;
             });
         }

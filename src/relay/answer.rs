@@ -7,6 +7,7 @@ use http::{HeaderMap, header};
 use roxmltree::Document;
 use serde_json::{Map, Value};
 
+use super::outcome::Clean;
 use crate::driver::Answer;
 use crate::plan::{BodyFormat, CaptureType, Parse, ResponseRules};
 use crate::transform::{AnswerView, Root, Scope};
@@ -59,15 +60,16 @@ impl ReadAnswer {
     }
 
     /// The first characters of the text, for an error: bounded, on one line.
-    pub fn excerpt(&self) -> String {
+    pub fn excerpt(&self, clean: Clean<'_>) -> String {
         const LIMIT: usize = 300;
-        let mut excerpt: String = self
-            .text
+        // Before it is cut: half a secret would not be known again.
+        let text = clean(&self.text);
+        let mut excerpt: String = text
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .take(LIMIT)
             .collect();
-        if self.text.chars().nth(LIMIT).is_some() {
+        if text.chars().nth(LIMIT).is_some() {
             excerpt.push('\u{2026}');
         }
         excerpt

@@ -298,6 +298,39 @@ impl RelayError {
         )
     }
 
+    /// The same error with the words that may quote a backend put through `clean`.
+    pub fn cleaned(self, clean: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::BackendError { status, excerpt } => Self::BackendError {
+                status,
+                excerpt: clean(&excerpt),
+            },
+            Self::Rule {
+                reply,
+                code,
+                detail,
+            } => Self::Rule {
+                reply,
+                code,
+                detail: detail.as_deref().map(clean),
+            },
+            Self::BackendUnreachable(words) => Self::BackendUnreachable(clean(&words)),
+            Self::BackendAuth(words) => Self::BackendAuth(clean(&words)),
+            Self::OutcomeUnknown(words) => Self::OutcomeUnknown(clean(&words)),
+            Self::ExtractionFailed(words) => Self::ExtractionFailed(clean(&words)),
+            Self::ReplyFailed(words) => Self::ReplyFailed(clean(&words)),
+            other => other,
+        }
+    }
+
+    /// What it is about, in words that do not send the reader to the log.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Internal(words) | Self::DatabaseUnavailable(words) => words.clone(),
+            other => other.detail(),
+        }
+    }
+
     /// When to come again, for what passes by itself.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -6,27 +6,24 @@ use serde_json::Value;
 
 use super::RelayError;
 
-/// The body of a request: `None` when the route takes none and none came.
-pub fn request_body(
-    headers: &HeaderMap,
-    body: &Bytes,
-    wanted: bool,
-) -> Result<Option<Value>, RelayError> {
+/// The body of a request, if one came. Whether the route takes one is asked later: a finished retry
+/// replays though the route has changed since (SEMANTICS 5).
+pub fn request_body(headers: &HeaderMap, body: &Bytes) -> Result<Option<Value>, RelayError> {
     if body.is_empty() {
-        return match wanted {
-            true => Err(RelayError::MalformedRequest(
-                "this route needs a JSON body, and none came".into(),
-            )),
-            false => Ok(None),
-        };
-    }
-    if !wanted {
-        return Err(RelayError::MalformedRequest(
-            "this route takes no body".into(),
-        ));
+        return Ok(None);
     }
     check_media_type(headers)?;
     parse(body).map(Some)
+}
+
+/// Whether a body came exactly where the route takes one.
+pub fn check_presence(came: bool, wanted: bool) -> Result<(), RelayError> {
+    let why = match (came, wanted) {
+        (false, true) => "this route needs a JSON body, and none came",
+        (true, false) => "this route takes no body",
+        _ => return Ok(()),
+    };
+    Err(RelayError::MalformedRequest(why.into()))
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), RelayError> {

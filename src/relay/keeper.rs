@@ -3,79 +3,131 @@
 //! The keeper writes what the database refused as soon as it returns (SEMANTICS 13); the janitor
 //! writes an orphaned attempt down as `unknown` at once (SEMANTICS 7).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::owned::{Attempt, InHand};
 use crate::clock;
-use crate::store::{Finished, Journal, Outcome, State};
+use crate::store::{Finished, Journal, OperationId, Outcome, State, StoreError};
 
 /// Outcomes kept at most; a further one leaves its row pending, which becomes `unknown` in time.
 const LIMIT: usize = 10_000;
 
-/// The end that takes outcomes.
-#[derive(Debug)]
+/// An outcome that waits for the database, and what an operator must be able to read of it if it never
+/// comes back.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub outcome: Outcome,
+    pub backend: String,
+    pub backend_id: Option<String>,
+}
+
+/// The outcomes that wait. Each has a task of its own, so that one that cannot be written holds up no
+/// other, and the committer groups them.
+#[derive(Debug, Default)]
 pub struct Keeper {
-    waiting: Arc<AtomicUsize>,
-    sender: mpsc::UnboundedSender<Kept>,
+    shelf: Arc<Shelf>,
 }
 
-/// The end that writes them.
-#[derive(Debug)]
-pub struct Keeping {
-    waiting: Arc<AtomicUsize>,
-    receiver: mpsc::UnboundedReceiver<Kept>,
-}
+type Key = (OperationId, u32);
 
-type Kept = (Outcome, InHand);
+#[derive(Debug, Default)]
+struct Shelf(Mutex<HashMap<Key, Arc<Kept>>>);
+
+impl Shelf {
+    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Arc<Kept>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Keeper {
-    pub fn new() -> (Self, Keeping) {
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let keeping = Keeping {
-            waiting: waiting.clone(),
-            receiver,
-        };
-        (Self { waiting, sender }, keeping)
+    pub fn waiting(&self) -> usize {
+        self.shelf.kept().len()
     }
 
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+    /// The outcome of an attempt, if it waits here.
+    pub fn of(&self, attempt: Attempt) -> Option<Arc<Kept>> {
+        let key = (attempt.id, attempt.attempt);
+        self.shelf.kept().get(&key).cloned()
     }
 
     /// Keeps an outcome; its operation stays in hand until it is written.
-    pub fn keep(&self, outcome: Outcome, in_hand: InHand) {
+    pub fn keep(&self, journal: &Journal, kept: Kept, in_hand: InHand) {
         if self.waiting() >= LIMIT {
-            error!(operation = %outcome.id, "too many outcomes wait for the database; this one is lost and its row will say unknown");
+            kept.lost("too many outcomes wait for the database");
             return;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if let Err(refused) = self.sender.send((outcome, in_hand)) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            warn!(operation = %refused.0.0.id, "the relay ends; the next start makes this operation unknown");
+        let key = (kept.outcome.id, kept.outcome.attempt);
+        let kept = Arc::new(kept);
+        self.shelf.kept().insert(key, kept.clone());
+        let (shelf, journal) = (self.shelf.clone(), journal.clone());
+        tokio::spawn(async move {
+            let settled = write_down(&journal, &kept).await;
+            shelf.kept().remove(&key);
+            if settled {
+                in_hand.settled();
+            }
+        });
+    }
+}
+
+impl Kept {
+    fn lost(&self, why: &str) {
+        error!(
+            operation = %self.outcome.id,
+            backend = %self.backend,
+            backend_id = self.backend_id.as_deref().unwrap_or("-"),
+            why,
+            "an outcome was not written; its row says unknown, now or after the next start"
+        );
+    }
+}
+
+/// Writes an outcome as soon as the database takes it; `false`: it never will.
+async fn write_down(journal: &Journal, kept: &Kept) -> bool {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match journal.finish(kept.outcome.clone()).await {
+            Ok(finished) => {
+                report(kept, &finished);
+                return true;
+            }
+            Err(StoreError::Invalid(words)) => {
+                kept.lost(&words);
+                return false;
+            }
+            Err(_) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
         }
     }
 }
 
-/// Starts both tasks; they end when the relay is gone.
-pub fn spawn(
-    journal: &Journal,
-    mut orphans: mpsc::UnboundedReceiver<Attempt>,
-    mut keeping: Keeping,
-) {
-    let keeper_journal = journal.clone();
-    tokio::spawn(async move {
-        while let Some((outcome, in_hand)) = keeping.receiver.recv().await {
-            write_down(&keeper_journal, outcome).await;
-            in_hand.settled();
-            keeping.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-    });
+fn report(kept: &Kept, finished: &Finished) {
+    match finished {
+        Finished::Done => info!(operation = %kept.outcome.id, "a kept outcome was written"),
+        // An intent that was never written leaves no row, and nothing was sent for it.
+        Finished::Lost(None) if kept.outcome.sends == 0 => {}
+        Finished::Lost(_) => kept.lost("its row was settled by somebody else meanwhile"),
+        Finished::Conflict(_) => kept.lost("another object has its backend id or its name"),
+    }
+}
+
+/// The last attempt before the process ends.
+pub async fn last_attempt(journal: &Journal, kept: &Kept) {
+    match journal.finish(kept.outcome.clone()).await {
+        Ok(finished) => report(kept, &finished),
+        Err(error) => kept.lost(&error.to_string()),
+    }
+}
+
+/// Starts the janitor; it ends when the relay is gone.
+pub fn spawn_janitor(journal: &Journal, mut orphans: mpsc::UnboundedReceiver<Attempt>) {
     let journal = journal.clone();
     tokio::spawn(async move {
         while let Some(attempt) = orphans.recv().await {
@@ -87,26 +139,6 @@ pub fn spawn(
             .await;
         }
     });
-}
-
-async fn write_down(journal: &Journal, outcome: Outcome) {
-    let mut pause = Duration::from_millis(100);
-    loop {
-        match journal.finish(outcome.clone()).await {
-            Ok(Finished::Done) => {
-                info!(operation = %outcome.id, "a kept outcome was written");
-                return;
-            }
-            Ok(other) => {
-                warn!(operation = %outcome.id, result = ?other, "a kept outcome met a changed table");
-                return;
-            }
-            Err(_) => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
-        }
-    }
 }
 
 /// Makes an attempt's row `unknown`, if it still is pending.

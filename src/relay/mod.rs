@@ -23,11 +23,13 @@ mod snapshot;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ring::hmac;
+use tokio::task::JoinSet;
 
 use crate::backend::{AdmitError, BackendManager, Place};
 use crate::clock::Boottime;
@@ -42,6 +44,9 @@ use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
 pub use snapshot::{ReloadReport, Snapshot, longest_call};
+
+/// How long a stop waits for the database to take what is left.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// RFC 9457.
 pub const PROBLEM_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -114,18 +119,17 @@ impl Relay {
         let backends = Arc::new(BackendManager::new(&plan, None)?);
         let node = plan.server.node.clone();
         let (owned, orphans) = Owned::new();
-        let (keeper, kept) = keeper::Keeper::new();
         let relay = Arc::new(Self {
             snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(plan), backends, None)),
             journal,
             gate,
             owned,
-            keeper,
+            keeper: keeper::Keeper::default(),
             fingerprint_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             render_problem,
             node,
         });
-        keeper::spawn(&relay.journal, orphans, kept);
+        keeper::spawn_janitor(&relay.journal, orphans);
         Ok(relay)
     }
 
@@ -243,8 +247,8 @@ impl Relay {
     }
 
     /// Keeps an outcome that could not be written until the database returns (SEMANTICS 13).
-    fn keep(&self, outcome: crate::store::Outcome, in_hand: InHand) {
-        self.keeper.keep(outcome, in_hand);
+    fn keep(&self, kept: keeper::Kept, in_hand: InHand) {
+        self.keeper.keep(&self.journal, kept, in_hand);
     }
 
     /// Waits for the operations in hand, at most until `deadline`; what is left is written down as
@@ -255,16 +259,30 @@ impl Relay {
             .await
             .is_err()
         {
+            // All at once, so that a database that does not answer is waited for once.
+            let mut last_words = JoinSet::new();
             for attempt in self.owned.all() {
-                keeper::abandon(
-                    &self.journal,
-                    attempt,
-                    "the relay was stopped before the backend answered",
-                )
-                .await;
+                let journal = self.journal.clone();
+                match self.keeper.of(attempt) {
+                    Some(kept) => last_words.spawn(async move {
+                        keeper::last_attempt(&journal, &kept).await;
+                    }),
+                    None => last_words.spawn(async move {
+                        let why = "the relay was stopped before the backend answered";
+                        keeper::abandon(&journal, attempt, why).await;
+                    }),
+                };
+            }
+            let written = async { while last_words.join_next().await.is_some() {} };
+            if tokio::time::timeout(LAST_WORDS, written).await.is_err() {
+                tracing::error!(
+                    "the database does not answer; the next start makes what is in hand unknown"
+                );
             }
         }
-        self.backends().close(None).await;
+        // What is still under way has outlasted its deadline and is not waited for again.
+        let patience = deadline.remaining().unwrap_or_default();
+        self.backends().close_within(None, patience).await;
     }
 
     /// Everything before the intent: what fails here has cost no commit and left no row.
@@ -326,9 +344,13 @@ impl Relay {
             gate: Arc::new(move || gate.is_open()),
         };
         let snapshot = request.snapshot.clone();
+        let target = prepared.target.backend;
+        let masks = request.masks.clone();
+        let backends = snapshot.backends.clone();
+        let clean = move |text: &str| reply::mask(&backends.scrub(target, text), &masks);
         let failed = |judged: outcome::Judged, status| Failure {
             safe_to_retry: judged.safe_to_retry,
-            error: judged.error,
+            error: judged.error.cleaned(&clean),
             backend_status: status,
             ..context.clone()
         };
@@ -346,14 +368,14 @@ impl Relay {
         read.publish(&mut request.scope);
         let object = prepared.target.object.as_deref();
         if let outcome::Verdict::Failure(judged) =
-            outcome::judge(route, &read, &request.scope, object)
+            outcome::judge(route, &read, &request.scope, object, &clean)
         {
             return Err(failed(judged, Some(status)));
         }
         operation::extract_values(&mut request, &read)
-            .map_err(|why| context.because(RelayError::ExtractionFailed(why)))?;
+            .map_err(|why| context.because(RelayError::ExtractionFailed(clean(&why))))?;
         let rendered = reply::render(self, &request, prepared.target.backend, &read).await;
-        let rendered = rendered.map_err(|error| context.because(error))?;
+        let rendered = rendered.map_err(|error| context.because(error.cleaned(&clean)))?;
         let mut headers = rendered.headers;
         replay::insert_text(&mut headers, "relay-backend", &backend);
         Ok(Reply {

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use tracing::{error, warn};
 
 use super::answer::{self, ReadAnswer};
-use super::outcome::{Judged, Verdict, judge, judge_silence};
+use super::keeper::Kept;
+use super::outcome::{Judged, Verdict, call_acts, judge, judge_silence};
 use super::owned::InHand;
 use super::reply::{self, Rendered};
 use super::resource::BACKEND_ID_LIMIT;
@@ -77,7 +78,7 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
         Err(error) => Conclusion {
             sends: error.sends,
             backend_status: error.backend_status,
-            ..Conclusion::failure(judge_silence(true, &error))
+            ..Conclusion::failure(judge_silence(call_acts(ready.request.route()), &error))
         },
     };
     settle(&relay, &ready, &operation, conclusion, in_hand).await
@@ -216,8 +217,14 @@ fn unwritten_intent(
             );
             failure.operation = Some(operation.id);
             failure.safe_to_retry = false;
-            let judged = Judged::failed(failure.error.clone(), true);
-            relay.keep(unsent_outcome(relay, operation, &judged), in_hand);
+            let mut judged = Judged::failed(failure.error.clone(), true);
+            doubt_stays(ready, &mut judged);
+            let kept = Kept {
+                outcome: unsent_outcome(relay, operation, &judged),
+                backend: operation.backend.clone(),
+                backend_id: None,
+            };
+            relay.keep(kept, in_hand);
         }
         // Nothing was committed.
         _ => in_hand.settled(),
@@ -228,7 +235,7 @@ fn unwritten_intent(
 fn unsent_outcome(relay: &Relay, operation: &Operation, judged: &Judged) -> Outcome {
     let failure = Failure {
         error: judged.error.clone(),
-        side_effect: SideEffect::None,
+        side_effect: judged.side_effect,
         safe_to_retry: true,
         mutating: true,
         operation: Some(operation.id),
@@ -242,8 +249,8 @@ fn unsent_outcome(relay: &Relay, operation: &Operation, judged: &Judged) -> Outc
         id: operation.id,
         attempt: operation.attempt,
         epoch: operation.epoch,
-        state: State::Failed,
-        keep_claim: false,
+        state: judged.state,
+        keep_claim: judged.state == State::Unknown && operation.claim.is_some(),
         changes: Vec::new(),
         backend_status: None,
         sends: 0,
@@ -251,7 +258,7 @@ fn unsent_outcome(relay: &Relay, operation: &Operation, judged: &Judged) -> Outc
         reply_headers: Vec::new(),
         reply_body: Some(body),
         error: Some((failure.error.code().to_owned(), failure.error.detail())),
-        side_effect: "none",
+        side_effect: super::side_effect_name(judged.side_effect),
         safe_to_retry: true,
         note: None,
         finished_at: clock::unix_micros(),
@@ -264,11 +271,13 @@ async fn conclude(relay: &Relay, ready: &mut Ready, answer: Answer) -> Conclusio
     let route = snapshot.plan.route(ready.request.route);
     let mut read = answer::read(answer, &route.response);
     read.publish(&mut ready.request.scope);
+    let cleaner = cleaner(ready);
     let verdict = judge(
         route,
         &read,
         &ready.request.scope,
         ready.prepared.target.object.as_deref(),
+        &cleaner,
     );
     let mut conclusion = match verdict {
         Verdict::Failure(judged) => Conclusion::failure(judged),
@@ -296,14 +305,24 @@ async fn succeeded(
     let (changes, backend_id) = match extracted {
         Ok(extracted) => extracted,
         Err(why) => {
-            let why = read.unreadable.clone().unwrap_or(why);
-            return Conclusion::failure(Judged::unknown(RelayError::ExtractionFailed(why)));
+            return Conclusion::failure(match &read.unreadable {
+                Some(unreadable) => unreadable_success(ready, read, unreadable),
+                None if call_acts(ready.request.route()) => {
+                    Judged::unknown(RelayError::ExtractionFailed(why))
+                }
+                None => Judged::failed(RelayError::ExtractionFailed(why), true),
+            });
         }
     };
     let rendered = reply::render(relay, &ready.request, ready.prepared.target.backend, read).await;
     let (judged, rendered) = match rendered {
         Ok(rendered) => (None, Some(rendered)),
-        // It was done, and its mapping is committed whatever else fails (SEMANTICS 12).
+        // Nothing says that it was done but a status whose body cannot be believed (SEMANTICS 12).
+        Err(_) if backend_id.is_none() && read.unreadable.is_some() && !absent => {
+            let why = read.unreadable.as_deref().unwrap_or_default();
+            return Conclusion::failure(unreadable_success(ready, read, why));
+        }
+        // It was done, and its mapping is committed whatever else fails.
         Err(error) => (Some(Judged::done(error, State::Succeeded)), None),
     };
     Conclusion {
@@ -315,6 +334,23 @@ async fn succeeded(
         absent,
         backend_id,
     }
+}
+
+/// A success whose body is cut, too large or not what it says: `unknown`, where the route needs it.
+fn unreadable_success(ready: &Ready, read: &ReadAnswer, why: &str) -> Judged {
+    let words = format!("the backend answered {}, and {why}", read.status);
+    let error = RelayError::OutcomeUnknown(words);
+    match call_acts(ready.request.route()) {
+        true => Judged::unknown(error),
+        false => Judged::failed(error, true),
+    }
+}
+
+/// What takes the relay's credentials and the request's `writeOnly` values out of a backend's words.
+fn cleaner(ready: &Ready) -> impl Fn(&str) -> String + Send + Sync + use<> {
+    let backends = ready.request.snapshot.backends.clone();
+    let (backend, masks) = (ready.prepared.target.backend, ready.request.masks.clone());
+    move |text| reply::mask(&backends.scrub(backend, text), &masks)
 }
 
 fn deletions(ready: &Ready) -> Vec<MappingChange> {
@@ -428,23 +464,39 @@ fn extract(
     Ok((changes, first_id))
 }
 
+/// That a further attempt was not done says nothing of the one before it, whose outcome is not known.
+fn doubt_stays(ready: &Ready, judged: &mut Judged) {
+    let in_doubt = ready
+        .previous
+        .as_ref()
+        .is_some_and(|row| row.state == State::Unknown);
+    if in_doubt && judged.state == State::Failed {
+        judged.state = State::Unknown;
+        judged.side_effect = SideEffect::Unknown;
+    }
+}
+
 /// Writes the outcome down, and only then tells the CMP.
 async fn settle(
     relay: &Arc<Relay>,
     ready: &Ready,
     operation: &Operation,
-    conclusion: Conclusion,
+    mut conclusion: Conclusion,
     in_hand: InHand,
 ) -> Ended {
     let request = &ready.request;
     let route = request.route();
     let limit = request.snapshot.plan.server.limits.stored_reply;
+    if let Some(judged) = &mut conclusion.judged {
+        doubt_stays(ready, judged);
+    }
     let state = conclusion
         .judged
         .as_ref()
         .map_or(State::Succeeded, |judged| judged.state);
+    let clean = cleaner(ready);
     let failure = conclusion.judged.as_ref().map(|judged| Failure {
-        error: masked(&judged.error, &request.masks),
+        error: judged.error.clone().cleaned(&clean),
         side_effect: judged.side_effect,
         safe_to_retry: judged.safe_to_retry,
         mutating: true,
@@ -488,7 +540,10 @@ async fn settle(
         backend_status: conclusion.backend_status,
         sends: conclusion.sends,
         reply_status: status.as_u16(),
-        reply_headers: stored_headers(&headers),
+        reply_headers: match route.store_reply {
+            true => stored_headers(&headers, &request.masks),
+            false => Vec::new(),
+        },
         reply_body: stored,
         error: failure
             .as_ref()
@@ -536,7 +591,13 @@ async fn settle(
         }
         Ok(Finished::Lost(row)) => {
             in_hand.settled();
-            warn!(operation = %operation.id, state = ?row.map(|row| row.state), "an outcome came too late for its row");
+            error!(
+                operation = %operation.id,
+                backend = %operation.backend,
+                backend_id = conclusion.backend_id.as_deref().unwrap_or("-"),
+                state = ?row.map(|row| row.state),
+                "an outcome came too late for its row, and was not recorded"
+            );
             let error = RelayError::OutcomeUnknown(
                 "the operation was settled by somebody else meanwhile".into(),
             );
@@ -547,6 +608,23 @@ async fn settle(
                 side_effect,
             )))
         }
+        // What the table cannot hold will not be held later: the operation is named, and in doubt.
+        Err(StoreError::Invalid(words)) if !outcome.changes.is_empty() => {
+            error!(
+                operation = %operation.id,
+                backend = %operation.backend,
+                backend_id = conclusion.backend_id.as_deref().unwrap_or("-"),
+                error = %words,
+                "an outcome cannot be stored"
+            );
+            let judged = Judged::unknown(RelayError::ExtractionFailed(words));
+            let unknown = Conclusion {
+                backend_status: conclusion.backend_status,
+                sends: conclusion.sends,
+                ..Conclusion::failure(judged)
+            };
+            Box::pin(settle(relay, ready, operation, unknown, in_hand)).await
+        }
         Err(store_error) => {
             error!(
                 operation = %operation.id,
@@ -555,7 +633,12 @@ async fn settle(
                 error = %store_error,
                 "an outcome could not be written; it is kept in memory until the database returns"
             );
-            relay.keep(outcome, in_hand);
+            let kept = Kept {
+                outcome,
+                backend: operation.backend.clone(),
+                backend_id: conclusion.backend_id,
+            };
+            relay.keep(kept, in_hand);
             let error = RelayError::OutcomeUnknown("the outcome could not be recorded yet".into());
             Ended::Failure(Box::new(after_the_call(
                 request,
@@ -586,26 +669,6 @@ fn after_the_call(
     }
 }
 
-/// What a backend echoed of a `writeOnly` value is not passed on in an error.
-fn masked(error: &RelayError, masks: &[String]) -> RelayError {
-    match error {
-        RelayError::BackendError { status, excerpt } => RelayError::BackendError {
-            status: *status,
-            excerpt: reply::mask(excerpt, masks),
-        },
-        RelayError::Rule {
-            reply,
-            code,
-            detail,
-        } => RelayError::Rule {
-            reply: *reply,
-            code: code.clone(),
-            detail: detail.as_deref().map(|detail| reply::mask(detail, masks)),
-        },
-        other => other.clone(),
-    }
-}
-
 fn mask_bytes(body: &Bytes, masks: &[String]) -> Vec<u8> {
     if masks.is_empty() {
         return body.to_vec();
@@ -613,14 +676,12 @@ fn mask_bytes(body: &Bytes, masks: &[String]) -> Vec<u8> {
     reply::mask(&String::from_utf8_lossy(body), masks).into_bytes()
 }
 
-fn stored_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+fn stored_headers(headers: &HeaderMap, masks: &[String]) -> Vec<(String, String)> {
     headers
         .iter()
         .map(|(name, value)| {
-            (
-                name.to_string(),
-                String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            )
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.to_string(), reply::mask(&value, masks))
         })
         .collect()
 }

@@ -1,13 +1,13 @@
 //! What an answer means: done, not done, or not known (DESIGN "Outcomes", SEMANTICS 11 to 14).
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::RelayError;
 use super::answer::ReadAnswer;
 use crate::driver::{DriverError, SendOutcome};
-use crate::plan::{Route, SideEffect};
+use crate::plan::{Action, Route, SideEffect};
 use crate::store::{Mapping, State};
-use crate::transform::{AnswerView, Condition, Scope};
+use crate::transform::{AnswerView, Condition, Scope, Test};
 
 /// The verdict on an answer.
 #[derive(Debug)]
@@ -59,12 +59,23 @@ impl Judged {
     }
 }
 
+/// Takes out of a backend's words what nobody may read: the relay's credentials, `writeOnly` values.
+pub type Clean<'a> = &'a (dyn Fn(&str) -> String + Sync);
+
+/// Whether what the route calls may change something. The call of a journalled GET is a GET as a rule:
+/// whatever becomes of it, nothing was done.
+pub fn call_acts(route: &Route) -> bool {
+    let Action::Http(call) = &route.call.action;
+    route.mutating && !matches!(call.method, Method::GET | Method::HEAD)
+}
+
 /// Judges an answer by the route's rules.
 pub fn judge(
     route: &Route,
     answer: &ReadAnswer,
     scope: &Scope<'_>,
     object: Option<&Mapping>,
+    clean: Clean<'_>,
 ) -> Verdict {
     let view = answer.view(scope);
     let rules = &route.response;
@@ -85,15 +96,24 @@ pub fn judge(
     let status = view.status;
     let client_error = (400..500).contains(&status) && status != 408;
     let asserted = rule.and_then(|rule| rule.side_effect);
-    let not_done = refused || client_error || asserted == Some(SideEffect::None);
-    let safe_to_retry = not_done && matches!(status, 401 | 429);
+    let acts = call_acts(route);
+    // What the route's author says of the side effect holds against what the status suggests.
+    let not_done = !acts
+        || asserted.map_or(refused || client_error, |asserted| {
+            asserted == SideEffect::None
+        });
+    let safe_to_retry = match route.mutating && !acts {
+        true => !client_error || matches!(status, 401 | 429),
+        false => not_done && matches!(status, 401 | 429),
+    };
 
     if let Some(rule) = rule {
         // A detail that does not render is left out: the rule itself is what matters.
         let detail = rule
             .detail
             .as_ref()
-            .and_then(|detail| detail.render(scope).ok().flatten());
+            .and_then(|detail| detail.render(scope).ok().flatten())
+            .map(|detail| clean(&detail));
         let error = RelayError::Rule {
             reply: rule.reply,
             code: rule.code.as_deref().unwrap_or("backend_error").to_owned(),
@@ -116,13 +136,12 @@ pub fn judge(
         },
         _ => RelayError::BackendError {
             status,
-            excerpt: answer.excerpt(),
+            excerpt: answer.excerpt(clean),
         },
     };
-    Verdict::Failure(match (not_done, route.mutating) {
-        (true, _) => Judged::failed(error, safe_to_retry),
-        (false, false) => Judged::failed(error, true),
-        (false, true) => Judged::unknown(RelayError::OutcomeUnknown(format!(
+    Verdict::Failure(match not_done {
+        true => Judged::failed(error, safe_to_retry),
+        false => Judged::unknown(RelayError::OutcomeUnknown(format!(
             "the backend answered {status}, which does not say whether it did it"
         ))),
     })
@@ -135,13 +154,15 @@ fn is_success(route: &Route, answer: &ReadAnswer, view: &AnswerView<'_>) -> bool
         .iter()
         .chain(&rules.success_when)
         .any(Condition::reads_body);
-    if judged_by_body && !answer.in_declared_format && !answer.text.is_empty() {
+    let cut = answer.unreadable.is_some();
+    if judged_by_body && !answer.in_declared_format && (cut || !answer.text.is_empty()) {
         // A login page or a cut body says nothing of what the rules ask.
         return false;
     }
     let by_status = match (rules.success.as_slice(), &rules.success_when) {
-        ([], Some(_)) => true,
-        ([], None) => (200..300).contains(&view.status),
+        // A condition that asks for the status decides it; one that does not leaves it as it is.
+        ([], Some(condition)) if asks_status(condition) => true,
+        ([], _) => (200..300).contains(&view.status),
         (listed, _) => listed.contains(&view.status),
     };
     by_status
@@ -149,6 +170,11 @@ fn is_success(route: &Route, answer: &ReadAnswer, view: &AnswerView<'_>) -> bool
             .success_when
             .as_ref()
             .is_none_or(|condition| condition.holds(view))
+}
+
+fn asks_status(condition: &Condition) -> bool {
+    let tests = condition.tests();
+    tests.iter().any(|test| matches!(test, Test::Status(_)))
 }
 
 /// Judges the absence of an answer.

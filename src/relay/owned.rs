@@ -2,6 +2,7 @@
 //! nobody and becomes `unknown` once its deadline has passed (SEMANTICS 7).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -22,7 +23,9 @@ pub struct Owned(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    attempts: Mutex<HashMap<OperationId, Attempt>>,
+    /// By the ticket of their holder: two retries of one operation may reach for it at once.
+    attempts: Mutex<HashMap<u64, Attempt>>,
+    tickets: AtomicU64,
     emptied: Notify,
     orphans: mpsc::UnboundedSender<Attempt>,
 }
@@ -32,6 +35,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct InHand {
     owned: Owned,
+    ticket: u64,
     attempt: Attempt,
     settled: bool,
 }
@@ -42,6 +46,7 @@ impl Owned {
         let (orphans, receiver) = mpsc::unbounded_channel();
         let inner = Inner {
             attempts: Mutex::default(),
+            tickets: AtomicU64::new(0),
             emptied: Notify::new(),
             orphans,
         };
@@ -49,9 +54,11 @@ impl Owned {
     }
 
     pub fn take(&self, attempt: Attempt) -> InHand {
-        self.attempts().insert(attempt.id, attempt);
+        let ticket = self.0.tickets.fetch_add(1, Ordering::Relaxed);
+        self.attempts().insert(ticket, attempt);
         InHand {
             owned: self.clone(),
+            ticket,
             attempt,
             settled: false,
         }
@@ -73,15 +80,20 @@ impl Owned {
         }
     }
 
-    fn release(&self, id: OperationId) {
+    /// Whether a task of this process holds an attempt of the operation.
+    pub fn holds(&self, id: OperationId) -> bool {
+        self.attempts().values().any(|attempt| attempt.id == id)
+    }
+
+    fn release(&self, ticket: u64) {
         let mut attempts = self.attempts();
-        attempts.remove(&id);
+        attempts.remove(&ticket);
         if attempts.is_empty() {
             self.0.emptied.notify_waiters();
         }
     }
 
-    fn attempts(&self) -> MutexGuard<'_, HashMap<OperationId, Attempt>> {
+    fn attempts(&self) -> MutexGuard<'_, HashMap<u64, Attempt>> {
         self.0
             .attempts
             .lock()
@@ -102,7 +114,7 @@ impl Drop for InHand {
             // A janitor that is gone means that the process ends: the next start recovers the row.
             let _ = self.owned.0.orphans.send(self.attempt);
         }
-        self.owned.release(self.attempt.id);
+        self.owned.release(self.ticket);
     }
 }
 
@@ -127,5 +139,17 @@ mod tests {
         owned.emptied().await;
         assert_eq!(orphans.recv().await, Some(lost));
         assert!(orphans.is_empty());
+    }
+
+    /// Two retries of one operation: the one that loses lets go of its own place only.
+    #[tokio::test]
+    async fn two_holders_of_one_operation_do_not_release_each_other() {
+        let (owned, _orphans) = Owned::new();
+        let attempt = attempt();
+        let (winner, loser) = (owned.take(attempt), owned.take(attempt));
+        loser.settled();
+        assert!(owned.holds(attempt.id));
+        winner.settled();
+        assert!(!owned.holds(attempt.id));
     }
 }

@@ -100,26 +100,35 @@ pub fn replay(operation: &Operation) -> Reply {
             headers.insert(name, value);
         }
     }
+    let status = operation
+        .reply_status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::OK);
     let body = match &operation.reply_body {
         Some(body) => Bytes::from(body.clone()),
         None => {
             headers.insert("relay-reply", HeaderValue::from_static("omitted"));
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
-            reply::id_only(&operation.object.cmp_id)
+            headers.remove(header::CONTENT_TYPE);
+            reply::id_only(status, &operation.object.cmp_id)
         }
     };
+    if !body.is_empty() {
+        // Of what an operator settled, and of what was not stored, only the body is known.
+        headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/json"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers
+            .entry(header::RETRY_AFTER)
+            .or_insert(HeaderValue::from_static("1"));
+    }
     if operation.note.as_deref() == Some("operator") {
         headers.insert("relay-settled", HeaderValue::from_static("operator"));
     }
     headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
-    let status = operation
-        .reply_status
-        .and_then(|status| StatusCode::from_u16(status).ok());
     let mut reply = Reply {
-        status: status.unwrap_or(StatusCode::OK),
+        status,
         headers,
         body,
     };

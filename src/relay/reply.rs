@@ -27,7 +27,7 @@ pub async fn render(
     answer: &ReadAnswer,
 ) -> Result<Rendered, RelayError> {
     let reply = &request.route().reply;
-    let failed = |error: RelayError| RelayError::ReplyFailed(format!("{error:?}"));
+    let failed = |error: RelayError| RelayError::ReplyFailed(error.cause());
 
     let mut headers = HeaderMap::new();
     for (name, text) in &reply.headers {
@@ -86,8 +86,12 @@ fn pass_through(request: &Request, answer: &ReadAnswer) -> Result<Bytes, RelayEr
 }
 
 /// `{"id": ...}`: what a replay has when the reply itself was not stored (SEMANTICS 23).
-pub fn id_only(cmp_id: &str) -> Bytes {
-    if cmp_id.is_empty() {
+pub fn id_only(status: StatusCode, cmp_id: &str) -> Bytes {
+    let bodiless = matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if bodiless || cmp_id.is_empty() {
         return Bytes::new();
     }
     let mut map = Map::new();

@@ -109,6 +109,7 @@ pub async fn resolve(
         &request.scope,
     )?;
     refuse_mapped(relay, route, &keys).await?;
+    let before = mapped_before(relay, plan, route, backend, &keys).await?;
     let creates = |index: &usize| matches!(route.mapping[*index].verb, Verb::Create | Verb::Put);
     let about = (0..keys.len())
         .find(creates)
@@ -124,7 +125,7 @@ pub async fn resolve(
     let route = plan.route(request.route);
     let target = Target {
         backend,
-        expects: expectations(route, object.as_deref(), &parents, &keys),
+        expects: expectations(route, object.as_deref(), &parents, &keys, &before),
         claim: claim(route, object.as_deref(), &keys),
         object,
         keys,
@@ -470,6 +471,26 @@ async fn refuse_mapped(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Resu
     Ok(())
 }
 
+/// For each change of the route: the row that a `put` replaces, which must be on the chosen instance.
+async fn mapped_before(
+    relay: &Relay,
+    plan: &Plan,
+    route: &Route,
+    backend: BackendId,
+    keys: &[ObjectKey],
+) -> Result<Vec<Option<Arc<Mapping>>>, RelayError> {
+    let mut rows = vec![None; keys.len()];
+    for ((row, change), key) in rows.iter_mut().zip(&route.mapping).zip(keys) {
+        if change.verb == Verb::Put {
+            *row = relay.journal().mapping(key).await?;
+            if let Some(mapping) = row {
+                check_backend(plan, route, backend, mapping)?;
+            }
+        }
+    }
+    Ok(rows)
+}
+
 async fn render_lets(
     relay: &Relay,
     request: &mut Request,
@@ -490,10 +511,17 @@ fn expectations(
     object: Option<&Mapping>,
     parents: &[Option<Arc<Mapping>>],
     keys: &[ObjectKey],
+    before: &[Option<Arc<Mapping>>],
 ) -> Vec<Expect> {
     let mapped = object
         .into_iter()
-        .chain(parents.iter().flatten().map(|mapping| &**mapping))
+        .chain(
+            parents
+                .iter()
+                .chain(before)
+                .flatten()
+                .map(|mapping| &**mapping),
+        )
         .map(|mapping| Expect::Mapped {
             key: mapping.key.clone(),
             backend: mapping.backend.clone(),
@@ -503,19 +531,25 @@ fn expectations(
         .mapping
         .iter()
         .zip(keys)
-        .filter(|(change, _)| change.verb == Verb::Create)
-        .map(|(_, key)| Expect::Unmapped { key: key.clone() });
+        .zip(before)
+        .filter(|((change, _), before)| {
+            change.verb == Verb::Create || change.verb == Verb::Put && before.is_none()
+        })
+        .map(|((_, key), _)| Expect::Unmapped { key: key.clone() });
     mapped.chain(unmapped).collect()
 }
 
 /// The claim is on what the CMP names: its create before the object it acts on. An id that the relay
-/// makes cannot be raced for.
+/// makes cannot be raced for. Of several, the object of the file's own resource is the one that is held.
 fn claim(route: &Route, object: Option<&Mapping>, keys: &[ObjectKey]) -> Option<ObjectKey> {
-    let named = route.mapping.iter().zip(keys).find(|(change, _)| {
+    let mut named = route.mapping.iter().zip(keys).filter(|(change, _)| {
         matches!(change.verb, Verb::Create | Verb::Put)
             && matches!(change.cmp_id, CmpIdSource::Given(_))
     });
+    let first = named.clone().next();
     named
+        .find(|(change, _)| change.resource == route.resource)
+        .or(first)
         .map(|(_, key)| key.clone())
         .or_else(|| object.map(|mapping| mapping.key.clone()))
 }

@@ -78,11 +78,7 @@ pub fn parse(
         .map(|raw| decode(raw, false))
         .collect::<Result<Vec<_>, _>>()?;
     let query = parse_query(inbound.query.as_deref().unwrap_or(""))?;
-    let body = json::request_body(
-        &inbound.headers,
-        &inbound.body,
-        route.request.body.is_some(),
-    )?;
+    let body = json::request_body(&inbound.headers, &inbound.body)?;
     let (headers, repeated_headers) = declared_headers(route, &inbound);
     let idempotency_key = if route.mutating {
         idempotency::key(&inbound.headers)?
@@ -140,6 +136,8 @@ pub fn validate(request: &mut Request, operation: Option<&str>) -> Result<(), Re
     let route = snapshot.plan.route(request.route);
     let mut violations = Vec::new();
 
+    let came = request.scope.get(Root::Body).is_some();
+    json::check_presence(came, route.request.body.is_some())?;
     if let (Some(schema), Some(body)) = (&route.request.body, request.scope.get(Root::Body)) {
         violations.extend(schema.check(body));
     }

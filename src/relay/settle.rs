@@ -1,6 +1,8 @@
 //! The way out of `unknown`: a person, or the CMP for its own operations, says what happened
 //! (SEMANTICS 16). The relay never asks the backend.
 
+use http::StatusCode;
+
 use super::{Caller, Relay, RelayError, reply};
 use crate::clock;
 use crate::plan::Role;
@@ -62,14 +64,22 @@ impl Relay {
                 "operation {id} is settled: it has {state}"
             )));
         }
+        if self.owned().holds(id) && !overrides.force {
+            return Ok(Settled::Refused(format!(
+                "operation {id} is still in hand here: its answer is awaited, or its outcome is about to be written; wait, or force it"
+            )));
+        }
         let verdict = match assertion {
             Assertion::Failed => Verdict::Failed,
             Assertion::Succeeded { backend_id, reply } => Verdict::Succeeded {
                 backend_id,
-                reply_status: self.status_of_replay(&operation),
+                reply_status: self.status_of_replay(&operation).as_u16(),
                 reply_body: Some(match reply {
                     Some(body) => body.to_string().into_bytes(),
-                    None => reply::id_only(&operation.object.cmp_id).to_vec(),
+                    None => {
+                        let status = self.status_of_replay(&operation);
+                        reply::id_only(status, &operation.object.cmp_id).to_vec()
+                    }
                 }),
             },
         };
@@ -91,11 +101,11 @@ impl Relay {
     }
 
     /// `reply.status` of the operation's route, where it still has one.
-    fn status_of_replay(&self, operation: &Operation) -> u16 {
+    fn status_of_replay(&self, operation: &Operation) -> StatusCode {
         let plan = self.plan();
         let declared = plan
             .route_named(&operation.route)
             .and_then(|id| plan.route(id).reply.status);
-        declared.map_or(200, |status| status.as_u16())
+        declared.unwrap_or(StatusCode::OK)
     }
 }

@@ -268,5 +268,6 @@ pub(super) fn abandon(mut row: Operation, now: i64, why: &str) -> Operation {
 }
 
 fn creates_or_deletes(effect: &Effect) -> bool {
-    matches!(&*effect.verb, "create" | "create_pending" | "delete")
+    // A `put` may have created: only an update leaves nothing that must be named.
+    effect.verb != "update"
 }

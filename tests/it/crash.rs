@@ -11,14 +11,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cmp_relay::clock::Boottime;
+use cmp_relay::http::problem;
 use cmp_relay::plan::Role;
-use cmp_relay::relay::Caller;
 use cmp_relay::relay::settle::{Assertion, Overrides};
-use cmp_relay::store::{MappingFilter, Operation, OperationFilter, Settled, State, Write};
+use cmp_relay::relay::{Caller, Failure, Gate, Relay, RelayError};
+use cmp_relay::store::{
+    Journal, MappingFilter, Operation, OperationFilter, Settled, State, StoreError, Write,
+};
+use http::StatusCode;
 use serde_json::Value;
 
 use crate::support::faulty_store::{FaultyStore, Moment};
-use crate::support::relay::{CmpRequest, TestRelay, files_below, open, request_of};
+use crate::support::relay::{CmpRequest, TestRelay, compile, files_below, open, request_of};
 use crate::support::scripted::{Act, Effect, Scripted};
 use crate::support::told;
 
@@ -42,6 +47,7 @@ fn create() -> CmpRequest {
             ("idempotency-key".into(), "k1".into()),
         ],
         body: r#"{"id": "t1", "name": "a"}"#.into(),
+        ..CmpRequest::default()
     }
 }
 
@@ -122,11 +128,6 @@ async fn die_and_retry(step: &'static str) {
         move || {
             objects.fetch_add(1, Ordering::SeqCst);
         }
-    };
-    let made = || Act::Answer {
-        status: 201,
-        headers: vec![("content-type".into(), "application/json".into())],
-        body: r#"{"key": 7}"#.into(),
     };
     let effect = |f: Arc<dyn Fn() + Send + Sync>| Effect(f);
     let first = match step {
@@ -302,6 +303,188 @@ async fn an_outcome_that_the_database_refuses_is_written_when_it_returns() {
     assert_eq!(replayed.status, 201);
     assert_eq!(replayed.headers["idempotency-replayed"], "true");
     assert_eq!(backend.take_heard().len(), 1);
+}
+
+/// An intent of which nobody knows whether it was written: nothing is sent, and the CMP is told so
+/// (SEMANTICS 6, 9).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_intent_in_doubt_sends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Scripted::start().await;
+    let away = Arc::new(Mutex::new(true));
+    let gone = away.clone();
+    let happening = move |moment, batch: &[Write]| {
+        let intent = matches!(batch.first(), Some(Write::Begin(_)));
+        (moment == Moment::Before && intent && *gone.lock().unwrap())
+            .then(|| StoreError::CommitUnknown("the connection was lost".into()))
+    };
+    let store = Arc::new(FaultyStore {
+        inner: open(folder.path()).await,
+        happening: Arc::new(happening),
+    });
+    let relay = TestRelay::start_over(store, folder.path(), &files(&backend.url())).await;
+    let reply = relay.request(create()).await;
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(reply.status, 504, "{body}");
+    assert_eq!(body["code"], "outcome_unknown");
+    assert_eq!(body["side_effect"], "none");
+    assert_eq!(body["safe_to_retry"], false);
+    while relay.relay.in_hand() != (0, 0) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(backend.take_heard().len(), 0);
+
+    *away.lock().unwrap() = false;
+    backend.will(made());
+    assert_eq!(relay.request(create()).await.status, 201);
+    assert_eq!(backend.take_heard().len(), 1);
+}
+
+/// A stop waits for no backend past its bound: what is in hand is unknown, and named (SEMANTICS 31).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_leaves_a_silent_call_as_unknown() {
+    let backend = Scripted::start().await;
+    let mut files = files(&backend.url());
+    for (_, text) in &mut files {
+        *text = text.replace("timeout: 1s", "timeout: 10m");
+    }
+    let relay = TestRelay::start(&files).await;
+    backend.will(Act::Silence);
+    let asked = {
+        let relay = relay.relay.clone();
+        tokio::spawn(async move { request_of(&relay, create()).await })
+    };
+    while backend.heard() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let stop = relay.relay.drain(Boottime::now());
+    tokio::time::timeout(Duration::from_secs(60), stop)
+        .await
+        .expect("it does not wait for the call");
+    let (mapped, in_doubt) = rows(&relay).await;
+    assert_eq!(mapped, 0);
+    assert_eq!(in_doubt.len(), 1);
+    assert_eq!(in_doubt[0].state, State::Unknown);
+    assert!(in_doubt[0].claim.is_some());
+    asked.abort();
+}
+
+/// A stop tries an outcome that waits for the database once more; without a database it ends all the
+/// same, and the next start has the operation in doubt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_hang_on_an_outcome_that_waits() {
+    for returns in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = Scripted::start().await;
+        let refusals = Arc::new(AtomicU32::new(0));
+        let refused = refusals.clone();
+        // Three refusals, and the keeper pauses for most of a second before it would try again.
+        let happening = move |moment, batch: &[Write]| {
+            let outcome = matches!(batch.first(), Some(Write::Finish(_)));
+            let before = outcome && moment == Moment::Before;
+            let away = before && (!returns || refused.fetch_add(1, Ordering::SeqCst) < 4);
+            away.then(|| StoreError::Unavailable("the disk is full".into()))
+        };
+        let store = Arc::new(FaultyStore {
+            inner: open(folder.path()).await,
+            happening: Arc::new(happening),
+        });
+        let relay = TestRelay::start_over(store, folder.path(), &files(&backend.url())).await;
+        backend.will(made());
+        assert_eq!(relay.request(create()).await.status, 504);
+        while returns && refusals.load(Ordering::SeqCst) < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let stop = relay.relay.drain(Boottime::now());
+        tokio::time::timeout(Duration::from_secs(60), stop)
+            .await
+            .expect("a stop is bounded");
+        let (mapped, in_doubt) = rows(&relay).await;
+        let wanted = if returns { (1, 0) } else { (0, 1) };
+        assert_eq!((mapped, in_doubt.len()), wanted, "it returns: {returns}");
+    }
+}
+
+/// A panic after the intent leaves an unknown operation, not a pending one (SEMANTICS 7).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_after_the_intent_is_unknown() {
+    fn fails(failure: &Failure) -> (StatusCode, Vec<u8>) {
+        if matches!(failure.error, RelayError::BackendError { .. }) {
+            std::panic::resume_unwind(Box::new("a failure while the outcome is written"));
+        }
+        problem::render(failure)
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Scripted::start().await;
+    let journal = Journal::start(open(folder.path()).await);
+    let plan = compile(&files(&backend.url()));
+    let relay = Relay::start(plan, journal, Gate::open(), fails)
+        .await
+        .unwrap();
+    let relay = TestRelay::over(relay, folder.path());
+    backend.will(Act::Answer {
+        status: 400,
+        headers: Vec::new(),
+        body: String::new(),
+    });
+    let reply = relay.request(create()).await;
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(
+        (reply.status.as_u16(), &body["code"]),
+        (504, &"outcome_unknown".into())
+    );
+    let unknown = async {
+        loop {
+            let (_, in_doubt) = rows(&relay).await;
+            if in_doubt[0].state == State::Unknown {
+                return in_doubt;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let in_doubt = tokio::time::timeout(Duration::from_secs(30), unknown).await;
+    assert!(in_doubt.unwrap()[0].claim.is_some());
+}
+
+/// Many retries at once of a failure that was safe to retry: one of them is the next attempt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_retries_one_runs_again() {
+    let backend = Scripted::start().await;
+    let relay = TestRelay::start(&files(&backend.url())).await;
+    backend.will(Act::Answer {
+        status: 429,
+        headers: Vec::new(),
+        body: String::new(),
+    });
+    assert_eq!(relay.request(create()).await.status, 502);
+    let slowly = || std::thread::sleep(Duration::from_millis(50));
+    backend.will(Act::After(Effect(Arc::new(slowly)), Box::new(made())));
+    let all: Vec<_> = (0..20)
+        .map(|_| {
+            let relay = relay.relay.clone();
+            tokio::spawn(async move { request_of(&relay, create()).await })
+        })
+        .collect();
+    let mut ran = 0;
+    for one in all {
+        let reply = one.await.unwrap();
+        let replayed = reply.headers.contains_key("idempotency-replayed");
+        match reply.status.as_u16() {
+            201 => ran += u32::from(!replayed),
+            other => assert_eq!(other, 409),
+        }
+    }
+    assert_eq!(ran, 1);
+    assert_eq!(backend.take_heard().len(), 2);
+    assert_eq!(relay.relay.in_hand(), (0, 0));
+}
+
+fn made() -> Act {
+    Act::Answer {
+        status: 201,
+        headers: vec![("content-type".into(), "application/json".into())],
+        body: r#"{"key": 7}"#.into(),
+    }
 }
 
 /// A CMP that disconnects cancels nothing: the outcome is recorded (SEMANTICS 7).

@@ -146,6 +146,7 @@ impl World {
             path_and_query: path.into(),
             headers: vec![("content-type".into(), "application/json".into())],
             body: json!({ "v": value }).to_string(),
+            ..CmpRequest::default()
         }));
         let mut heard = self.backend.take_heard();
         let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -448,6 +449,7 @@ fn a_thousand_levels_are_refused_and_a_hundred_pass() {
         path_and_query: "/v1/in-json".into(),
         headers: vec![("content-type".into(), "application/json".into())],
         body: format!("{{\"v\": {}}}", deep(1000)),
+        ..CmpRequest::default()
     }));
     assert_eq!(reply.status, 400);
     assert!(world.backend.take_heard().is_empty());

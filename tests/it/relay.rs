@@ -2,14 +2,24 @@
 //! replies and rows. `tests/relay/README.md` says how one is written.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use cmp_relay::plan::Role;
+use cmp_relay::relay::settle::{Assertion, Overrides};
+use cmp_relay::relay::{Caller, Reply};
+use cmp_relay::store::{
+    Mapping, MappingFilter, ObjectKey, OperationFilter, Settled, Store, StoreError, Write,
+};
 use http::HeaderMap;
 use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
-use crate::support::relay::{CmpRequest, TestRelay, files_below};
+use crate::support::faulty_store::{FaultyStore, Happening, Moment};
+use crate::support::relay::{CmpRequest, TestRelay, compile, files_below, open, request_of};
 use crate::support::scripted::{Act, Heard, Scripted};
-
-use cmp_relay::store::{MappingFilter, OperationFilter, Store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_story_holds() {
@@ -66,56 +76,252 @@ async fn tell(folder: &Path, text: &str) -> Result<(), String> {
     for (_, text) in &mut files {
         *text = text.replace("{BACKEND}", &backend.url());
     }
-    let relay = TestRelay::start(&files).await;
-
+    let folder = tempfile::tempdir().unwrap();
+    let away = Arc::new(AtomicBool::new(false));
+    let store = Arc::new(FaultyStore {
+        inner: open(folder.path()).await,
+        happening: unavailable(away.clone()),
+    });
+    let relay = TestRelay::start_over(store, folder.path(), &files).await;
+    let mut stage = Stage {
+        relay,
+        backend,
+        files,
+        away,
+        held: None,
+    };
     let mut steps = blocks
         .iter()
         .filter(|block| !block.word.starts_with("yaml "))
         .peekable();
     while let Some(block) = steps.next() {
-        let at = |why: String| format!("line {}: {why}", block.line);
-        match block.word.as_str() {
-            "request" => {
-                let mut expected_calls = Vec::new();
-                while let Some(next) = steps.peek() {
-                    match next.word.as_str() {
-                        "call" => expected_calls.push(message(&next.text)),
-                        "answer" => backend.will(act(&next.text)),
-                        _ => break,
-                    }
-                    steps.next();
-                }
-                let asked = message(&block.text);
-                let (method, path_and_query) = asked.first.split_once(' ').unwrap();
-                let reply = relay
-                    .request(CmpRequest {
-                        method: method.to_owned(),
-                        path_and_query: path_and_query.to_owned(),
-                        headers: asked.headers,
-                        body: asked.body,
-                    })
-                    .await;
-                let said = String::from_utf8_lossy(&reply.body).into_owned();
-                check_calls(&expected_calls, &backend.take_heard())
-                    .map_err(|why| at(format!("{why}\nthe reply was {} {said}", reply.status)))?;
-                let wanted = steps
-                    .next_if(|next| next.word == "reply")
-                    .ok_or_else(|| at("a request needs a reply block".into()))?;
-                check_reply(
-                    &message(&wanted.text),
-                    reply.status.as_u16(),
-                    &reply.headers,
-                    &said,
-                )
-                .map_err(at)?;
+        let mut follow = Vec::new();
+        if block.word.starts_with("request") || block.word == "release" {
+            while let Some(next) =
+                steps.next_if(|next| matches!(next.word.as_str(), "call" | "answer" | "reply"))
+            {
+                follow.push(next);
             }
-            "rows" => check_rows(&block.text, &**relay.relay.journal().store())
-                .await
-                .map_err(at)?,
-            other => return Err(at(format!("`{other}` is not a block of a story"))),
+        }
+        stage
+            .play(block, &follow)
+            .await
+            .map_err(|why| format!("line {}: {why}", block.line))?;
+    }
+    match stage.held {
+        Some(_) => Err("a held request is never released".into()),
+        None => Ok(()),
+    }
+}
+
+/// What a story plays on.
+struct Stage {
+    relay: TestRelay,
+    backend: Scripted,
+    files: Vec<(String, String)>,
+    /// The database takes no write.
+    away: Arc<AtomicBool>,
+    held: Option<Held>,
+}
+
+/// A request whose backend waits.
+struct Held {
+    reply: JoinHandle<Reply>,
+    gate: Arc<Semaphore>,
+}
+
+fn unavailable(away: Arc<AtomicBool>) -> Happening {
+    Arc::new(move |moment, _| {
+        (moment == Moment::Before && away.load(Ordering::SeqCst))
+            .then(|| StoreError::Unavailable("the disk is full".into()))
+    })
+}
+
+impl Stage {
+    async fn play(&mut self, block: &Block, follow: &[&Block]) -> Result<(), String> {
+        match block.word.as_str() {
+            "release" => self.release(follow).await,
+            "rows" => check_rows(&block.text, &**self.relay.relay.journal().store()).await,
+            "operator" => self.operate(&block.text).await,
+            word if word.starts_with("request") => self.ask(block, follow).await,
+            word if word.starts_with("reload ") => self.reload(block).await,
+            other => Err(format!("`{other}` is not a block of a story")),
         }
     }
-    Ok(())
+
+    /// One file is another, and the configuration is loaded anew.
+    async fn reload(&mut self, block: &Block) -> Result<(), String> {
+        let path = block.word.strip_prefix("reload ").unwrap_or_default();
+        self.files.retain(|(known, _)| known != path);
+        let text = block.text.replace("{BACKEND}", &self.backend.url());
+        self.files.push((path.to_owned(), text));
+        let reloaded = self.relay.relay.reload(compile(&self.files)).await;
+        reloaded.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// `request`, `request by CLIENT`, `request held`.
+    async fn ask(&mut self, block: &Block, follow: &[&Block]) -> Result<(), String> {
+        let held = block.word == "request held";
+        let gate = Arc::new(Semaphore::new(0));
+        for answer in follow.iter().filter(|next| next.word == "answer") {
+            self.backend.will(match held {
+                true => Act::Held(gate.clone(), Box::new(act(&answer.text))),
+                false => act(&answer.text),
+            });
+        }
+        let asked = message(&block.text);
+        let (method, path_and_query) = asked.first.split_once(' ').unwrap();
+        let client = block.word.strip_prefix("request by ").unwrap_or_default();
+        let request = CmpRequest {
+            method: method.to_owned(),
+            path_and_query: path_and_query.to_owned(),
+            headers: asked.headers,
+            body: asked.body,
+            client: client.to_owned(),
+        };
+        if held {
+            let relay = self.relay.relay.clone();
+            let reply = tokio::spawn(async move { request_of(&relay, request).await });
+            while self.backend.heard() == 0 && !reply.is_finished() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.held = Some(Held { reply, gate });
+            return check_calls(&calls(follow), &self.backend.take_heard());
+        }
+        let reply = self.relay.request(request).await;
+        self.check(follow, &reply)
+    }
+
+    /// The backend answers the request that was held, and the CMP is told.
+    async fn release(&mut self, follow: &[&Block]) -> Result<(), String> {
+        let held = self.held.take().ok_or("no request is held")?;
+        held.gate.add_permits(1);
+        let reply = held.reply.await.unwrap();
+        self.check(follow, &reply)
+    }
+
+    fn check(&self, follow: &[&Block], reply: &Reply) -> Result<(), String> {
+        let said = String::from_utf8_lossy(&reply.body);
+        check_calls(&calls(follow), &self.backend.take_heard())
+            .map_err(|why| format!("{why}\nthe reply was {} {said}", reply.status))?;
+        let wanted = follow
+            .iter()
+            .find(|next| next.word == "reply")
+            .ok_or("it needs a reply block")?;
+        let status = reply.status.as_u16();
+        check_reply(&message(&wanted.text), status, &reply.headers, &said)
+    }
+
+    /// What is done beside the CMP's requests, a line each.
+    async fn operate(&self, text: &str) -> Result<(), String> {
+        for line in text.lines() {
+            let (order, wanted) = line.split_once(" -> ").unwrap_or((line, "done"));
+            let found = self.order(&words(order)).await?;
+            if !found.starts_with(wanted) {
+                return Err(format!("`{order}` ended as `{found}`, not `{wanted}`"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn order(&self, words: &[&str]) -> Result<String, String> {
+        let relay = &self.relay.relay;
+        let now = cmp_relay::clock::unix_micros();
+        let by = "operator".to_owned();
+        let settled = match words {
+            ["database", "away"] => {
+                self.away.store(true, Ordering::SeqCst);
+                return Ok("done".into());
+            }
+            ["database", "back"] => {
+                self.away.store(false, Ordering::SeqCst);
+                while relay.in_hand() != (0, 0) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                return Ok("done".into());
+            }
+            ["forget", resource, cmp_id] => {
+                let key = key(resource, cmp_id);
+                let forget = Write::Forget { key, by, at: now };
+                relay.journal().administer(forget).await.unwrap()
+            }
+            ["adopt", resource, cmp_id, backend, id] => {
+                let mapping = Mapping {
+                    key: key(resource, cmp_id),
+                    backend: (*backend).to_owned(),
+                    kind: "box".into(),
+                    backend_id: (*id != "pending").then(|| (*id).to_owned()),
+                    attributes: serde_json::Map::new(),
+                    created_operation: None,
+                    updated_operation: None,
+                    created_at: now,
+                    updated_at: now,
+                };
+                let adopt = Write::Adopt { mapping, by };
+                relay.journal().administer(adopt).await.unwrap()
+            }
+            ["settle", route, verdict, how @ ..] => self.settle(route, verdict, how).await?,
+            _ => return Err(format!("`{}` is not an order", words.join(" "))),
+        };
+        Ok(match settled {
+            Settled::Done => "done".into(),
+            Settled::NotFound => "not found".into(),
+            Settled::Refused(words) => format!("refused: {words}"),
+            Settled::Conflict(row) => format!("conflict with {}", row.key.cmp_id),
+            Settled::ClaimHeld(row) => format!("held by {}", row.route),
+        })
+    }
+
+    /// Settles the newest operation of a route: `as ID`, `force`, `replace`, `by CLIENT`, `reply JSON`.
+    async fn settle(&self, route: &str, verdict: &str, how: &[&str]) -> Result<Settled, String> {
+        let after = |word: &str| {
+            let place = how.iter().position(|found| *found == word)?;
+            how.get(place + 1).map(|found| (*found).to_owned())
+        };
+        let relay = &self.relay.relay;
+        let newest = OperationFilter {
+            route: Some(route.to_owned()),
+            limit: 1,
+            ..OperationFilter::default()
+        };
+        let rows = relay.journal().store().list_operations(&newest).await;
+        let row = rows.unwrap().pop().ok_or("the route has no operation")?;
+        let caller = Caller {
+            roles: match after("by") {
+                Some(_) => vec![Role::Cmp],
+                None => vec![Role::Operator],
+            },
+            name: after("by").unwrap_or("operator".into()).into(),
+        };
+        let assertion = match verdict {
+            "failed" => Assertion::Failed,
+            _ => Assertion::Succeeded {
+                backend_id: after("as"),
+                reply: after("reply").map(|text| serde_json::from_str(&text).unwrap()),
+            },
+        };
+        let overrides = Overrides {
+            force: how.contains(&"force"),
+            replace: how.contains(&"replace"),
+        };
+        let settled = relay.settle(&caller, row.id, assertion, overrides).await;
+        settled.map_err(|error| error.detail())
+    }
+}
+
+fn calls(follow: &[&Block]) -> Vec<Message> {
+    let calls = follow.iter().filter(|next| next.word == "call");
+    calls.map(|next| message(&next.text)).collect()
+}
+
+/// `CMP_ID`, or `CMP_ID@SCOPE`.
+fn key(resource: &str, cmp_id: &str) -> ObjectKey {
+    let (cmp_id, scope) = cmp_id.split_once('@').unwrap_or((cmp_id, ""));
+    ObjectKey {
+        resource: resource.to_owned(),
+        cmp_id: cmp_id.to_owned(),
+        scope: scope.to_owned(),
+    }
 }
 
 fn blocks(text: &str) -> Vec<Block> {

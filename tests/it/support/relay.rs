@@ -26,6 +26,8 @@ pub struct CmpRequest {
     pub path_and_query: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// Who asks; empty: `cmp`.
+    pub client: String,
 }
 
 impl TestRelay {
@@ -55,6 +57,11 @@ impl TestRelay {
         let relay = Relay::start(compile(files), journal, Gate::open(), problem::render)
             .await
             .unwrap();
+        Self::over(relay, folder)
+    }
+
+    /// A relay that the test has started.
+    pub fn over(relay: Arc<Relay>, folder: &Path) -> Self {
         Self {
             relay,
             folder: folder.to_owned(),
@@ -62,7 +69,7 @@ impl TestRelay {
         }
     }
 
-    /// One request by client `cmp`, answered as the listener would.
+    /// One request, answered as the listener would.
     pub async fn request(&self, request: CmpRequest) -> Reply {
         request_of(&self.relay, request).await
     }
@@ -84,8 +91,14 @@ pub async fn request_of(relay: &Arc<Relay>, request: CmpRequest) -> Reply {
     let inbound = Inbound {
         request_id: "test".into(),
         caller: Caller {
-            name: "cmp".into(),
-            roles: vec![Role::Cmp, Role::Operator],
+            name: match request.client.as_str() {
+                "" => "cmp".into(),
+                name => name.into(),
+            },
+            roles: match request.client.as_str() {
+                "" => vec![Role::Cmp, Role::Operator],
+                _ => vec![Role::Cmp],
+            },
         },
         method: Method::from_bytes(request.method.as_bytes()).unwrap(),
         path,
@@ -97,11 +110,7 @@ pub async fn request_of(relay: &Arc<Relay>, request: CmpRequest) -> Reply {
         Ok(reply) => reply,
         Err(failure) => {
             let (status, body) = problem::render(&failure);
-            let mut headers = HeaderMap::new();
-            headers.insert(
-                http::header::CONTENT_TYPE,
-                HeaderValue::from_static("application/problem+json"),
-            );
+            let headers = problem::headers(&failure);
             Reply {
                 status,
                 headers,
@@ -128,10 +137,15 @@ pub fn compile(files: &[(String, String)]) -> Plan {
         .map(|(path, text)| (path.as_str(), text.as_str()))
         .collect();
     let sources = SourceFiles::from_memory(&borrowed, &mut diagnostics);
-    let plan = config::compile::compile(&sources, &Env::new([]), &mut diagnostics);
+    let plan = config::compile::compile(&sources, &environment(), &mut diagnostics);
     let rendered = cmp_relay::diagnostics::text::render_text(&diagnostics, &sources, false);
     assert!(diagnostics.no_errors(), "{rendered}");
     plan.expect("a configuration without errors compiles")
+}
+
+/// What configurations of tests may refer to.
+fn environment() -> Env {
+    Env::new([("BOX_TOKEN".to_owned(), "a-token-of-the-relay".to_owned())])
 }
 
 /// Every file below `folder`, by its path relative to it.

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 /// What the backend does with a call.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub enum Act {
     Reset,
     /// Reads the call, and says nothing for as long as the caller waits.
     Silence,
+    /// Reads the call, and waits for a permit before it does what it does.
+    Held(Arc<Semaphore>, Box<Act>),
     /// Does something first, such as killing the caller.
     After(Effect, Box<Act>),
 }
@@ -107,6 +110,11 @@ impl Scripted {
         self.shared.lock().unwrap().acts.clear();
     }
 
+    /// How many calls were heard since the last time they were taken.
+    pub fn heard(&self) -> usize {
+        self.shared.lock().unwrap().heard.len()
+    }
+
     /// Takes the calls heard since the last time.
     pub fn take_heard(&self) -> Vec<Heard> {
         std::mem::take(&mut self.shared.lock().unwrap().heard)
@@ -146,8 +154,15 @@ async fn act(
         }
         act => act,
     };
+    let act = match act {
+        Some(Act::Held(gate, act)) => {
+            gate.acquire().await.unwrap().forget();
+            Some(*act)
+        }
+        act => act,
+    };
     match act {
-        Some(Act::After(..)) => unreachable!("an effect is followed by an answer"),
+        Some(Act::After(..) | Act::Held(..)) => unreachable!("it is followed by an answer"),
         Some(Act::Answer {
             status,
             headers,
