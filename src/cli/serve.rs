@@ -230,7 +230,13 @@ impl Running {
         {
             tracing::warn!("not every backend was logged out of in time");
         }
-        self.relay.journal().close().await;
+        // A database that is away would be waited for without end.
+        let closed = tokio::time::timeout(LAST_WORDS, self.relay.journal().close()).await;
+        if closed.is_err() {
+            tracing::warn!(
+                "the database did not close in time; what it was not told is unknown at the next start"
+            );
+        }
     }
 }
 

@@ -22,12 +22,14 @@ pub mod settle;
 mod snapshot;
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ring::hmac;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::backend::{AdmitError, BackendManager, Place};
 use crate::clock::Boottime;
@@ -92,6 +94,8 @@ pub struct Relay {
     fingerprint_key: hmac::Key,
     render_problem: RenderProblem,
     node: Box<str>,
+    /// Backends that a reload took away, being closed.
+    retiring: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl fmt::Debug for Relay {
@@ -124,6 +128,7 @@ impl Relay {
             fingerprint_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             render_problem,
             node,
+            retiring: Mutex::default(),
         });
         keeper::spawn(&relay.journal, orphans, kept);
         Ok(relay)
@@ -132,7 +137,8 @@ impl Relay {
     /// One CMP request, answered.
     pub async fn handle(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Failure> {
         let snapshot = self.snapshot.load_full();
-        let (route, params) = route::find(&snapshot, &inbound).map_err(Failure::refused)?;
+        let (route, params) = route::find(&snapshot, &inbound)
+            .map_err(|error| Failure::of_method(&inbound.method, error))?;
         let context = Failure::of_route(snapshot.plan.route(route), RelayError::Standby);
         if !self.gate.is_open() {
             return Err(context);
@@ -247,24 +253,44 @@ impl Relay {
         self.keeper.keep(outcome, in_hand);
     }
 
+    /// Closes backends beside the requests; [`Relay::drain`] waits for it.
+    fn retire(&self, closing: impl Future<Output = ()> + Send + 'static) {
+        let mut retiring = self.retiring.lock().unwrap_or_else(PoisonError::into_inner);
+        retiring.retain(|task| !task.is_finished());
+        retiring.push(tokio::spawn(closing));
+    }
+
     /// Waits for the operations in hand, at most until `deadline`; what is left is written down as
     /// `unknown`; then backends are logged out of (SEMANTICS 31).
     pub async fn drain(&self, deadline: Boottime) {
         let left = deadline.remaining().unwrap_or_default();
-        if tokio::time::timeout(left, self.owned.emptied())
-            .await
-            .is_err()
-        {
-            for attempt in self.owned.all() {
-                keeper::abandon(
-                    &self.journal,
-                    attempt,
-                    "the relay was stopped before the backend answered",
-                )
-                .await;
-            }
+        let emptied = tokio::time::timeout(left, self.owned.emptied()).await;
+        // A request that is still being read must not begin what nobody would finish.
+        self.gate.close();
+        if emptied.is_err() {
+            self.abandon_all().await;
         }
-        self.backends().close(None).await;
+        let retiring =
+            std::mem::take(&mut *self.retiring.lock().unwrap_or_else(PoisonError::into_inner));
+        let retired = async {
+            for closing in retiring {
+                // One that panicked has nothing left to close.
+                let _ = closing.await;
+            }
+        };
+        let backends = self.backends();
+        tokio::join!(backends.close(None, deadline), retired);
+    }
+
+    /// Writes every operation in hand down as `unknown`, all at once: they share commits.
+    async fn abandon_all(&self) {
+        const WHY: &str = "the relay was stopped before the backend answered";
+        let mut writing = JoinSet::new();
+        for attempt in self.owned.all() {
+            let journal = self.journal.clone();
+            writing.spawn(async move { keeper::abandon(&journal, attempt, WHY).await });
+        }
+        while writing.join_next().await.is_some() {}
     }
 
     /// Everything before the intent: what fails here has cost no commit and left no row.
