@@ -98,8 +98,8 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
             let mut query = filter.query();
             query.push(("limit", limit.to_string()));
             let page = api.get(&["mappings"], &query).await?;
-            print(&page, admin.json);
-            if !admin.json && !page["next"].is_null() {
+            print(&page, api.as_json);
+            if !api.as_json && !page["next"].is_null() {
                 eprintln!("there are more; --limit shows more of them, `export` all");
             }
             Ok(())
@@ -110,7 +110,16 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
             admin,
         } => api::run(&admin, vars, |api| async move {
             let found = api.get(&["mappings", &resource, &cmp_id], &[]).await?;
-            api::print_json(&found["items"]);
+            if api.as_json {
+                api::print_json(&found["items"]);
+                return Ok(());
+            }
+            for (index, item) in found["items"].as_array().into_iter().flatten().enumerate() {
+                if index > 0 {
+                    println!();
+                }
+                print!("{}", table::fields(item));
+            }
             Ok(())
         }),
         Command::Adopt {
@@ -127,7 +136,7 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
                 "backend_id": backend_id,
             });
             let adopted = api.post(&["mappings"], &body).await?;
-            match admin.json {
+            match api.as_json {
                 true => api::print_json(&adopted),
                 false => println!("{resource} {cmp_id} is {backend_id} on {backend}"),
             }
