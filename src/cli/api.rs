@@ -19,7 +19,7 @@ const TOKEN: &str = "CMP_RELAY_TOKEN";
 /// Where the admin API is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AdminArgs {
-    /// The admin listener of a running relay
+    /// The admin listener of a running relay; where it has clients, CMP_RELAY_TOKEN is the token of one
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
     pub admin: Url,
     /// The CA of the listener's certificate (PEM); without it, the system's

@@ -22,7 +22,9 @@ pub enum Command {
     },
     /// Show the mappings of one CMP object
     Show {
+        /// The resource, as its file in routes.d names it
         resource: String,
+        /// What the CMP calls the object
         cmp_id: String,
         #[command(flatten)]
         admin: AdminArgs,
@@ -32,7 +34,9 @@ pub enum Command {
         after_help = "Example:\n  cmp-relay mappings adopt network n1 --backend os-1 --backend-id 4f2a"
     )]
     Adopt {
+        /// The resource, as its file in routes.d names it
         resource: String,
+        /// What the CMP calls the object
         cmp_id: String,
         /// The backend that has the object
         #[arg(long, value_name = "NAME")]
@@ -46,7 +50,9 @@ pub enum Command {
     /// Remove a mapping; the backend's object stays and nothing is sent
     #[command(after_help = "Example:\n  cmp-relay mappings forget network n1")]
     Forget {
+        /// The resource, as its file in routes.d names it
         resource: String,
+        /// What the CMP calls the object
         cmp_id: String,
         /// Where the object is mapped on several backends: this one
         #[arg(long, value_name = "NAME")]

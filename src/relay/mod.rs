@@ -23,6 +23,7 @@ mod snapshot;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -94,6 +95,8 @@ pub struct Relay {
     fingerprint_key: hmac::Key,
     render_problem: RenderProblem,
     node: Box<str>,
+    /// The process ends: no operation begins any more.
+    draining: AtomicBool,
     /// Backends that a reload took away, being closed.
     retiring: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -128,6 +131,7 @@ impl Relay {
             fingerprint_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             render_problem,
             node,
+            draining: AtomicBool::new(false),
             retiring: Mutex::default(),
         });
         keeper::spawn(&relay.journal, orphans, kept);
@@ -142,6 +146,9 @@ impl Relay {
         let context = Failure::of_route(snapshot.plan.route(route), RelayError::Standby);
         if !self.gate.is_open() {
             return Err(context);
+        }
+        if self.is_draining() {
+            return Err(context.because(RelayError::ShuttingDown));
         }
         // A race with another request or an operator can make a target stale: nothing was written
         // then, and it is settled anew. The bound keeps a mistake finite.
@@ -240,6 +247,10 @@ impl Relay {
         self.owned.all().iter().map(|attempt| attempt.id).collect()
     }
 
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     fn owned(&self) -> &Owned {
         &self.owned
     }
@@ -265,8 +276,9 @@ impl Relay {
     pub async fn drain(&self, deadline: Boottime) {
         let left = deadline.remaining().unwrap_or_default();
         let emptied = tokio::time::timeout(left, self.owned.emptied()).await;
-        // A request that is still being read must not begin what nobody would finish.
-        self.gate.close();
+        // A request that is still being read must not begin what nobody would finish. The gate stays
+        // open: a logout asks it, too.
+        self.draining.store(true, Ordering::SeqCst);
         if emptied.is_err() {
             self.abandon_all().await;
         }

@@ -35,7 +35,7 @@ fn the_status_says_whether_a_thing_is_wrong_or_the_command() {
         (
             &["validate-config", "--config", fine],
             0,
-            "configuration is fine",
+            "1 warning in 2 files",
         ),
         (
             &["validate-config", "--config", wrong],
@@ -135,13 +135,14 @@ fn every_command_explains_itself() {
         let (status, out, said) = told(&run(&arguments));
         assert_eq!((status, said.as_str()), (0, ""), "{command:?}");
         assert!(out.contains("Usage: cmp-relay"), "{command:?}: {out}");
-        // Every argument says what it is for: a line of the list is longer than its own name.
-        for line in out.lines().filter(|line| line.starts_with("  ")) {
-            let bare = line.trim_start();
-            let alone = bare.starts_with('<') || bare.starts_with("--") || bare.starts_with('-');
+        // Every argument says what it is for, beside its name or below it.
+        let lines: Vec<&str> = out.lines().collect();
+        for pair in lines.windows(2).filter(|pair| pair[0].starts_with("  ")) {
+            let name = pair[0].trim();
+            let is_name = name.starts_with(['<', '-']) && name.ends_with('>');
             assert!(
-                !(alone && bare.split_whitespace().count() == 1 && bare.ends_with('>')),
-                "{command:?}: `{bare}` has no words\n{out}"
+                !is_name || name.contains("  ") || !pair[1].trim().is_empty(),
+                "{command:?}: `{name}` has no words\n{out}"
             );
         }
     }

@@ -118,6 +118,7 @@ async fn a_configuration_that_does_not_compile_changes_nothing_and_is_explained(
 #[tokio::test]
 async fn a_backend_that_goes_is_closed_after_its_last_call() {
     let (old, new) = (Keeping::start(0).await, Keeping::start(0).await);
+    new.count_from(100);
     let folder = Folder::new(&old.url());
     with_login(&folder, "20s");
     let served = Arc::new(Served::start(&folder));

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::{thing, with_login};
-use crate::support::program::{Folder, Keeping, Served, Told};
+use crate::support::program::{Folder, Keeping, Served, Told, try_ask};
 
 fn create(
     served: &Arc<Served>,
@@ -80,16 +80,17 @@ async fn told_twice_it_waits_for_nothing_and_still_leaves_no_pending_row() {
     let backend = Keeping::start(0).await;
     let folder = Folder::new(&backend.url());
     with_login(&folder, "300s");
-    let served = Arc::new(Served::start(&folder));
-    let mute = create(&served, "t1", "mute");
+    let mut served = Served::start(&folder);
+    let relay = served.cmp;
+    let mute = tokio::spawn(async move {
+        try_ask(relay, "POST", "/v1/things", "t1", &thing("t1", "mute")).await
+    });
     backend.hears("POST /api/things", 1).await;
     served.signal("TERM");
     served.says("stopping").await;
     served.signal("TERM");
     served.says("told to stop again").await;
-    mute.abort();
-    let _ = mute.await;
-    let mut served = Arc::into_inner(served).unwrap();
+    assert!(mute.await.unwrap().is_err(), "nobody is left to answer");
     assert_eq!(served.ended().await.code(), Some(0), "{}", served.log());
     assert_eq!(backend.state().heard.last().unwrap(), "POST /logout");
     let again = Served::start(&folder);

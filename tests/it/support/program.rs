@@ -356,6 +356,11 @@ impl Keeping {
         self.shared.released.send_replace(true);
     }
 
+    /// Keys from here on, so that two backends have none in common.
+    pub(crate) fn count_from(&self, key: u64) {
+        self.shared.locked().keys = key;
+    }
+
     /// Waits until it has heard this so many times.
     pub(crate) async fn hears(&self, what: &str, times: usize) {
         for _ in 0..800 {
