@@ -25,6 +25,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -45,6 +46,9 @@ use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
 pub use snapshot::{ReloadReport, Snapshot, longest_call};
+
+/// How long a stopping relay tries to write down what it leaves.
+const WRITING_DOWN: Duration = Duration::from_secs(3);
 
 /// RFC 9457.
 pub const PROBLEM_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -280,7 +284,8 @@ impl Relay {
         // open: a logout asks it, too.
         self.draining.store(true, Ordering::SeqCst);
         if emptied.is_err() {
-            self.abandon_all().await;
+            // A database that is away must not cost the logouts; the next start finds the rows.
+            let _ = tokio::time::timeout(WRITING_DOWN, self.abandon_all()).await;
         }
         let retiring =
             std::mem::take(&mut *self.retiring.lock().unwrap_or_else(PoisonError::into_inner));

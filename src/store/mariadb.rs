@@ -30,6 +30,8 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 
 /// Connections that answer questions.
 const READERS: u32 = 8;
+/// How long a start waits for a server that takes the connection and then says nothing.
+const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// Set on every connection, whatever the server's defaults. A waiting lock is given up well before a
 /// request's patience ends; the batch is then run again.
@@ -141,8 +143,11 @@ impl Lock {
     /// Takes it, or says who is in the way.
     async fn take(options: &MySqlConnectOptions, server: &MariaDb) -> Result<Self, StoreError> {
         let name = lock_name(&server.database);
-        let taken = acquire(options, &name, None).await;
-        match taken.map_err(|error| unreachable(server, &fault(error)))? {
+        let taken = tokio::time::timeout(START_WITHIN, acquire(options, &name, None))
+            .await
+            .map_err(|_| Fault::Unavailable("it does not answer".into()))
+            .and_then(|taken| taken.map_err(fault));
+        match taken.map_err(|fault| unreachable(server, &fault))? {
             Some(held) => Ok(Self {
                 options: options.clone(),
                 name,

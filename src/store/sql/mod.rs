@@ -298,7 +298,10 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     fn is_writable(&self) -> Async<'_, Result<bool, StoreError>> {
-        Box::pin(async move { Ok(self.engine.is_writable().await?) })
+        Box::pin(async move {
+            let answered = timeout(READ_WITHIN, self.engine.is_writable()).await;
+            Ok(answered.map_err(|_| Fault::Unavailable(no_answer(READ_WITHIN)))??)
+        })
     }
 
     fn close(&self) -> Async<'_, ()> {

@@ -35,7 +35,7 @@ fn the_status_says_whether_a_thing_is_wrong_or_the_command() {
         (
             &["validate-config", "--config", fine],
             0,
-            "1 warning in 2 files",
+            "makes a second object",
         ),
         (
             &["validate-config", "--config", wrong],

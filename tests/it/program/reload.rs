@@ -90,6 +90,9 @@ async fn a_configuration_that_does_not_compile_changes_nothing_and_is_explained(
     );
     folder.edit(ROUTES, "GET /v1/things/{id}", "GET /relay/v1/things/{id}");
 
+    folder.edit(ROUTES, "PUT /v1/things/{id}", "PUT /docs/{id}");
+    folder.edit(ROUTES, "DELETE /v1/things/{id}", "DELETE /openapi.json");
+
     let rejected = served.admin("POST", "/relay/v1/reload", json!({})).await;
     assert_eq!(
         (rejected.status, rejected.code()),
@@ -97,7 +100,10 @@ async fn a_configuration_that_does_not_compile_changes_nothing_and_is_explained(
     );
     let text = rejected.body["text"].as_str().unwrap();
     assert!(text.contains("did you mean `body.name`?"), "{text}");
-    assert!(text.contains("`/relay` is the relay's own"), "{text}");
+    for own in ["/relay", "/docs", "/openapi.json"] {
+        let words = format!("`{own}` is the relay's own");
+        assert!(text.contains(&words), "{own}: {text}");
+    }
     assert!(rejected.body["diagnostics"].as_array().unwrap().len() > 1);
     served.signal("HUP");
     served.says("the old one goes on").await;
