@@ -34,7 +34,6 @@ struct Instance {
     name: Box<str>,
     kind: Box<str>,
     state: BackendState,
-    timeout: Duration,
     limits: Arc<Limits>,
     breaker: Arc<Breaker>,
     driver: Arc<dyn Driver>,
@@ -188,13 +187,8 @@ impl BackendManager {
     }
 
     /// Logs out and closes what `next` does not carry on; all of it when there is no next. Calls
-    /// that are under way end first, within their backend's `limits.timeout`.
-    pub async fn close(&self, next: Option<&BackendManager>) {
-        self.close_within(next, Duration::MAX).await;
-    }
-
-    /// As [`BackendManager::close`], and no call is waited for longer than `patience`.
-    pub async fn close_within(&self, next: Option<&BackendManager>, patience: Duration) {
+    /// that are under way end first; what outlasts `deadline` is not waited for.
+    pub async fn close(&self, next: Option<&BackendManager>, deadline: Boottime) {
         let carried = |instance: &Instance| {
             next.iter()
                 .flat_map(|manager| &manager.instances)
@@ -204,9 +198,8 @@ impl BackendManager {
         for instance in self.instances.iter().filter(|one| !carried(one)) {
             let instance = Arc::clone(instance);
             closing.spawn(async move {
-                // A call that outlasts its own deadline is not waited for.
-                let patience = instance.timeout.min(patience);
-                let _ = tokio::time::timeout(patience, instance.calls.ended()).await;
+                let left = deadline.remaining().unwrap_or_default();
+                let _ = tokio::time::timeout(left, instance.calls.ended()).await;
                 instance.driver.close().await;
             });
         }
@@ -244,7 +237,6 @@ impl Instance {
             name: backend.name.clone(),
             kind: backend.kind.clone(),
             state: backend.state,
-            timeout: limits.timeout,
             limits: carried_limits.map_or_else(
                 || Arc::new(Limits::new(limits.concurrency, limits.queue)),
                 |before| Arc::clone(&before.limits),

@@ -19,7 +19,7 @@ const TOKEN: &str = "CMP_RELAY_TOKEN";
 /// Where the admin API is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AdminArgs {
-    /// The admin listener of a running relay
+    /// The admin listener of a running relay; where it has clients, CMP_RELAY_TOKEN is the token of one
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
     pub admin: Url,
     /// The CA of the listener's certificate (PEM); without it, the system's
@@ -28,9 +28,18 @@ pub struct AdminArgs {
     /// A client certificate and its key (PEM), where the listener wants one
     #[arg(long, value_name = "FILE")]
     pub client_cert: Option<PathBuf>,
-    /// Print JSON, as the API gave it
-    #[arg(long)]
-    pub json: bool,
+    /// For people, or as the API gave it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns
+    Text,
+    /// JSON
+    Json,
 }
 
 /// A client of one relay's admin API.
@@ -38,6 +47,8 @@ pub struct Api {
     client: Client,
     base: Url,
     token: Option<String>,
+    /// Answers are printed as they came.
+    pub as_json: bool,
 }
 
 impl Api {
@@ -62,6 +73,7 @@ impl Api {
             client: builder.build().context("no HTTP client can be made")?,
             base: args.admin.clone(),
             token: vars.get(TOKEN).cloned(),
+            as_json: args.format == Format::Json,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Vars;
+use super::{Misuse, Vars};
 use crate::config;
 use crate::diagnostics::{json, text};
 use crate::http::reload::Rejected;
@@ -19,6 +19,10 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// The plan; an error is the whole list of diagnostics.
     pub fn plan(&self, vars: &Vars) -> anyhow::Result<Plan> {
+        if !self.config.is_dir() {
+            let words = format!("there is no folder {}", self.config.display());
+            return Err(Misuse(words).into());
+        }
         compile(&self.config, vars).map_err(|rejected| {
             anyhow::anyhow!(
                 "the configuration in {} does not compile:\n{}",

@@ -22,7 +22,9 @@ pub enum Command {
     },
     /// Show the mappings of one CMP object
     Show {
+        /// The resource, as its file in routes.d names it
         resource: String,
+        /// What the CMP calls the object
         cmp_id: String,
         #[command(flatten)]
         admin: AdminArgs,
@@ -32,7 +34,9 @@ pub enum Command {
         after_help = "Example:\n  cmp-relay mappings adopt network n1 --backend os-1 --backend-id 4f2a"
     )]
     Adopt {
+        /// The resource, as its file in routes.d names it
         resource: String,
+        /// What the CMP calls the object
         cmp_id: String,
         /// The backend that has the object
         #[arg(long, value_name = "NAME")]
@@ -46,7 +50,9 @@ pub enum Command {
     /// Remove a mapping; the backend's object stays and nothing is sent
     #[command(after_help = "Example:\n  cmp-relay mappings forget network n1")]
     Forget {
+        /// The resource, as its file in routes.d names it
         resource: String,
+        /// What the CMP calls the object
         cmp_id: String,
         /// Where the object is mapped on several backends: this one
         #[arg(long, value_name = "NAME")]
@@ -98,8 +104,8 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
             let mut query = filter.query();
             query.push(("limit", limit.to_string()));
             let page = api.get(&["mappings"], &query).await?;
-            print(&page, admin.json);
-            if !admin.json && !page["next"].is_null() {
+            print(&page, api.as_json);
+            if !api.as_json && !page["next"].is_null() {
                 eprintln!("there are more; --limit shows more of them, `export` all");
             }
             Ok(())
@@ -110,7 +116,16 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
             admin,
         } => api::run(&admin, vars, |api| async move {
             let found = api.get(&["mappings", &resource, &cmp_id], &[]).await?;
-            api::print_json(&found["items"]);
+            if api.as_json {
+                api::print_json(&found["items"]);
+                return Ok(());
+            }
+            for (index, item) in found["items"].as_array().into_iter().flatten().enumerate() {
+                if index > 0 {
+                    println!();
+                }
+                print!("{}", table::fields(item));
+            }
             Ok(())
         }),
         Command::Adopt {
@@ -127,7 +142,7 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
                 "backend_id": backend_id,
             });
             let adopted = api.post(&["mappings"], &body).await?;
-            match admin.json {
+            match api.as_json {
                 true => api::print_json(&adopted),
                 false => println!("{resource} {cmp_id} is {backend_id} on {backend}"),
             }

@@ -99,9 +99,17 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        ExitCode::FAILURE
+        match error.is::<Misuse>() {
+            true => ExitCode::from(2),
+            false => ExitCode::FAILURE,
+        }
     })
 }
+
+/// A command that was used wrongly in a way that the parser of its arguments cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
 
 fn validate(args: &validate::ValidateArgs, vars: &Vars) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();

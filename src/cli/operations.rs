@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::api::{self, AdminArgs, Api};
-use super::{Vars, table};
+use super::{Misuse, Vars, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -16,8 +16,7 @@ pub enum Command {
         cmp-relay operations list --resource network --cmp-id n1"
     )]
     List {
-        /// pending, succeeded, failed or unknown
-        #[arg(long)]
+        #[arg(long, help = "In this state", value_parser = ["pending", "succeeded", "failed", "unknown"])]
         state: Option<String>,
         #[arg(long, help = "Of this client")]
         client: Option<String>,
@@ -100,11 +99,14 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
                 ("backend", &backend),
             ]);
             query.push(("limit", limit.to_string()));
-            api::run(&admin, vars, |api| list(api, query, admin.json))
+            api::run(&admin, vars, |api| list(api, query))
         }
         Command::Show { id, admin } => api::run(&admin, vars, |api| async move {
             let operation = api.get(&["operations", &id], &[]).await?;
-            api::print_json(&operation);
+            match api.as_json {
+                true => api::print_json(&operation),
+                false => print!("{}", table::fields(&operation)),
+            }
             Ok(())
         }),
         Command::Resolve {
@@ -130,7 +132,7 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
             }
             api::run(&admin, vars, |api| async move {
                 let settled = api.post(&["operations", &id, "resolve"], &order).await?;
-                match admin.json {
+                match api.as_json {
                     true => api::print_json(&settled),
                     false => println!("operation {id}: {}", table::cell(&settled["state"])),
                 }
@@ -140,9 +142,9 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
     }
 }
 
-async fn list(api: Api, query: Vec<(&'static str, String)>, as_json: bool) -> Result<()> {
+async fn list(api: Api, query: Vec<(&'static str, String)>) -> Result<()> {
     let page = api.get(&["operations"], &query).await?;
-    if as_json {
+    if api.as_json {
         api::print_json(&page);
         return Ok(());
     }
@@ -190,5 +192,6 @@ fn json_or_file(argument: &str) -> Result<Value> {
         }
         None => argument.to_owned(),
     };
-    serde_json::from_str(&text).context("--reply is not JSON")
+    serde_json::from_str(&text)
+        .map_err(|error| Misuse(format!("--reply is not JSON: {error}")).into())
 }

@@ -57,9 +57,16 @@ async fn serve(plan: Plan, recompile: Recompile) -> Result<()> {
     let cmp = bind(plan.server.listen).await?;
     let admin = bind(plan.server.admin_listen).await?;
 
-    let journal = Journal::start(open_store(&plan.server).await?);
-    recover_pending(&journal).await?;
-    let relay = Relay::start(plan, journal, Gate::open(), problem::render).await?;
+    let starting = async {
+        let journal = Journal::start(open_store(&plan.server).await?);
+        recover_pending(&journal).await?;
+        Relay::start(plan, journal, Gate::open(), problem::render).await
+    };
+    let relay = tokio::select! {
+        started = starting => started?,
+        // A database that hangs must not keep the process from being told to end.
+        () = signals.stop() => return Ok(()),
+    };
 
     let running = Running::start(relay, cmp, admin, recompile)?;
     running.until_stopped(&mut signals).await;
@@ -105,7 +112,7 @@ pub async fn recover_pending(journal: &Journal) -> Result<()> {
 }
 
 /// What writing down and logging out may take once the last deadline has passed.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Everything that runs, and what stops it.
 pub struct Running {
@@ -230,7 +237,13 @@ impl Running {
         {
             tracing::warn!("not every backend was logged out of in time");
         }
-        self.relay.journal().close().await;
+        // A database that is away would be waited for without end.
+        let closed = tokio::time::timeout(LAST_WORDS, self.relay.journal().close()).await;
+        if closed.is_err() {
+            tracing::warn!(
+                "the database did not close in time; what it was not told is unknown at the next start"
+            );
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rows as aligned columns, for people; JSON goes out with `--json`.
+//! Rows as aligned columns, for people; JSON goes out with `--format json`.
 
 use serde_json::Value;
 
@@ -28,6 +28,27 @@ pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// One object as a line for each of its members, empty ones left out.
+pub fn fields(object: &Value) -> String {
+    let members = object.as_object().into_iter().flatten();
+    let shown: Vec<_> = members.filter(|(_, value)| !is_empty(value)).collect();
+    let names = shown.iter().map(|(name, _)| name.chars().count());
+    let width = names.max().unwrap_or(0);
+    shown
+        .iter()
+        .map(|(name, value)| format!("{name:<width$}  {}\n", cell(value)))
+        .collect()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}
+
 /// A JSON value as a cell; control characters, which a terminal would obey, are shown escaped.
 pub fn cell(value: &Value) -> String {
     let text = match value {
@@ -55,6 +76,12 @@ mod tests {
             vec!["long".to_owned(), "y".to_owned()],
         ];
         assert_eq!(render(&["NAME", "K"], &rows), "NAME  K\na     x\nlong  y\n");
+    }
+
+    #[test]
+    fn fields_line_up_and_leave_out_what_is_empty() {
+        let object = json!({ "id": "a", "error": null, "state": "failed", "effects": [] });
+        assert_eq!(fields(&object), "id     a\nstate  failed\n");
     }
 
     #[test]

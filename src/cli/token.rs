@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::Misuse;
 use crate::http::auth::role_name;
 use crate::plan::Role;
 
@@ -52,13 +53,11 @@ impl RoleArg {
 
 pub fn run(command: &Command) -> Result<ExitCode> {
     let Command::New { name, role } = command;
-    anyhow::ensure!(
-        !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)),
-        "a client's name is made of letters, digits, `-`, `_` and `.`"
-    );
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || !name.chars().all(fits) {
+        let words = "a client's name is made of letters, digits, `-`, `_` and `.`";
+        return Err(Misuse(words.into()).into());
+    }
     let token = new_token()?;
     let roles: Vec<&str> = role.iter().map(|role| role_name(role.role())).collect();
     println!("token: {token}");

@@ -35,7 +35,7 @@ pub fn backends(args: &Args, vars: &Vars) -> Result<ExitCode> {
 fn show(args: &Args, vars: &Vars, what: &str, columns: &[&str]) -> Result<ExitCode> {
     api::run(&args.admin, vars, |api| async move {
         let page = api.get(&[what], &[]).await?;
-        if args.admin.json {
+        if api.as_json {
             api::print_json(&page);
             return Ok(());
         }

@@ -116,10 +116,7 @@ entries! {
 
 /// A failure of the listener itself, before any route or backend was involved.
 pub fn refused(error: RelayError, method: &Method) -> Failure {
-    Failure {
-        mutating: method != Method::GET && method != Method::HEAD,
-        ..Failure::refused(error)
-    }
+    Failure::of_method(method, error)
 }
 
 /// Status and body of the problem.

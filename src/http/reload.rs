@@ -68,7 +68,7 @@ impl Reloader {
         check_exposure(&plan.server).map_err(ReloadError::Failed)?;
         let restart_needed = restart_needed(&self.relay.plan().server, &plan.server);
         let digest = plan.digest.clone();
-        let report = self.relay.reload(plan).await.map_err(ReloadError::Failed)?;
+        let report = self.relay.reload(plan).map_err(ReloadError::Failed)?;
         self.edge.renew(self.relay.plan());
         if let (Some(slot), Some(config)) = (&self.tls, certificates) {
             slot.store(config);

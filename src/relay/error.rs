@@ -39,6 +39,15 @@ impl Failure {
         }
     }
 
+    /// A refusal of a request that is of no route: its method alone says whether it would have
+    /// changed anything.
+    pub fn of_method(method: &Method, error: RelayError) -> Failure {
+        Failure {
+            mutating: method != Method::GET && method != Method::HEAD,
+            ..Self::refused(error)
+        }
+    }
+
     /// A refusal of a request of `route`: nothing was sent.
     pub fn of_route(route: &Route, error: RelayError) -> Failure {
         let context = Failure {
@@ -224,6 +233,9 @@ impl RelayError {
                 format!("no route has this path; the nearest is `{nearest}`")
             }
             Self::RouteNotFound { nearest: None } => "no route has this path; see /docs".into(),
+            Self::MethodNotAllowed { allow } if allow.is_empty() => {
+                "this path does not take this method".into()
+            }
             Self::MethodNotAllowed { allow } => {
                 let methods: Vec<_> = allow.iter().map(Method::as_str).collect();
                 format!("this path takes {}", methods.join(", "))

@@ -22,14 +22,16 @@ pub mod settle;
 mod snapshot;
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ring::hmac;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::backend::{AdmitError, BackendManager, Place};
 use crate::clock::Boottime;
@@ -46,7 +48,7 @@ use route::Request;
 pub use snapshot::{ReloadReport, Snapshot, longest_call};
 
 /// How long a stop waits for the database to take what is left.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// RFC 9457.
 pub const PROBLEM_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -97,6 +99,10 @@ pub struct Relay {
     fingerprint_key: hmac::Key,
     render_problem: RenderProblem,
     node: Box<str>,
+    /// The process ends: no operation begins any more.
+    draining: AtomicBool,
+    /// Backends that a reload took away, being closed.
+    retiring: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl fmt::Debug for Relay {
@@ -128,6 +134,8 @@ impl Relay {
             fingerprint_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             render_problem,
             node,
+            draining: AtomicBool::new(false),
+            retiring: Mutex::default(),
         });
         keeper::spawn_janitor(&relay.journal, orphans);
         Ok(relay)
@@ -136,10 +144,14 @@ impl Relay {
     /// One CMP request, answered.
     pub async fn handle(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Failure> {
         let snapshot = self.snapshot.load_full();
-        let (route, params) = route::find(&snapshot, &inbound).map_err(Failure::refused)?;
+        let (route, params) = route::find(&snapshot, &inbound)
+            .map_err(|error| Failure::of_method(&inbound.method, error))?;
         let context = Failure::of_route(snapshot.plan.route(route), RelayError::Standby);
         if !self.gate.is_open() {
             return Err(context);
+        }
+        if self.is_draining() {
+            return Err(context.because(RelayError::ShuttingDown));
         }
         // A race with another request or an operator can make a target stale: nothing was written
         // then, and it is settled anew. The bound keeps a mistake finite.
@@ -238,6 +250,10 @@ impl Relay {
         self.owned.all().iter().map(|attempt| attempt.id).collect()
     }
 
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     fn owned(&self) -> &Owned {
         &self.owned
     }
@@ -251,38 +267,59 @@ impl Relay {
         self.keeper.keep(&self.journal, kept, in_hand);
     }
 
+    /// Closes backends beside the requests; [`Relay::drain`] waits for it.
+    fn retire(&self, closing: impl Future<Output = ()> + Send + 'static) {
+        let mut retiring = self.retiring.lock().unwrap_or_else(PoisonError::into_inner);
+        retiring.retain(|task| !task.is_finished());
+        retiring.push(tokio::spawn(closing));
+    }
+
     /// Waits for the operations in hand, at most until `deadline`; what is left is written down as
     /// `unknown`; then backends are logged out of (SEMANTICS 31).
     pub async fn drain(&self, deadline: Boottime) {
         let left = deadline.remaining().unwrap_or_default();
-        if tokio::time::timeout(left, self.owned.emptied())
-            .await
-            .is_err()
+        let emptied = tokio::time::timeout(left, self.owned.emptied()).await;
+        // A request that is still being read must not begin what nobody would finish. The gate stays
+        // open: a logout asks it, too.
+        self.draining.store(true, Ordering::SeqCst);
+        // A database that is away must not cost the logouts; the next start finds the rows.
+        if emptied.is_err()
+            && tokio::time::timeout(LAST_WORDS, self.say_last_words())
+                .await
+                .is_err()
         {
-            // All at once, so that a database that does not answer is waited for once.
-            let mut last_words = JoinSet::new();
-            for attempt in self.owned.all() {
-                let journal = self.journal.clone();
-                match self.keeper.of(attempt) {
-                    Some(kept) => last_words.spawn(async move {
-                        keeper::last_attempt(&journal, &kept).await;
-                    }),
-                    None => last_words.spawn(async move {
-                        let why = "the relay was stopped before the backend answered";
-                        keeper::abandon(&journal, attempt, why).await;
-                    }),
-                };
-            }
-            let written = async { while last_words.join_next().await.is_some() {} };
-            if tokio::time::timeout(LAST_WORDS, written).await.is_err() {
-                tracing::error!(
-                    "the database does not answer; the next start makes what is in hand unknown"
-                );
-            }
+            tracing::error!(
+                "the database does not answer; the next start makes what is in hand unknown"
+            );
         }
-        // What is still under way has outlasted its deadline and is not waited for again.
-        let patience = deadline.remaining().unwrap_or_default();
-        self.backends().close_within(None, patience).await;
+        let retiring =
+            std::mem::take(&mut *self.retiring.lock().unwrap_or_else(PoisonError::into_inner));
+        let retired = async {
+            for closing in retiring {
+                // One that panicked has nothing left to close.
+                let _ = closing.await;
+            }
+        };
+        let backends = self.backends();
+        tokio::join!(backends.close(None, deadline), retired);
+    }
+
+    /// Writes every operation in hand down, all at once: the outcome where it is kept, else `unknown`.
+    async fn say_last_words(&self) {
+        let mut last_words = JoinSet::new();
+        for attempt in self.owned.all() {
+            let journal = self.journal.clone();
+            match self.keeper.of(attempt) {
+                Some(kept) => last_words.spawn(async move {
+                    keeper::last_attempt(&journal, &kept).await;
+                }),
+                None => last_words.spawn(async move {
+                    let why = "the relay was stopped before the backend answered";
+                    keeper::abandon(&journal, attempt, why).await;
+                }),
+            };
+        }
+        while last_words.join_next().await.is_some() {}
     }
 
     /// Everything before the intent: what fails here has cost no commit and left no row.

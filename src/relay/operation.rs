@@ -53,6 +53,13 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
         attempt: operation.attempt,
         epoch: operation.epoch,
     });
+    // In hand first, then asked: a drain that does not see the one is seen by the other.
+    if relay.is_draining() {
+        in_hand.settled();
+        let route = ready.request.route();
+        let failure = Failure::of_route(route, RelayError::ShuttingDown);
+        return Ended::Failure(Box::new(failure));
+    }
     match relay.journal().begin(intent).await {
         Ok(Begun::Started) => {}
         Ok(refused) => {

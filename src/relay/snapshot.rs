@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Relay;
 use crate::backend::BackendManager;
+use crate::clock::Boottime;
 use crate::plan::Plan;
 
 /// What one request sees from its beginning to its end, whatever is reloaded meanwhile.
@@ -31,13 +32,18 @@ pub struct ReloadReport {
 
 impl Relay {
     /// Swaps the plan; limits, breakers, logins and round-robin state go on by name (SEMANTICS 32).
-    pub async fn reload(&self, plan: Plan) -> anyhow::Result<ReloadReport> {
+    /// Requests under way end on the plan that they began with; only then are the backends closed
+    /// that the next plan does not carry on, and nobody waits for that.
+    pub fn reload(&self, plan: Plan) -> anyhow::Result<ReloadReport> {
         let before = self.snapshot.load_full();
         let backends = Arc::new(BackendManager::new(&plan, Some(&before.backends))?);
         let next = Arc::new(Snapshot::new(Arc::new(plan), backends, Some(&before)));
         let report = ReloadReport::between(&before.plan, &next.plan);
         self.snapshot.store(next.clone());
-        before.backends.close(Some(&next.backends)).await;
+        let deadline = Boottime::now() + longest_call(&before.plan);
+        self.retire(async move {
+            before.backends.close(Some(&next.backends), deadline).await;
+        });
         Ok(report)
     }
 }

@@ -1,9 +1,12 @@
 //! Commits whose answer was lost: found out before anyone is told (SEMANTICS 6).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::rules::{is_same_intent, is_same_outcome};
 use super::{Begun, Finished, MappingChange, Operation, Store, StoreError, Write, Written};
+
+/// For how long a lost commit is looked for, at most: somebody waits for the answer.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Reads back what became of a batch whose commit was not answered (SEMANTICS 6).
 ///
@@ -25,7 +28,11 @@ pub(super) async fn find_out(
     if !batch.iter().any(leaves_a_trace) {
         return unknown(&reason);
     }
+    let began = Instant::now();
     for look_up in 0..look_ups {
+        if began.elapsed() >= LOOK_UP_WITHIN {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(10 << look_up.min(7))).await;
         let rows = match read_back(store, batch).await {
             Ok(rows) => rows,

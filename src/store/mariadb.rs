@@ -4,7 +4,7 @@
 //! (SEMANTICS 21). One connection writes, with locking reads; a pool reads. The lock of `serve`
 //! (SEMANTICS 20) is a `GET_LOCK` on a connection of its own, which is held for life.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -30,6 +30,8 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 
 /// Connections that answer questions.
 const READERS: u32 = 8;
+/// How long a start waits for a server that takes the connection and then says nothing.
+const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// Set on every connection, whatever the server's defaults. A waiting lock is given up well before a
 /// request's patience ends; the batch is then run again.
@@ -55,8 +57,23 @@ pub enum Exclusive {
 pub struct MariaDbEngine {
     writer: MySqlPool,
     readers: MySqlPool,
-    lock: Option<Mutex<MySqlConnection>>,
-    lock_name: String,
+    lock: Option<Arc<Lock>>,
+}
+
+/// The lock of `serve`: a server that restarts forgets it, so it is looked after for as long as the
+/// process lives.
+#[derive(Debug)]
+struct Lock {
+    options: MySqlConnectOptions,
+    name: String,
+    held: Mutex<Held>,
+}
+
+/// The connection that holds the lock, and what the server calls it.
+#[derive(Debug)]
+struct Held {
+    connection: MySqlConnection,
+    id: u64,
 }
 
 impl SqlStore<MariaDbEngine> {
@@ -73,27 +90,33 @@ impl SqlStore<MariaDbEngine> {
         if let Some(password) = &server.password {
             options = options.password(password.expose());
         }
-        let lock_name = lock_name(&server.database);
         let lock = match exclusive {
-            Exclusive::Yes => Some(Mutex::new(take_lock(&options, &lock_name, server).await?)),
+            Exclusive::Yes => Some(Arc::new(Lock::take(&options, server).await?)),
             Exclusive::No => None,
         };
-        let pool = |size, options: MySqlConnectOptions| {
+        let guard = lock.clone();
+        let pool = |size, options: MySqlConnectOptions, guard: Option<Arc<Lock>>| {
             MySqlPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(Duration::from_secs(3))
-                .after_connect(|connection, _| {
-                    Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
+                .after_connect(move |connection, _| {
+                    let guard = guard.clone();
+                    Box::pin(async move {
+                        // What ended the connection before may have ended the lock's, too.
+                        if let Some(lock) = guard {
+                            lock.hold().await?;
+                        }
+                        connection.execute(SESSION).await.map(|_| ())
+                    })
                 })
                 .test_before_acquire(size > 1)
                 .connect_lazy_with(options)
         };
         let engine = MariaDbEngine {
             // The writer is not asked before each use: what a lost connection leaves is run again.
-            writer: pool(1, options.clone()),
-            readers: pool(READERS, options),
+            writer: pool(1, options.clone(), guard),
+            readers: pool(READERS, options, None),
             lock,
-            lock_name,
         };
         engine
             .warn_of_lazy_commits()
@@ -116,31 +139,85 @@ fn lock_name(database: &str) -> String {
     name.chars().take(64).collect()
 }
 
-async fn take_lock(
+impl Lock {
+    /// Takes it, or says who is in the way.
+    async fn take(options: &MySqlConnectOptions, server: &MariaDb) -> Result<Self, StoreError> {
+        let name = lock_name(&server.database);
+        let taken = tokio::time::timeout(START_WITHIN, acquire(options, &name, None))
+            .await
+            .map_err(|_| Fault::Unavailable("it does not answer".into()))
+            .and_then(|taken| taken.map_err(fault));
+        match taken.map_err(|fault| unreachable(server, &fault))? {
+            Some(held) => Ok(Self {
+                options: options.clone(),
+                name,
+                held: Mutex::new(held),
+            }),
+            None => Err(StoreError::Locked(format!(
+                "another cmp-relay serves this database: the lock `{name}` on {}:{} is held; stop \
+                 that one first",
+                server.host, server.port
+            ))),
+        }
+    }
+
+    /// Sees to it that the lock is held, on a new connection where the old one is lost.
+    async fn hold(&self) -> Result<(), sqlx::Error> {
+        let mut held = self.held.lock().await;
+        let here: Result<Option<i64>, _> =
+            sqlx::query_scalar("SELECT IS_USED_LOCK(?) = CONNECTION_ID()")
+                .bind(&self.name)
+                .fetch_one(&mut held.connection)
+                .await;
+        if let Ok(Some(1)) = here {
+            return Ok(());
+        }
+        match acquire(&self.options, &self.name, Some(held.id)).await? {
+            Some(again) => {
+                tracing::warn!(lock = self.name, "the lock on the database was taken anew");
+                *held = again;
+                Ok(())
+            }
+            None => Err(sqlx::Error::Protocol(format!(
+                "another cmp-relay holds the lock `{}` now",
+                self.name
+            ))),
+        }
+    }
+}
+
+/// A connection that holds the lock; `None`: somebody else does. A connection of our own that the
+/// server believes alive, though it is lost, is ended first.
+async fn acquire(
     options: &MySqlConnectOptions,
     name: &str,
-    server: &MariaDb,
-) -> Result<MySqlConnection, StoreError> {
-    let failed = |error: sqlx::Error| unreachable(server, &fault(error));
-    let mut connection = options.connect().await.map_err(failed)?;
+    lost: Option<u64>,
+) -> Result<Option<Held>, sqlx::Error> {
+    let mut connection = options.connect().await?;
     // It idles for as long as the process lives; the server must not end it.
     connection
         .execute("SET SESSION wait_timeout = 31536000")
-        .await
-        .map_err(failed)?;
-    let taken: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, 0)")
-        .bind(name)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(failed)?;
-    if taken == Some(1) {
-        return Ok(connection);
+        .await?;
+    if let Some(lost) = lost {
+        let holder: Option<u64> = sqlx::query_scalar("SELECT IS_USED_LOCK(?)")
+            .bind(name)
+            .fetch_one(&mut connection)
+            .await?;
+        if holder == Some(lost) {
+            // It may end by itself meanwhile.
+            let _ = sqlx::query("KILL ?")
+                .bind(lost)
+                .execute(&mut connection)
+                .await;
+        }
     }
-    Err(StoreError::Locked(format!(
-        "another cmp-relay serves this database: the lock `{name}` on {}:{} is held; stop that one \
-         first",
-        server.host, server.port
-    )))
+    let patience = if lost.is_some() { 1 } else { 0 };
+    let (taken, id): (Option<i64>, u64) = sqlx::query_as("SELECT GET_LOCK(?, ?), CONNECTION_ID()")
+        .bind(name)
+        .bind(patience)
+        .fetch_one(&mut connection)
+        .await?;
+    Ok((taken == Some(1)).then_some(Held { connection, id }))
 }
 
 impl MariaDbEngine {
@@ -159,20 +236,6 @@ impl MariaDbEngine {
             );
         }
         Ok(())
-    }
-
-    /// Whether the lock, where there is one, is still held: its connection may have been lost.
-    async fn holds_lock(&self) -> Result<bool, Fault> {
-        let Some(lock) = &self.lock else {
-            return Ok(true);
-        };
-        let mut connection = lock.lock().await;
-        let held: Option<i64> = sqlx::query_scalar("SELECT IS_USED_LOCK(?) = CONNECTION_ID()")
-            .bind(&self.lock_name)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(fault)?;
-        Ok(held == Some(1))
     }
 }
 
@@ -220,7 +283,10 @@ impl Engine for MariaDbEngine {
             .fetch_one(&mut *reader)
             .await
             .map_err(fault)?;
-        Ok(read_only == 0 && self.holds_lock().await?)
+        if let Some(lock) = &self.lock {
+            lock.hold().await.map_err(fault)?;
+        }
+        Ok(read_only == 0)
     }
 
     async fn close(&self) {
@@ -228,8 +294,8 @@ impl Engine for MariaDbEngine {
         self.writer.close().await;
         if let Some(lock) = &self.lock {
             let released = sqlx::query("DO RELEASE_LOCK(?)")
-                .bind(&self.lock_name)
-                .execute(&mut *lock.lock().await)
+                .bind(&lock.name)
+                .execute(&mut lock.held.lock().await.connection)
                 .await;
             if let Err(error) = released {
                 // The server releases it when the connection ends, at the latest with this process.

@@ -7,6 +7,7 @@ mod driver;
 mod hostile;
 mod http;
 mod neutron;
+mod program;
 mod relay;
 mod store;
 mod support;

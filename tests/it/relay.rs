@@ -155,7 +155,7 @@ impl Stage {
         self.files.retain(|(known, _)| known != path);
         let text = block.text.replace("{BACKEND}", &self.backend.url());
         self.files.push((path.to_owned(), text));
-        let reloaded = self.relay.relay.reload(compile(&self.files)).await;
+        let reloaded = self.relay.relay.reload(compile(&self.files));
         reloaded.map(drop).map_err(|error| error.to_string())
     }
 

@@ -3,6 +3,8 @@
 #
 #   mariadb.sh    installs the server where it is missing (as root, on Debian), starts it, prints
 #                 `port=N`, and stops it and removes its folder when its standard input ends.
+#                 Until then each line of its standard input is an order, answered by `done`:
+#                 `freeze` and `thaw` (SIGSTOP, SIGCONT), `kill` (SIGKILL) and `start`.
 #
 # root may log in over 127.0.0.1 without a password. Exit status 3: there is no MariaDB to be had.
 set -eu
@@ -23,6 +25,7 @@ pid=
 finish() {
     if [ -n "$pid" ]; then
         kill "$pid" 2>/dev/null || true
+        kill -CONT "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     fi
     rm -rf "$dir"
@@ -36,12 +39,8 @@ mariadb-install-db --no-defaults --user="$(id -un)" --auth-root-authentication-m
     exit 1
 }
 
-: >"$dir/log"
-# A port may be taken between the guess and the bind: then the server ends and the next is tried.
-tries=0
-while [ "$tries" -lt 10 ]; do
-    tries=$((tries + 1))
-    port=$(shuf -i 20000-32000 -n 1)
+launch() {
+    : >"$dir/log"
     mariadbd --no-defaults --user="$(id -un)" --datadir="$dir/data" --socket="$dir/socket" \
         --bind-address=127.0.0.1 --port="$port" --pid-file="$dir/pid" \
         --innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=32M \
@@ -49,15 +48,46 @@ while [ "$tries" -lt 10 ]; do
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         if grep -q 'ready for connections' "$dir/log"; then
-            echo "port=$port"
-            # Whoever started this holds the other end; its exit, however it comes, ends this read.
-            cat >/dev/null
-            exit 0
+            return 0
         fi
         sleep 0.1
     done
     wait "$pid" 2>/dev/null || true
     pid=
+    return 1
+}
+
+obey() {
+    case $1 in
+    freeze) kill -STOP "$pid" ;;
+    thaw) kill -CONT "$pid" ;;
+    kill)
+        kill -KILL "$pid"
+        wait "$pid" 2>/dev/null || true
+        pid=
+        ;;
+    start) launch ;;
+    *)
+        say "$1 is no order"
+        return 1
+        ;;
+    esac
+}
+
+# A port may be taken between the guess and the bind: then the server ends and the next is tried.
+tries=0
+while [ "$tries" -lt 10 ]; do
+    tries=$((tries + 1))
+    port=$(shuf -i 20000-32000 -n 1)
+    if launch; then
+        echo "port=$port"
+        # Whoever started this holds the other end; its exit, however it comes, ends this read.
+        while read -r order; do
+            obey "$order"
+            echo done
+        done
+        exit 0
+    fi
 done
 cat "$dir/log" >&2
 say "the server did not start"

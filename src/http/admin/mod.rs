@@ -196,12 +196,11 @@ async fn not_found() -> Problem {
     Problem(RelayError::RouteNotFound { nearest: None })
 }
 
-async fn method_not_allowed(method: Method) -> Problem {
-    let other = match method {
-        Method::POST | Method::DELETE | Method::PUT | Method::PATCH => Method::GET,
-        _ => Method::POST,
-    };
-    Problem(RelayError::MethodNotAllowed { allow: vec![other] })
+/// The router, which alone knows what a path takes, adds its own `Allow` where there is none.
+async fn method_not_allowed() -> Response {
+    let mut response = Problem(RelayError::MethodNotAllowed { allow: Vec::new() }).into_response();
+    response.headers_mut().remove(http::header::ALLOW);
+    response
 }
 
 /// The process runs.

@@ -18,7 +18,13 @@ pub(super) async fn reload(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
-    match admin.reloader.reload(&caller.name).await {
+    // In a task of its own: an operator who goes away leaves no half of a reload behind.
+    let (reloader, by) = (admin.reloader.clone(), caller.name.clone());
+    let reloading = tokio::spawn(async move { reloader.reload(&by).await });
+    let reloaded = reloading
+        .await
+        .unwrap_or_else(|panic| Err(ReloadError::Failed(panic.into())));
+    match reloaded {
         Ok(report) => Ok(respond(json_reply(StatusCode::OK, &report))),
         Err(ReloadError::Rejected(rejected)) => {
             tracing::warn!(

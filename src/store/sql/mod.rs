@@ -18,6 +18,7 @@ use std::ops::DerefMut;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
+use tokio::time::timeout;
 
 use self::session::{Fault, Session};
 use self::wanted::Wanted;
@@ -29,6 +30,10 @@ use super::{
 
 /// How often a batch is run again after a deadlock or a lost connection.
 const RUNS_AGAIN: u32 = 4;
+/// How long a question may take: a server that hangs refuses nothing, it just never answers.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+/// How long a batch may take up to its commit, and the commit again; longer than a lock is waited for.
+const WRITE_WITHIN: Duration = Duration::from_secs(8);
 
 /// The pools of one database.
 pub trait Engine: Send + Sync + 'static {
@@ -74,15 +79,24 @@ impl<E: Engine> SqlStore<E> {
     }
 
     async fn run(&self, batch: &[Write], one_by_one: bool) -> Result<Vec<Written>, Fault> {
-        let mut transaction = self.engine.begin().await?;
-        let written = if one_by_one {
-            each_alone(&mut *transaction, batch).await
-        } else {
-            together(&mut *transaction, batch).await
+        let begun = async {
+            let mut transaction = self.engine.begin().await?;
+            let written = if one_by_one {
+                each_alone(&mut *transaction, batch).await
+            } else {
+                together(&mut *transaction, batch).await
+            };
+            Ok::<_, Fault>((transaction, written))
         };
+        // Given up before its commit, a transaction is rolled back: nothing was committed.
+        let (transaction, written) = timeout(WRITE_WITHIN, begun)
+            .await
+            .map_err(|_| Fault::Unavailable(no_answer(WRITE_WITHIN)))??;
         match written {
             Ok(written) => {
-                E::commit(transaction).await?;
+                timeout(WRITE_WITHIN, E::commit(transaction))
+                    .await
+                    .map_err(|_| Fault::CommitUnknown(no_answer(WRITE_WITHIN)))??;
                 Ok(written)
             }
             Err(fault) => {
@@ -91,6 +105,10 @@ impl<E: Engine> SqlStore<E> {
             }
         }
     }
+}
+
+fn no_answer(within: Duration) -> String {
+    format!("no answer within {} s", within.as_secs())
 }
 
 /// Every write of the batch, with as few statements as its rows allow.
@@ -166,8 +184,12 @@ fn decide(ledger: &mut Ledger, write: &Write) -> Written {
 macro_rules! ask {
     ($self:ident, $read:ident $(, $argument:expr)*) => {
         Box::pin(async move {
-            let mut reader = $self.engine.reader().await?;
-            Ok(reads::$read(&mut *reader $(, $argument)*).await?)
+            let answered = async {
+                let mut reader = $self.engine.reader().await?;
+                reads::$read(&mut *reader $(, $argument)*).await
+            };
+            let answered = timeout(READ_WITHIN, answered).await;
+            Ok(answered.map_err(|_| Fault::Unavailable(no_answer(READ_WITHIN)))??)
         })
     };
 }
@@ -276,7 +298,10 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     fn is_writable(&self) -> Async<'_, Result<bool, StoreError>> {
-        Box::pin(async move { Ok(self.engine.is_writable().await?) })
+        Box::pin(async move {
+            let answered = timeout(READ_WITHIN, self.engine.is_writable()).await;
+            Ok(answered.map_err(|_| Fault::Unavailable(no_answer(READ_WITHIN)))??)
+        })
     }
 
     fn close(&self) -> Async<'_, ()> {

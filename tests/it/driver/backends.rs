@@ -50,6 +50,11 @@ fn server() -> Server {
     }
 }
 
+/// When a close gives up on calls under way: never, here.
+fn soon() -> Boottime {
+    Boottime::now() + Duration::from_secs(30)
+}
+
 fn plan(backends: Vec<Backend>) -> Plan {
     let (resources, routes) = (Vec::new(), Vec::new());
     Plan::new(
@@ -202,7 +207,7 @@ async fn a_reload_keeps_logins_and_connections_where_nothing_has_changed() {
         backend("b", spec(&issuer.backend, Auth::None)),
     ]);
     let second = BackendManager::new(&after, Some(&first)).unwrap();
-    first.close(Some(&second)).await;
+    first.close(Some(&second), soon()).await;
     assert!(matches!(
         second.snapshot()[0].auth,
         AuthState::LoggedIn { renewals: 1, .. }
@@ -230,7 +235,7 @@ async fn a_reload_with_another_secret_logs_in_again_and_out_before() {
     let first = BackendManager::new(&with_password("old"), None).unwrap();
     send(&first, A).await.unwrap();
     let second = BackendManager::new(&with_password("new"), Some(&first)).unwrap();
-    first.close(Some(&second)).await;
+    first.close(Some(&second), soon()).await;
     send(&second, A).await.unwrap();
     assert_eq!(issuer.backend.count("POST /login"), 2);
     assert_eq!(issuer.backend.count("POST /logout"), 1);
@@ -257,7 +262,7 @@ async fn a_replaced_driver_ends_its_calls_before_it_logs_out_and_holds_nobody_up
     let second = Arc::new(BackendManager::new(&with_path("2"), Some(&first)).unwrap());
     let closing = tokio::spawn({
         let (first, second) = (Arc::clone(&first), Arc::clone(&second));
-        async move { first.close(Some(&second)).await }
+        async move { first.close(Some(&second), soon()).await }
     });
     for _ in 0..3 {
         assert_eq!(send(&second, A).await.unwrap().status, 204);

@@ -1,7 +1,7 @@
 //! One private MariaDB for the whole test run, and an empty database in it for each test.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -66,7 +66,43 @@ pub(crate) async fn raw(port: u16, database: Option<&str>) -> sqlx::MySqlConnect
     options.connect().await.unwrap()
 }
 
+/// A server of a test's own, that may be stopped.
+pub(crate) struct Private {
+    pub(crate) port: u16,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    _script: Child,
+}
+
+impl Private {
+    pub(crate) fn start() -> Option<Self> {
+        let (port, mut script, answers) = launch()?;
+        Some(Self {
+            port,
+            orders: script.stdin.take().unwrap(),
+            answers,
+            _script: script,
+        })
+    }
+
+    /// `freeze`, `thaw`, `kill` or `start`; returns once it is done.
+    pub(crate) fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "done", "{order}");
+    }
+}
+
 fn start() -> Option<Server> {
+    let (port, script, _) = launch()?;
+    Some(Server {
+        port,
+        _script: script,
+    })
+}
+
+fn launch() -> Option<(u16, Child, BufReader<ChildStdout>)> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/mariadb.sh");
     let mut child = Command::new("sh")
         .arg(script)
@@ -75,14 +111,10 @@ fn start() -> Option<Server> {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap());
+    answers.read_line(&mut line).unwrap();
     if let Some(port) = line.trim().strip_prefix("port=") {
-        return Some(Server {
-            port: port.parse().unwrap(),
-            _script: child,
-        });
+        return Some((port.parse().unwrap(), child, answers));
     }
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(3), "tests/peers/mariadb.sh failed");
