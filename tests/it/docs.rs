@@ -149,7 +149,13 @@ fn every_yaml_block_compiles_with_the_others_of_its_page() {
             let loaded = config::load_from_memory(&files, &Env::new([]).without_secrets());
             let said = text::render_text(&loaded.diagnostics, &loaded.files, false);
             assert!(loaded.plan.is_some(), "{path}\n{server}\n{said}");
-            assert_eq!(loaded.diagnostics.warnings(), 0, "{path}\n{said}");
+            // What only the reader's machine has is not here.
+            let elsewhere = ["unresolved-secret", "missing-file"];
+            let here = |code: &str| !elsewhere.contains(&code);
+            assert!(
+                !loaded.diagnostics.iter().any(|said| here(said.code)),
+                "{path}\n{said}"
+            );
         }
     }
     assert!(seen > 8, "found only {seen} blocks");
