@@ -13,8 +13,12 @@ use cmp_relay::config::spec::{backend, route, server};
 use cmp_relay::config::{self, Env};
 use cmp_relay::diagnostics::text;
 use cmp_relay::http::problem;
+use cmp_relay::plan::{Database, MariaDb};
+use cmp_relay::secret::Secret;
+use cmp_relay::store::{self, Journal, Write};
 use cmp_relay::telemetry::metrics;
 use regex::Regex;
+use sqlx::Executor;
 
 use crate::demo::{Demo, free_port};
 
@@ -246,6 +250,52 @@ fn the_diagnostic_of_the_readme_is_what_is_printed() {
     assert!(readme.contains(&shown), "not in the README:\n{shown}");
 }
 
+/// The accounts of `docs/serve.md` can do what they are for: one migrates, the other serves.
+#[tokio::test]
+async fn the_grants_that_are_documented_are_enough() {
+    let Some(server) = crate::support::mariadb::database().await else {
+        return;
+    };
+    let serve = page("docs/serve.md");
+    let sql = blocks(&serve)
+        .into_iter()
+        .find(|block| block.word == "sql")
+        .unwrap();
+    let mut root = crate::support::mariadb::raw(server.port, None).await;
+    let sql = sql.text.replace("10.0.0.%", "127.0.0.1");
+    for statement in sql.split(';').map(str::trim).filter(|it| !it.is_empty()) {
+        root.execute(sqlx::AssertSqlSafe(statement.to_owned()))
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    let account = |user: &str| {
+        Database::MariaDb(MariaDb {
+            user: user.into(),
+            password: Some(Secret::new("...".to_owned(), "env PASSWORD")),
+            database: "relay".into(),
+            ..server.clone()
+        })
+    };
+    let store = store::open(&account("relay_migrate")).await.unwrap();
+    store.migrate().await.unwrap();
+    store.close().await;
+
+    let store = store::open(&account("relay")).await.unwrap();
+    store.check_schema().await.unwrap();
+    assert!(store.is_writable().await.unwrap());
+    let journal = Journal::start(store);
+    for write in [
+        Write::RecoverPending { now: 1 },
+        Write::Prune {
+            before: 1,
+            limit: 1,
+        },
+    ] {
+        journal.write(write).await.unwrap();
+    }
+    journal.close().await;
+}
+
 // --- commands, links ------------------------------------------------------------------------------
 
 /// The words behind `cmp-relay` on a line of shell, as `clap` gets them.
@@ -345,6 +395,31 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(seen > 10, "found only {seen} links");
+}
+
+/// The files and folders that the map of the code names.
+#[test]
+fn every_file_that_is_named_is_there() {
+    let path = Regex::new(r"^[a-z_0-9./-]+(\.rs|\.md|\.txt|\.yaml|/)$").unwrap();
+    let mut seen = 0;
+    for file in [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/decisions/README.md",
+    ] {
+        for span in quoted(&page(file)) {
+            // `expected.txt` is a name in a folder that is still to be made.
+            if !path.is_match(&span) || !span.contains('/') {
+                continue;
+            }
+            seen += 1;
+            let there = ["", "src/"]
+                .iter()
+                .any(|root| Path::new(&format!("{root}{span}")).exists());
+            assert!(there, "{file}: {span} is not there");
+        }
+    }
+    assert!(seen > 15, "found only {seen} names");
 }
 
 // --- the README -----------------------------------------------------------------------------------
