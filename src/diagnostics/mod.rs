@@ -152,6 +152,7 @@ pub mod codes {
     pub const UNKNOWN_MAP: &str = "unknown-map";
     pub const UNKNOWN_RESOURCE: &str = "unknown-resource";
     pub const UNKNOWN_TEMPLATE: &str = "unknown-template";
+    pub const UNBRACED_EXPRESSION: &str = "unbraced-expression";
     pub const MISPLACED_EXPRESSION: &str = "misplaced-expression";
     pub const UNNAMED_FORMAT: &str = "unnamed-format";
     pub const BAD_JSONPATH: &str = "bad-jsonpath";

@@ -173,7 +173,12 @@ fn test(entry: &Entry, diags: &mut Diagnostics) -> Option<Test> {
             }
         },
         _ => {
-            let near = suggest::nearest(key, ["status", "text", "header."]);
+            let body = key.strip_prefix("response.").unwrap_or(key);
+            let path = body.strip_prefix("body.").map(|rest| format!("$.{rest}"));
+            let near = match &path {
+                Some(path) => Some(path.as_str()),
+                None => suggest::nearest(key, ["status", "text", "header."]),
+            };
             diags.push(
                 Diagnostic::error(
                     codes::BAD_CONDITION,

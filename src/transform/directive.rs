@@ -86,6 +86,7 @@ impl Compiler<'_> {
 
     fn leaf(&mut self, source: Snippet<'_>, field: &str) -> Option<Shape> {
         if !source.text.contains("{{") {
+            self.warn_of_bare_expression(source, field);
             return Some(Shape::Literal(source.text.into()));
         }
         let mut segments = self.segments(source, field, false)?;
@@ -175,10 +176,23 @@ impl Compiler<'_> {
         };
         for entry in entries {
             if entry.key != *form && !beside.contains(&entry.key.as_str()) {
-                self.error(
-                    codes::BAD_TREE,
-                    entry.key_span,
-                    format!("`{}` cannot stand beside `{form}`", entry.key),
+                let words: Vec<&str> = beside
+                    .iter()
+                    .map(|word| word.trim_start_matches('$'))
+                    .collect();
+                let near = suggest::nearest(entry.key.trim_start_matches('$'), words)
+                    .map(|near| format!("${near}"));
+                self.diags.push(
+                    Diagnostic::error(
+                        codes::BAD_TREE,
+                        entry.key_span,
+                        format!("`{}` cannot stand beside `{form}`", entry.key),
+                    )
+                    .did_you_mean(near.as_deref())
+                    .help(match beside.is_empty() {
+                        true => format!("`{form}` stands alone"),
+                        false => format!("beside it: {}", beside.join(", ")),
+                    }),
                 );
             }
         }
@@ -229,7 +243,10 @@ impl Compiler<'_> {
             }
         };
         let Some(item) = node.get("$item") else {
-            self.error(codes::BAD_TREE, node.span, "`$for` needs an `$item`");
+            self.diags.push(
+                Diagnostic::error(codes::BAD_TREE, node.span, "`$for` needs an `$item`")
+                    .help("write `$item:` beside it, with what each element becomes"),
+            );
             return None;
         };
         let around = match &list {

@@ -471,7 +471,7 @@ mod tests {
         use codes::*;
         let near = |name: &str| Some(format!("did you mean `{name}`?"));
         for (text, code, marked, label) in [
-            ("bdy.x", UNKNOWN_VARIABLE, "bdy.x", near("body")),
+            ("bdy.x", UNKNOWN_VARIABLE, "bdy.x", near("body.x")),
             (
                 "upper path.di",
                 UNKNOWN_VARIABLE,

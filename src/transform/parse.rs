@@ -117,6 +117,7 @@ impl<'e> Compiler<'e> {
         blocks: bool,
     ) -> Option<Vec<Segment>> {
         if !source.text.contains("{{") {
+            self.warn_of_bare_expression(source, field);
             let literal = (!source.text.is_empty()).then(|| Segment::Literal(source.text.into()));
             return Some(literal.into_iter().collect());
         }
@@ -151,11 +152,59 @@ impl<'e> Compiler<'e> {
             TemplateErrorReason::InvalidParam(param) => format!("`{param}` is not an argument"),
             _ => "the expression cannot be read from here on".to_owned(),
         };
-        self.diags.push(
-            Diagnostic::error(codes::BAD_TEMPLATE, span, message)
-                .help("an expression is `{{ variable }}` or `{{ helper argument ... }}`, with a nested one in parentheses"),
-        );
+        let rest = source.text[at..].trim_start();
+        let before = source.text[..at].trim_end();
+        let help = if rest.starts_with('|') {
+            "there are no filters: a helper stands before its arguments, such as `{{ default body.mtu 1500 }}`"
+        } else if ["==", "!=", "&&", "||", ">", "<", "="]
+            .iter()
+            .any(|sign| rest.starts_with(sign))
+        {
+            "there are no operators: write a helper, such as `eq body.action 'allow'`, `ne a b`, `and a b`"
+        } else if rest.starts_with('}') && !before.ends_with('}') && !rest.starts_with("}}") {
+            "an expression ends with two braces: `}}`"
+        } else {
+            "an expression is `{{ variable }}` or `{{ helper argument ... }}`, with a nested one in parentheses"
+        };
+        self.diags
+            .push(Diagnostic::error(codes::BAD_TEMPLATE, span, message).help(help));
         None
+    }
+
+    /// A text that would be an expression if it stood in braces is probably meant as one: it would
+    /// otherwise be sent, or recorded, word for word.
+    pub(super) fn warn_of_bare_expression(&mut self, source: Snippet<'_>, field: &str) {
+        let text = source.text.trim();
+        let inner = text
+            .strip_prefix("${")
+            .and_then(|rest| rest.strip_suffix('}'))
+            .unwrap_or(text);
+        let Some(word) = inner.split_whitespace().last() else {
+            return;
+        };
+        let names = self.env.roots.iter().map(|root| root.name());
+        let mut names = names.chain(self.loops.iter().map(|around| &*around.name));
+        if !names.any(|name| {
+            word.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('.'))
+        }) {
+            return;
+        }
+        let mut said = Diagnostics::default();
+        let start = source.text.find(inner).unwrap_or(0);
+        let bare = source.cut(start, start + inner.len());
+        if self.reporting(&mut said).bare(bare, field).is_none() || !said.no_errors() {
+            return;
+        }
+        self.diags.push(
+            Diagnostic::warning(
+                codes::UNBRACED_EXPRESSION,
+                source.span(),
+                format!("`{text}` is text here, and goes out word for word"),
+            )
+            .label("an expression stands in braces")
+            .help(format!("write `\"{{{{ {inner} }}}}\"`")),
+        );
     }
 
     fn elements(&mut self, parsed: &Parsed, walk: &mut Walk<'_>) -> Option<Vec<Segment>> {

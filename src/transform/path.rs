@@ -206,6 +206,10 @@ impl Compiler<'_> {
                 };
                 let (message, help) = match c {
                     '?' => ("a path has no query", "put the parameters under `query`"),
+                    '{' | '}' => (
+                        "a single brace is no expression",
+                        "write a value in double braces, such as `/api/things/{{ path.id }}`",
+                    ),
                     _ => (
                         "this character cannot stand in a path as it is",
                         "write it percent-encoded, such as `%20` for a blank",

@@ -62,11 +62,23 @@ impl Compiler<'_> {
             return None;
         }
         let Some(root) = Root::ALL.into_iter().find(|root| root.name() == first) else {
-            self.unknown_root(first, span);
+            self.unknown_root(first, raw, span);
             return None;
         };
         if !self.env.roots.contains(&root) {
-            let help = self.roots_here();
+            let here = self.roots_here();
+            let help = match root {
+                Root::Response | Root::Extracted => {
+                    format!("it exists once the backend has answered; {here}")
+                }
+                Root::Object => {
+                    format!("it exists where the route has `object:`, and after it; {here}")
+                }
+                Root::Parents => {
+                    format!("it exists where the route has `parents:`, and after them; {here}")
+                }
+                _ => here,
+            };
             self.diags.push(
                 Diagnostic::error(
                     codes::UNKNOWN_VARIABLE,
@@ -133,7 +145,8 @@ impl Compiler<'_> {
         Some(Node::Round(0, part))
     }
 
-    fn unknown_root(&mut self, name: &str, span: Span) {
+    fn unknown_root(&mut self, name: &str, raw: &str, span: Span) {
+        let rest = raw.strip_prefix(name).unwrap_or_default();
         let near = [
             (Root::Path, self.env.path),
             (Root::Let, self.env.lets),
@@ -143,9 +156,18 @@ impl Compiler<'_> {
         .find(|(_, names)| names.iter().any(|known| **known == *name))
         .map(|(root, _)| format!("{}.{name}", root.name()))
         .or_else(|| {
+            let meant = meant_by(name).filter(|root| self.env.roots.contains(root))?;
+            Some(format!("{}{rest}", meant.name()))
+        })
+        .or_else(|| {
             let roots = self.env.roots.iter().map(|root| root.name());
             let items = self.loops.iter().map(|around| &*around.name);
-            suggest::nearest(name, roots.chain(items)).map(str::to_owned)
+            suggest::nearest(name, roots.chain(items)).map(|near| format!("{near}{rest}"))
+        })
+        .or_else(|| {
+            // A field of the request without its namespace, as other template languages write it.
+            let alone = rest.is_empty() && self.env.roots.contains(&Root::Body);
+            alone.then(|| format!("body.{name}"))
         });
         let help = self.roots_here();
         self.diags.push(
@@ -202,6 +224,10 @@ impl Compiler<'_> {
             let near = suggest::nearest(first, known.iter().map(String::as_str))
                 .map(|near| format!("{prefix}.{near}"));
             let help = match known.is_empty() {
+                true if root == Root::Path => {
+                    "the path of this route's `match` has no parameter; one is written `{id}`"
+                        .to_owned()
+                }
                 true => format!("`{prefix}` has no names here"),
                 false => format!("`{prefix}` has {}", known.join(", ")),
             };
@@ -248,7 +274,13 @@ impl Compiler<'_> {
         let Some(field) = fields.iter().find(|field| plain(field) == *first) else {
             let names: Vec<_> = fields.iter().map(plain).collect();
             let near = suggest::nearest(first, names.iter().map(String::as_str))
-                .map(|near| format!("{owner}.{near}"));
+                .map(|near| format!("{owner}.{near}"))
+                .or_else(|| {
+                    // `request.body.name`: the parts of a request are namespaces of their own.
+                    let meant = meant_by(first).filter(|_| owner == Root::Request.name())?;
+                    let rest: String = below.iter().map(|key| format!(".{key}")).collect();
+                    Some(format!("{}{rest}", meant.name()))
+                });
             self.diags.push(
                 Diagnostic::error(
                     codes::UNKNOWN_VARIABLE,
@@ -355,5 +387,19 @@ fn has_slash(raw: &str) -> bool {
             _ => {}
         }
         c == '/' && !bracket
+    })
+}
+
+/// The namespace that other languages call so.
+fn meant_by(word: &str) -> Option<Root> {
+    Some(match word {
+        "params" | "param" | "path" | "path_params" => Root::Path,
+        "headers" | "header" => Root::Header,
+        "query" | "queries" | "args" => Root::Query,
+        "payload" | "json" | "data" | "body" | "input" => Root::Body,
+        "req" => Root::Request,
+        "res" | "resp" | "result" | "answer" => Root::Response,
+        "parent" => Root::Parents,
+        _ => return None,
     })
 }

@@ -250,6 +250,13 @@ fn refuse(source: Snippet<'_>, at: usize, diags: &mut Diagnostics) {
         _ => source.span(),
     };
     let column = source.text[..at].chars().count() + 1;
+    let index = source.text[at..].starts_with(|c: char| c.is_ascii_digit());
+    let help = match index && source.text[..at].ends_with('.') {
+        true => "an element of a list is written `$.things[0]`",
+        false => {
+            "see RFC 9535; a key with other characters than letters, digits and `_` is written `$['a key']`"
+        }
+    };
     diags.push(
         Diagnostic::error(
             codes::BAD_JSONPATH,
@@ -259,7 +266,7 @@ fn refuse(source: Snippet<'_>, at: usize, diags: &mut Diagnostics) {
                 source.text
             ),
         )
-        .help("see RFC 9535; a key with other characters than letters, digits and `_` is written `$['a key']`"),
+        .help(help),
     );
 }
 

@@ -396,8 +396,19 @@ fn origin_of(origin: &Entry, field: &str, env: &Env<'_>, diags: &mut Diagnostics
 fn json_path(node: &Node, diags: &mut Diagnostics) -> Option<JsonPath> {
     let source = node.snippet()?;
     if !source.text.starts_with('$') {
+        let text = source.text.trim();
+        let expression = text
+            .strip_prefix("{{")
+            .and_then(|rest| rest.strip_suffix("}}"));
+        let path = expression
+            .map(str::trim)
+            .map_or(Some(text), |inner| inner.strip_prefix("response.body."))
+            .map(|path| path.strip_prefix("response.body.").unwrap_or(path))
+            .filter(|path| !path.contains([' ', '{', '(']))
+            .map(|path| format!("$.{path}"));
         diags.push(
             Diagnostic::error(codes::BAD_SOURCE, node.span, "a JSONPath begins with `$`")
+                .did_you_mean(path.as_deref())
                 .help("for a template, write `value: \"{{ ... }}\"`"),
         );
         return None;

@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 
 /// A printed line: its number's status and the command.
 #[derive(Debug)]
-struct Printed {
-    expect_status: String,
-    command: String,
+pub(crate) struct Printed {
+    pub(crate) expect_status: String,
+    pub(crate) command: String,
 }
 
 /// A running demo.
-struct Demo {
+pub(crate) struct Demo {
     process: Child,
-    steps: Vec<Printed>,
-    preface: Vec<String>,
+    pub(crate) steps: Vec<Printed>,
+    pub(crate) preface: Vec<String>,
 }
 
 impl Drop for Demo {
@@ -39,7 +39,7 @@ impl Drop for Demo {
 
 impl Demo {
     /// Starts it with ports of its own and reads all that it prints before it waits.
-    fn start(data: &Path, port: u16) -> Self {
+    pub(crate) fn start(data: &Path, port: u16) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
             .args(["demo", "--data"])
             .arg(data)
@@ -95,7 +95,7 @@ impl Demo {
     }
 
     /// Ctrl-C, as a terminal sends it; whether the demo ended well.
-    fn interrupt(mut self) -> bool {
+    pub(crate) fn interrupt(mut self) -> bool {
         let sent = Command::new("kill")
             .args(["-INT", &self.process.id().to_string()])
             .status()
@@ -106,7 +106,7 @@ impl Demo {
 }
 
 /// A port whose successor is free too, as far as can be known.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port().min(u16::MAX - 60)
 }

@@ -45,7 +45,18 @@ pub(super) fn table(declared: &[Declared], diags: &mut Diagnostics) -> RouteTabl
                     "`{}` and `{with}` match the same paths",
                     matched.path
                 ))
-                .help("give the parameters the same names, or change a literal segment");
+                .help(match other {
+                    // Under one name they would still be one route twice.
+                    Some(other)
+                        if other
+                            .matched
+                            .as_ref()
+                            .is_some_and(|m| m.method == matched.method) =>
+                    {
+                        "both take the same method: remove one, or change a literal segment"
+                    }
+                    _ => "give the parameters the same names, or change a literal segment",
+                });
                 if let Some(other) = other {
                     problem = problem.related(
                         other.match_span,

@@ -49,14 +49,18 @@ pub(super) fn method_and_path<'t>(
     diags: &mut Diagnostics,
 ) -> Option<(Method, Snippet<'t>)> {
     let text = snippet.text;
-    let Some((word, rest)) = text.split_once(' ') else {
+    let split = text.split_once(' ').filter(|_| !text.starts_with('/'));
+    let Some((word, rest)) = split else {
         diags.push(
             Diagnostic::error(
                 codes::BAD_MATCH,
                 snippet.span(),
                 format!("`{key}` is a method and a path"),
             )
-            .help("such as `GET /v1/networks/{id}`"),
+            .help(match key {
+                "match" => "such as `GET /v1/networks/{id}`",
+                _ => "such as `GET /v2.0/networks/{{ object.backend_id }}`",
+            }),
         );
         return None;
     };
@@ -87,11 +91,16 @@ pub(super) fn method_and_path<'t>(
     let path_at = text.len() - rest.trim_start().len();
     let path = snippet.cut(path_at, text.len());
     if !path.text.starts_with('/') {
-        diags.push(Diagnostic::error(
-            codes::BAD_MATCH,
-            path.span(),
-            "a path begins with `/`",
-        ));
+        let help = match (key, path.text.contains("://")) {
+            ("match", _) => {
+                "write the path alone: where the relay listens is `listen` of relay.yaml"
+            }
+            (_, true) => "write the path alone: the host is the `url` of the backend",
+            (_, false) => "begin it with `/`: it is joined to the backend's `url`",
+        };
+        diags.push(
+            Diagnostic::error(codes::BAD_MATCH, path.span(), "a path begins with `/`").help(help),
+        );
         return None;
     }
     Some((method?, path))
@@ -165,7 +174,20 @@ fn segment<'t>(
     let span = |from: usize, to: usize| path.part_span(start + from, start + to);
     let (open, close) = (segment.find('{'), segment.find('}'));
     let (literal, name) = match (open, close) {
-        (None, None) => (segment.to_owned(), None),
+        (None, None) => {
+            if let Some(name) = segment.strip_prefix(':').filter(|name| !name.is_empty()) {
+                diags.push(
+                    Diagnostic::error(
+                        codes::BAD_MATCH,
+                        span(0, segment.len()),
+                        "a parameter is a name in braces, `{id}`",
+                    )
+                    .did_you_mean(Some(&format!("{{{name}}}"))),
+                );
+                return Some(name);
+            }
+            (segment.to_owned(), None)
+        }
         (Some(open), Some(close)) if open < close => (
             format!("{}{}", &segment[..open], &segment[close + 1..]),
             Some((open + 1, close)),

@@ -163,7 +163,14 @@ pub(super) fn resource(
             written.span(),
             format!("`{name}` is not a resource of any route file"),
         )
-        .did_you_mean(nearest),
+        .did_you_mean(nearest)
+        .help(match around.resource_names.is_empty() {
+            true => "no route file names a `resource`".to_owned(),
+            false => {
+                let names: Vec<&str> = around.resource_names.iter().map(|name| &**name).collect();
+                format!("resources here: {}", names.join(", "))
+            }
+        }),
     );
     None
 }

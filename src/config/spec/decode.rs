@@ -95,11 +95,22 @@ impl<'n> MapReader<'n> {
 
 /// Reports that `node` is not `wanted`.
 pub fn wrong_type(node: &Node, wanted: &str, diags: &mut Diagnostics) {
-    diags.push(Diagnostic::error(
+    let mut diagnostic = Diagnostic::error(
         codes::WRONG_TYPE,
         node.span,
         format!("expected {wanted}, found {}", node.describe()),
-    ));
+    );
+    if wanted == "a whole number" {
+        diagnostic = diagnostic.help("write digits alone, such as `200`");
+    }
+    if wanted == "a map" {
+        diagnostic = match node.kind {
+            Kind::List(_) => diagnostic.help("write `name: value` below it, without `- `"),
+            Kind::Null => diagnostic.help("write `name: value` below it, or remove the key"),
+            _ => diagnostic,
+        };
+    }
+    diags.push(diagnostic);
 }
 
 /// A value and its place.

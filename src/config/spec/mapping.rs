@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::decode::{Decode, Entries, wrong_type};
-use super::part::{OneOrMany, Written, unknown_word};
+use super::part::{OneOrMany, Written};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Entry, Kind, Node, Span};
 use crate::plan::Verb;
@@ -78,8 +78,16 @@ fn one(node: &Node, ops: &mut Vec<VerbSpec>, diags: &mut Diagnostics) {
             );
             ops.push(broken(Verb::Update, node.span));
         }
-        Kind::Text(_) => {
-            unknown_word(node, "a mapping change", &["delete"], diags);
+        Kind::Text(scalar) => {
+            diags.push(
+                Diagnostic::error(
+                    super::decode::codes::BAD_VALUE,
+                    node.span,
+                    format!("`{}` is not a mapping change", scalar.text),
+                )
+                .did_you_mean(suggest::nearest(&scalar.text, ["delete"]))
+                .help("write `mapping: delete`, or below it `create:`, `update:` or `put:`"),
+            );
             ops.push(broken(Verb::Update, node.span));
         }
         Kind::Map(entries) => ops.extend(entries.iter().map(|entry| verb(entry, diags))),

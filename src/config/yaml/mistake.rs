@@ -53,12 +53,26 @@ pub(super) fn syntax_error(file: FileId, text: &str, error: &ScanError) -> Diagn
             } else {
                 end
             };
-            Diagnostic::error(
-                codes::YAML_SYNTAX,
-                Span::new(file, at, end),
-                format!("this is not YAML: {kind}"),
-            )
+            let words = format!("this is not YAML: {kind}");
+            let help = remedy(&words);
+            Diagnostic::error(codes::YAML_SYNTAX, Span::new(file, at, end), words).help(help)
         }
+    }
+}
+
+/// What most probably helps; the parser's words say what it met, not what to type.
+fn remedy(words: &str) -> &'static str {
+    let has = |part: &str| words.contains(part);
+    if has("mapping values are not allowed") {
+        "a line's keys begin in one column, below a key that has no value of its own; a text with `: ` in it is quoted"
+    } else if has("block collection") || has("'-' indicator") || has("block mapping") {
+        "the entries of one map or list begin in one column, and a list's entries each with `- `; look at the lines above too"
+    } else if has("unexpected character") {
+        "a text that begins with @, `, %, &, *, !, | or > is quoted"
+    } else if has("flow") || has("quote") || has("unclosed") {
+        "look for a bracket, a brace or a quote that is not closed, above this line too"
+    } else {
+        "look at the indentation and the quotes of this line and of the one above"
     }
 }
 
