@@ -267,6 +267,7 @@ pub(super) fn abandon(mut row: Operation, now: i64, why: &str) -> Operation {
     row
 }
 
+/// A `put` may have made the object, so it counts as a create.
 fn creates_or_deletes(effect: &Effect) -> bool {
-    matches!(&*effect.verb, "create" | "create_pending" | "delete")
+    effect.verb != "update"
 }
