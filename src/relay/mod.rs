@@ -348,7 +348,8 @@ impl Relay {
         if let outcome::Verdict::Failure(judged) =
             outcome::judge(route, &read, &request.scope, object)
         {
-            return Err(failed(judged, Some(status)));
+            let error = operation::shown(&request, prepared.target.backend, &judged.error);
+            return Err(failed(outcome::Judged { error, ..judged }, Some(status)));
         }
         operation::extract_values(&mut request, &read)
             .map_err(|why| context.because(RelayError::ExtractionFailed(why)))?;

@@ -17,7 +17,7 @@ use super::route::Request;
 use super::{Failure, Prepared, Relay, RelayError, Reply, call};
 use crate::clock;
 use crate::driver::{Answer, Clearance};
-use crate::plan::{BackendIdSource, MappingOp, SideEffect, Verb};
+use crate::plan::{BackendId, BackendIdSource, MappingOp, SideEffect, Verb};
 use crate::store::{
     Begun, Effect, Finished, Intent, Mapping, MappingChange, ObjectKey, Operation, OperationId,
     Outcome, State, StoreError,
@@ -444,7 +444,7 @@ async fn settle(
         .as_ref()
         .map_or(State::Succeeded, |judged| judged.state);
     let failure = conclusion.judged.as_ref().map(|judged| Failure {
-        error: masked(&judged.error, &request.masks),
+        error: shown(request, ready.prepared.target.backend, &judged.error),
         side_effect: judged.side_effect,
         safe_to_retry: judged.safe_to_retry,
         mutating: true,
@@ -586,12 +586,15 @@ fn after_the_call(
     }
 }
 
-/// What a backend echoed of a `writeOnly` value is not passed on in an error.
-fn masked(error: &RelayError, masks: &[String]) -> RelayError {
+/// What a backend repeats of its credentials or of a `writeOnly` value is not passed on in an error
+/// (invariant 6, SEMANTICS 25).
+pub fn shown(request: &Request, backend: BackendId, error: &RelayError) -> RelayError {
+    let backends = &request.snapshot.backends;
+    let clean = |text: &str| reply::mask(&backends.scrub(backend, text), &request.masks);
     match error {
         RelayError::BackendError { status, excerpt } => RelayError::BackendError {
             status: *status,
-            excerpt: reply::mask(excerpt, masks),
+            excerpt: clean(excerpt),
         },
         RelayError::Rule {
             reply,
@@ -600,7 +603,7 @@ fn masked(error: &RelayError, masks: &[String]) -> RelayError {
         } => RelayError::Rule {
             reply: *reply,
             code: code.clone(),
-            detail: detail.as_deref().map(|detail| reply::mask(detail, masks)),
+            detail: detail.as_deref().map(clean),
         },
         other => other.clone(),
     }

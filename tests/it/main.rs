@@ -6,6 +6,7 @@ mod demo;
 mod driver;
 mod hostile;
 mod http;
+mod invariants;
 mod neutron;
 mod relay;
 mod store;

@@ -70,6 +70,11 @@ impl TestRelay {
 
 /// One request to any relay; a failure is rendered as the listener would.
 pub async fn request_of(relay: &Arc<Relay>, request: CmpRequest) -> Reply {
+    request_by("cmp", relay, request).await
+}
+
+/// The same, by another client.
+pub async fn request_by(client: &str, relay: &Arc<Relay>, request: CmpRequest) -> Reply {
     let (path, query) = match request.path_and_query.split_once('?') {
         Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
         None => (request.path_and_query.clone(), None),
@@ -84,7 +89,7 @@ pub async fn request_of(relay: &Arc<Relay>, request: CmpRequest) -> Reply {
     let inbound = Inbound {
         request_id: "test".into(),
         caller: Caller {
-            name: "cmp".into(),
+            name: client.into(),
             roles: vec![Role::Cmp, Role::Operator],
         },
         method: Method::from_bytes(request.method.as_bytes()).unwrap(),
@@ -120,6 +125,9 @@ pub async fn open(folder: &Path) -> Arc<dyn Store> {
     store
 }
 
+/// What `{ env: BACKEND_TOKEN }` stands for in the configuration of a test.
+pub const BACKEND_TOKEN: &str = "t0ken-of-the-backend";
+
 /// Compiles files from memory; what is wrong with them fails the test in its own words.
 pub fn compile(files: &[(String, String)]) -> Plan {
     let mut diagnostics = Diagnostics::default();
@@ -128,7 +136,8 @@ pub fn compile(files: &[(String, String)]) -> Plan {
         .map(|(path, text)| (path.as_str(), text.as_str()))
         .collect();
     let sources = SourceFiles::from_memory(&borrowed, &mut diagnostics);
-    let plan = config::compile::compile(&sources, &Env::new([]), &mut diagnostics);
+    let env = Env::new([("BACKEND_TOKEN".to_owned(), BACKEND_TOKEN.to_owned())]);
+    let plan = config::compile::compile(&sources, &env, &mut diagnostics);
     let rendered = cmp_relay::diagnostics::text::render_text(&diagnostics, &sources, false);
     assert!(diagnostics.no_errors(), "{rendered}");
     plan.expect("a configuration without errors compiles")
