@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use cmp_relay::cli::serve::Running;
 use cmp_relay::clock::{Boottime, unix_micros};
+use cmp_relay::http::listener::bind;
 use cmp_relay::http::problem;
+use cmp_relay::http::reload::Recompile;
 use cmp_relay::relay::{Failure, Gate, Relay, RelayError, Reply};
 use cmp_relay::store::{
-    Journal, ObjectKey, Operation, OperationFilter, Options, State, StoreError, Write,
+    Begun, Journal, ObjectKey, Operation, OperationFilter, Options, State, StoreError, Write,
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -345,6 +348,34 @@ async fn the_program_makes_what_was_pending_unknown_before_it_serves() {
     assert_eq!(counts, [(State::Unknown, 1)], "{said}");
 }
 
+/// A pending row that no task of this process owns becomes `unknown` past its deadline, without a
+/// restart (SEMANTICS 7).
+#[tokio::test]
+async fn an_overdue_operation_of_nobody_becomes_unknown_while_the_relay_serves() {
+    let backend = Scripted::start().await;
+    let relay = TestRelay::start(&files(&backend)).await;
+    let mut nobodys = crate::store::create("n1");
+    nobodys.operation.deadline = unix_micros() - 1;
+    let begun = relay.relay.journal().begin(nobodys).await.unwrap();
+    assert_eq!(begun, Begun::Started);
+
+    let bind = || bind("127.0.0.1:0".parse().unwrap());
+    let recompile: Recompile = Arc::new(|| unreachable!("nobody reloads"));
+    let (cmp, admin) = (bind().await.unwrap(), bind().await.unwrap());
+    let running = Running::start(relay.relay.clone(), cmp, admin, recompile).unwrap();
+    let expired = async {
+        while operations(&relay.relay).await[0].state != State::Unknown {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), expired)
+        .await
+        .expect("nobody expired it");
+    running
+        .finish(Duration::from_secs(5), std::future::pending())
+        .await;
+}
+
 #[test]
 fn claims_of_different_objects_differ() {
     let claim = |resource: &str, cmp_id: &str, scope: &str| {
@@ -369,10 +400,34 @@ fn claims_of_different_objects_differ() {
 
 // Invariant 6.
 
+/// What is logged meanwhile, at every level and by every crate.
+#[derive(Clone, Default)]
+struct Logged(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A backend that repeats its credentials, in an excerpt, in a rule's detail, to a read: the CMP is
-/// told `***`, and no file of the database holds them.
+/// told `***`, no file of the database holds them, and no line of the log at any level.
 #[tokio::test]
 async fn a_secret_that_a_backend_repeats_is_neither_told_nor_stored() {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // Every task of this test runs on this thread.
+    let _log = tracing::subscriber::set_default(subscriber);
+    tracing::trace!("the log is heard");
     let folder = tempfile::tempdir().unwrap();
     let backend = Scripted::start().await;
     let auth = "  https:\n    auth:\n      bearer: { env: BACKEND_TOKEN }\n";
@@ -407,6 +462,9 @@ async fn a_secret_that_a_backend_repeats_is_neither_told_nor_stored() {
     let printed = format!("{:?} {:?}", relay.relay.plan(), relay.relay.backends());
     assert!(!printed.contains(BACKEND_TOKEN));
     not_in_the_database(relay, BACKEND_TOKEN).await;
+    let log = String::from_utf8_lossy(&logged.0.lock().unwrap()).into_owned();
+    assert!(log.contains("the log is heard"));
+    assert!(!log.contains(BACKEND_TOKEN), "{log}");
 }
 
 /// SEMANTICS 25: a `writeOnly` value that stands in the reply reaches the CMP, and is not kept.
