@@ -140,6 +140,47 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_a_request_matters() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        let query = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        let (header, other) = (json!({"site": "a"}), json!({"site": "b"}));
+        let of = |method, path: &[&str], query: &[(String, String)], headers| {
+            let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+            let request = Fingerprinted {
+                method,
+                path: &path,
+                query,
+                body: None,
+                headers,
+            };
+            fingerprint(&key, &request)
+        };
+        let all = [
+            of("POST", &["v1", "a"], &[], None),
+            of("PUT", &["v1", "a"], &[], None),
+            of("POST", &["v1", "b"], &[], None),
+            of("POST", &["v1a"], &[], None),
+            of("POST", &["v1", "a"], &query("x", "1"), None),
+            of("POST", &["v1", "a"], &query("x", "2"), None),
+            of("POST", &["v1", "a"], &query("x1", ""), None),
+            of("POST", &["v1", "a"], &[], Some(&header)),
+            of("POST", &["v1", "a"], &[], Some(&other)),
+        ];
+        for (index, one) in all.iter().enumerate() {
+            assert!(!all[index + 1..].contains(one), "{index}");
+        }
+        let keyed = hmac::Key::new(hmac::HMAC_SHA256, &[8; 32]);
+        let request = Fingerprinted {
+            method: "POST",
+            path: &["v1".into(), "a".into()],
+            query: &[],
+            body: None,
+            headers: None,
+        };
+        assert_ne!(fingerprint(&keyed, &request), all[0]);
+    }
+
+    #[test]
     fn a_key_is_one_header_of_visible_ascii() {
         let one = |value: &[u8]| {
             let mut headers = HeaderMap::new();

@@ -267,7 +267,7 @@ pub(super) fn abandon(mut row: Operation, now: i64, why: &str) -> Operation {
     row
 }
 
+/// A `put` may have made the object, so it counts as a create.
 fn creates_or_deletes(effect: &Effect) -> bool {
-    // A `put` may have created: only an update leaves nothing that must be named.
     effect.verb != "update"
 }

@@ -220,3 +220,27 @@ fn fault(error: sqlx::Error) -> Fault {
         _ => Fault::Unavailable(words),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What no test without a power cut can see: that a commit waits for the disk.
+    #[tokio::test]
+    async fn the_writer_commits_to_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("relay.db"))
+            .await
+            .unwrap();
+        let pragma = async |name: &str| -> String {
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+                "SELECT CAST({name} AS TEXT) FROM pragma_{name}"
+            )))
+            .fetch_one(&store.engine.writer)
+            .await
+            .unwrap()
+        };
+        assert_eq!(pragma("synchronous").await, "2");
+        assert_eq!(pragma("journal_mode").await, "wal");
+    }
+}

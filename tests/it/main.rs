@@ -7,6 +7,7 @@ mod docs;
 mod driver;
 mod hostile;
 mod http;
+mod invariants;
 mod neutron;
 mod program;
 mod relay;

@@ -33,6 +33,10 @@ finish() {
 trap finish EXIT
 trap 'exit 1' INT TERM
 
+# Servers that are made at the same time would meet in one folder for temporary tables.
+mkdir "$dir/tmp"
+export TMPDIR="$dir/tmp"
+
 mariadb-install-db --no-defaults --user="$(id -un)" --auth-root-authentication-method=normal \
     --skip-test-db --datadir="$dir/data" >"$dir/install.log" 2>&1 || {
     cat "$dir/install.log" >&2

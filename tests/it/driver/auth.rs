@@ -223,6 +223,27 @@ async fn a_token_is_renewed_before_it_expires_and_no_call_fails() {
     }
 }
 
+/// While a token still lives its successor is fetched beside the calls: none of them waits for it.
+#[tokio::test]
+async fn a_call_does_not_wait_for_the_renewal_of_a_token_that_lives() {
+    let issuer = Issuer::start();
+    let driver = with(
+        &issuer.backend,
+        Login {
+            expires: Some(Expiry::After(Duration::from_secs(2))),
+            ..login()
+        },
+    );
+    post(&driver, "/v1/rules").await.unwrap();
+    let renewed = Reply::json(200, &json!({ "token": "token-9" }));
+    issuer.backend.once(LOGIN, renewed.held());
+    // The second login is never answered while these calls are.
+    while issuer.backend.count(LOGIN) < 2 {
+        assert_eq!(post(&driver, "/v1/rules").await.unwrap().status, 204);
+    }
+    issuer.backend.release();
+}
+
 #[tokio::test]
 async fn the_answer_says_how_long_a_token_lives() {
     let far = cmp_relay::clock::unix_micros() / 1_000_000 + 3_600;

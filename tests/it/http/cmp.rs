@@ -472,3 +472,34 @@ async fn a_client_finds_its_own_operations_and_nobody_elses() {
     let unasked = once(whole.cmp, &with("/relay/v1/operations", "cmp")).await;
     assert_eq!(unasked.code(), "malformed_request");
 }
+
+#[tokio::test]
+async fn another_client_of_the_same_role_sees_nothing_of_them() {
+    let hash = super::serving::hash("other-token");
+    let other = format!("  - name: other\n    token_sha256: [\"{hash}\"]\n    roles: [cmp]\n");
+    let whole = whole(&(clients() + &other)).await;
+    let with = |path: &str, token: &str| {
+        format!("GET {path} HTTP/1.1\r\n{HEAD}authorization: Bearer {token}-token\r\n\r\n")
+    };
+    let body = r#"{"id":"t1"}"#;
+    let create = format!(
+        "POST /v1/things HTTP/1.1\r\n{HEAD}authorization: Bearer cmp-token\r\n\
+         idempotency-key: k1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let failed = once(whole.cmp, &create).await;
+    let id = failed.json()["operation"].as_str().unwrap().to_owned();
+    let path = format!("/relay/v1/operations/{id}");
+    assert_eq!(once(whole.cmp, &with(&path, "cmp")).await.status, 200);
+    let theirs = once(whole.cmp, &with(&path, "other")).await;
+    assert_eq!((theirs.status, &*theirs.code()), (404, "no_such_operation"));
+    let by_key = once(whole.cmp, &with("/relay/v1/operations?key=k1", "other")).await;
+    assert_eq!(by_key.json()["items"], serde_json::json!([]));
+    let order = r#"{"verdict":"failed","force":true}"#;
+    let resolve = format!(
+        "POST {path}/resolve HTTP/1.1\r\n{HEAD}authorization: Bearer other-token\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{order}",
+        order.len()
+    );
+    assert_eq!(once(whole.cmp, &resolve).await.code(), "no_such_operation");
+}

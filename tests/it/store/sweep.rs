@@ -55,7 +55,15 @@ async fn after_a_restart_every_pending_operation_is_unknown(db: Db) {
 
 /// A `put` may have created: only an update leaves nothing that must be named.
 async fn only_creates_and_deletes_keep_their_claim(db: Db) {
-    let verbs = ["create", "delete", "update", "put", "create_pending"];
+    // A put may have made what it names.
+    let verbs = [
+        "create",
+        "delete",
+        "update",
+        "put",
+        "create_pending",
+        "put_pending",
+    ];
     let mut intents = Vec::new();
     for verb in verbs {
         let mut intent = create(verb);
@@ -64,8 +72,8 @@ async fn only_creates_and_deletes_keep_their_claim(db: Db) {
         db.begin(&intent).await;
         intents.push(intent);
     }
-    assert_eq!(count(&db, Write::RecoverPending { now: 5 }).await, 5);
-    for (intent, keeps) in intents.iter().zip([true, true, false, true, true]) {
+    assert_eq!(count(&db, Write::RecoverPending { now: 5 }).await, 6);
+    for (intent, keeps) in intents.iter().zip([true, true, false, true, true, true]) {
         let row = db.operation(intent.operation.id).await;
         assert_eq!(row.claim.is_some(), keeps, "{:?}", row.effects);
         assert_eq!(row.safe_to_retry, row.idempotent);

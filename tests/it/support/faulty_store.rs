@@ -13,6 +13,8 @@ use cmp_relay::store::{
 pub enum Moment {
     Before,
     After,
+    /// An operation is read by its id; there is no batch.
+    Reading,
 }
 
 /// What happens at a moment; an error is what the caller is told.
@@ -74,7 +76,10 @@ impl Store for FaultyStore {
     }
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {
-        self.inner.operation(id)
+        match (self.happening)(Moment::Reading, &[]) {
+            Some(error) => Box::pin(std::future::ready(Err(error))),
+            None => self.inner.operation(id),
+        }
     }
 
     fn operation_by_key<'a>(

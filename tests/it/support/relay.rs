@@ -129,6 +129,9 @@ pub async fn open(folder: &Path) -> Arc<dyn Store> {
     store
 }
 
+/// What `{ env: BACKEND_TOKEN }` stands for in the configuration of a test.
+pub const BACKEND_TOKEN: &str = "t0ken-of-the-backend";
+
 /// Compiles files from memory; what is wrong with them fails the test in its own words.
 pub fn compile(files: &[(String, String)]) -> Plan {
     let mut diagnostics = Diagnostics::default();
@@ -145,7 +148,10 @@ pub fn compile(files: &[(String, String)]) -> Plan {
 
 /// What configurations of tests may refer to.
 fn environment() -> Env {
-    Env::new([("BOX_TOKEN".to_owned(), "a-token-of-the-relay".to_owned())])
+    Env::new([
+        ("BOX_TOKEN".to_owned(), "a-token-of-the-relay".to_owned()),
+        ("BACKEND_TOKEN".to_owned(), BACKEND_TOKEN.to_owned()),
+    ])
 }
 
 /// Every file below `folder`, by its path relative to it.

@@ -137,6 +137,26 @@ mod tests {
     }
 
     #[test]
+    fn whatever_carries_a_secret_conceals_it() {
+        for auth in [
+            Auth::Basic {
+                user: "relay".into(),
+                password: secret("hunter2"),
+            },
+            Auth::Bearer(secret("hunter2")),
+            Auth::Headers(vec![(http::header::COOKIE, secret("hunter2"))]),
+            Auth::Query(vec![("key".into(), secret("hunter2"))]),
+        ] {
+            let fixed = Fixed::new(&auth).unwrap();
+            let mut scrubber = Scrubber::default();
+            fixed.conceal(&mut scrubber);
+            assert_eq!(scrubber.clean("you sent hunter2"), "you sent ***");
+            let printed = format!("{fixed:?} {auth:?}");
+            assert!(!printed.contains("hunter2"), "{printed}");
+        }
+    }
+
+    #[test]
     fn a_query_key_is_encoded() {
         let fixed = Fixed::new(&Auth::Query(vec![("key".into(), secret("a&b=c"))])).unwrap();
         assert_eq!(&*fixed.credentials.query, "key=a%26b%3Dc");

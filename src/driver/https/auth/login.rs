@@ -370,6 +370,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_body_with_secrets_in_it_is_not_printed() {
+        let json = HeaderValue::from_static("application/json");
+        let body = SecretBody((json, Bytes::from_static(b"hunter2")));
+        assert_eq!(format!("{body:?}"), "***");
+    }
+
+    #[test]
     fn the_last_cookie_of_a_name_counts_and_a_cleared_one_is_none() {
         let mut headers = HeaderMap::new();
         for cookie in ["a=1; Path=/; HttpOnly", "b=2", "a=3; Secure"] {
