@@ -54,6 +54,7 @@ fn request(method: &str, path: &str, key: Option<&str>, body: &str) -> CmpReques
     }
     headers.extend(key.map(|key| ("idempotency-key".to_owned(), key.to_owned())));
     CmpRequest {
+        client: String::new(),
         method: method.to_owned(),
         path_and_query: path.to_owned(),
         headers,
