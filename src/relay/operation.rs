@@ -548,7 +548,7 @@ async fn settle(
         error: failure.as_ref().map(|failure| {
             let error = &failure.error;
             let shown = route.store_reply || !error.quotes_the_backend();
-            let detail = shown.then(|| error.detail()).unwrap_or_default();
+            let detail = if shown { error.detail() } else { String::new() };
             (error.code().to_owned(), detail)
         }),
         side_effect: super::side_effect_name(side_effect),
