@@ -335,6 +335,14 @@ impl RelayError {
         }
     }
 
+    /// Whether its words hold a part of the backend's answer.
+    pub fn quotes_the_backend(&self) -> bool {
+        matches!(
+            self,
+            Self::BackendError { .. } | Self::Rule { .. } | Self::ExtractionFailed(_)
+        )
+    }
+
     /// What it is about, in words that do not send the reader to the log.
     pub fn cause(&self) -> String {
         match self {

@@ -552,9 +552,12 @@ async fn settle(
             false => Vec::new(),
         },
         reply_body: stored,
-        error: failure
-            .as_ref()
-            .map(|failure| (failure.error.code().to_owned(), failure.error.detail())),
+        error: failure.as_ref().map(|failure| {
+            let error = &failure.error;
+            let shown = route.store_reply || !error.quotes_the_backend();
+            let detail = if shown { error.detail() } else { String::new() };
+            (error.code().to_owned(), detail)
+        }),
         side_effect: super::side_effect_name(side_effect),
         safe_to_retry: failure
             .as_ref()

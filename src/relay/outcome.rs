@@ -102,10 +102,9 @@ pub fn judge(
         || asserted.map_or(refused || client_error, |asserted| {
             asserted == SideEffect::None
         });
-    let safe_to_retry = match route.mutating && !acts {
-        true => !client_error || matches!(status, 401 | 429),
-        false => not_done && matches!(status, 401 | 429),
-    };
+    // What was refused for its credentials or its number did not run; a read runs again without harm.
+    let passes = matches!(status, 401 | 429) || !acts && !client_error;
+    let safe_to_retry = not_done && passes;
 
     if let Some(rule) = rule {
         // A detail that does not render is left out: the rule itself is what matters.

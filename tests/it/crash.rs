@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use cmp_relay::clock::Boottime;
@@ -403,6 +403,40 @@ async fn a_stop_does_not_hang_on_an_outcome_that_waits() {
         let wanted = if returns { (1, 0) } else { (0, 1) };
         assert_eq!((mapped, in_doubt.len()), wanted, "it returns: {returns}");
     }
+}
+
+/// A node that loses its role between intent and call sends nothing; its CMP may try again, and the row
+/// says so (SEMANTICS 9).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_lost_after_the_intent_sends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Scripted::start().await;
+    let gate = Arc::new(OnceLock::<Gate>::new());
+    let closes = gate.clone();
+    let happening = move |moment, batch: &[Write]| {
+        if let (Moment::After, Some(Write::Begin(_))) = (moment, batch.first()) {
+            closes.get().unwrap().close();
+        }
+        None
+    };
+    let store = Arc::new(FaultyStore {
+        inner: open(folder.path()).await,
+        happening: Arc::new(happening),
+    });
+    let relay = TestRelay::start_over(store, folder.path(), &files(&backend.url())).await;
+    gate.set(relay.relay.gate().clone()).unwrap();
+    let reply = relay.request(create()).await;
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(reply.status, 503, "{body}");
+    assert!(reply.headers.contains_key("retry-after"));
+    assert_eq!(
+        (&body["code"], &body["side_effect"], &body["safe_to_retry"]),
+        (&"standby".into(), &"none".into(), &true.into())
+    );
+    let store = relay.relay.journal().store();
+    let row = store.operation_by_key("cmp", "k1").await.unwrap().unwrap();
+    assert_eq!((row.state, row.safe_to_retry), (State::Failed, true));
+    assert!(backend.take_heard().is_empty());
 }
 
 /// A panic after the intent leaves an unknown operation, not a pending one (SEMANTICS 7).
