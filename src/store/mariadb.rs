@@ -2,7 +2,8 @@
 //!
 //! Every connection sets strict SQL mode and its character set, whatever the server's defaults
 //! (SEMANTICS 21). One connection writes, with locking reads; a pool reads. The lock of `serve`
-//! (SEMANTICS 20) is a `GET_LOCK` on a connection of its own, which is held for life.
+//! (SEMANTICS 20) is a `GET_LOCK` on a connection of its own, which is held for life: a server that
+//! restarts forgets it, so no connection writes before it is held again.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

@@ -54,6 +54,26 @@ async fn probes_and_metrics_need_no_token_and_all_else_does() {
 }
 
 #[tokio::test]
+async fn a_method_that_a_path_does_not_take_is_405_with_those_that_it_does() {
+    let whole = whole("").await;
+    for (path, takes) in [
+        ("/relay/v1/mappings", "GET,HEAD,POST"),
+        ("/relay/v1/mappings/thing/t1", "GET,HEAD,DELETE"),
+        ("/relay/v1/reload", "POST"),
+        ("/relay/v1/status", "GET,HEAD"),
+    ] {
+        let body = Some(json!({}));
+        let answer = ask(whole.admin, "PATCH", path, None, body).await;
+        assert_eq!(
+            (answer.status, &*answer.code()),
+            (405, "method_not_allowed"),
+            "{path}"
+        );
+        assert_eq!(answer.header("allow"), Some(takes), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn readers_look_and_operators_change() {
     let whole = whole(&clients()).await;
     let status = |token| ask(whole.admin, "GET", "/relay/v1/status", Some(token), None);

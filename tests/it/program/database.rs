@@ -116,6 +116,9 @@ async fn a_database_that_goes_away_loses_nothing_and_everything_recovers_when_it
         .await
         .body;
     assert_eq!(mapped["items"].as_array().unwrap().len(), 4, "{mapped}");
+
+    // Its end does not wait for a database that hangs.
+    database.order("freeze");
     let mut served = Arc::into_inner(served).unwrap();
     served.signal("TERM");
     assert_eq!(served.ended().await.code(), Some(0), "{}", served.log());

@@ -198,15 +198,34 @@ async fn a_connection_that_the_server_ended_is_made_again() {
 
     let mut raw = crate::support::mariadb::raw(server.port, None).await;
     let kill = format!("KILL CONNECTION USER {}@localhost", relay.user);
-    raw.execute(sqlx::AssertSqlSafe(kill)).await.unwrap();
+    raw.execute(sqlx::AssertSqlSafe(kill.clone()))
+        .await
+        .unwrap();
     let begun = store
         .apply(&[Write::Begin(Box::new(create("n2")))])
         .await
         .unwrap();
     assert_eq!(begun, [Written::Begun(Begun::Started)]);
     assert_eq!(store.mappings(&[key("n1")]).await, Ok(vec![None]));
-    // The lock went with its connection: this process must not count itself as the only one.
+    // The lock went with its connection, and was taken anew before anything was written.
+    assert_eq!(store.is_writable().await, Ok(true));
+    let second = MariaDbStore::connect(&relay, Exclusive::Yes).await;
+    assert!(matches!(second, Err(StoreError::Locked(_))));
+
+    // Where another process was faster, this one is not the only one, and writes nothing.
+    raw.execute(sqlx::AssertSqlSafe(kill)).await.unwrap();
+    let taken: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, 5)")
+        .bind(format!("cmp-relay.{}", server.database))
+        .fetch_one(&mut raw)
+        .await
+        .unwrap();
+    assert_eq!(taken, Some(1));
     assert_ne!(store.is_writable().await, Ok(true));
+    let refused = store.apply(&[Write::Begin(Box::new(create("n3")))]).await;
+    assert!(
+        matches!(refused, Err(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
 }
 
 /// What each of two processes on one server is told about its intents.
