@@ -125,7 +125,12 @@ impl Compiler<'_> {
                                 *at,
                                 "this text looks like another format, for which the value would not be encoded",
                             )
-                            .help(format!("name the format: `{form}`")),
+                            .help(match form {
+                                    "$json: ..." => format!(
+                                        "write it as a YAML tree, or, for a text that holds JSON, name the format: `{form}`"
+                                    ),
+                                    _ => format!("name the format: `{form}`"),
+                                }),
                         );
                         return false;
                     }

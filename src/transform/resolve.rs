@@ -165,8 +165,9 @@ impl Compiler<'_> {
             suggest::nearest(name, roots.chain(items)).map(|near| format!("{near}{rest}"))
         })
         .or_else(|| {
-            // A field of the request without its namespace, as other template languages write it.
-            let alone = rest.is_empty() && self.env.roots.contains(&Root::Body);
+            // A field of the request without its namespace, as other template languages write it;
+            // their `this` is the item of a loop.
+            let alone = rest.is_empty() && name != "this" && self.env.roots.contains(&Root::Body);
             alone.then(|| format!("body.{name}"))
         });
         let help = self.roots_here();
@@ -227,6 +228,9 @@ impl Compiler<'_> {
                 true if root == Root::Path => {
                     "the path of this route's `match` has no parameter; one is written `{id}`"
                         .to_owned()
+                }
+                true if root == Root::Let => {
+                    "no `let` stands above: each sees the ones before it".to_owned()
                 }
                 true => format!("`{prefix}` has no names here"),
                 false => format!("`{prefix}` has {}", known.join(", ")),
