@@ -27,7 +27,7 @@ pub struct ReadAnswer {
 
 impl ReadAnswer {
     /// The answer as conditions and sources see it; its body is where [`Self::publish`] put it.
-    pub fn view<'a>(&'a self, scope: &'a Scope<'_>) -> AnswerView<'a> {
+    pub fn view<'a>(&'a self, scope: &'a Scope) -> AnswerView<'a> {
         AnswerView {
             status: self.status,
             headers: &self.headers,
@@ -40,7 +40,7 @@ impl ReadAnswer {
     }
 
     /// Moves the body into the scope, as `response`.
-    pub fn publish(&mut self, scope: &mut Scope<'_>) {
+    pub fn publish(&mut self, scope: &mut Scope) {
         let mut headers = Map::new();
         for (name, value) in &self.headers {
             headers

@@ -63,7 +63,7 @@ impl Judged {
 pub fn judge(
     route: &Route,
     answer: &ReadAnswer,
-    scope: &Scope<'_>,
+    scope: &Scope,
     object: Option<&Mapping>,
 ) -> Verdict {
     let view = answer.view(scope);

@@ -65,7 +65,7 @@ pub async fn resolve(
         None => choose_instance(relay, request, &parents).await?,
     };
     let instance = plan.backend(backend);
-    request.scope.set(Root::Backend, instance.scope.clone());
+    request.scope.share(Root::Backend, &instance.scope);
 
     for (slot, parent) in parents.iter_mut().zip(&route.parents) {
         if plan.resource(parent.resource).per_backend {
@@ -137,7 +137,7 @@ pub async fn with_rows<T>(
     relay: &Relay,
     request: &Request,
     backend: BackendId,
-    render: impl Fn(&Scope<'static>) -> Result<T, RenderError>,
+    render: impl Fn(&Scope) -> Result<T, RenderError>,
 ) -> Result<T, RelayError> {
     // A row can ask for another one only through a nested helper; a bound keeps a mistake finite.
     const ROUNDS: usize = 8;
@@ -236,7 +236,7 @@ async fn find(
     resource: ResourceId,
     id: &IdTemplate,
     scope_name: &str,
-    scope: &Scope<'_>,
+    scope: &Scope,
 ) -> Result<Option<Arc<Mapping>>, RelayError> {
     let Some(cmp_id) = render_id(id, scope)? else {
         return Ok(None);
@@ -286,7 +286,7 @@ fn creates(verb: &str) -> bool {
 }
 
 /// Renders an id; several parts are joined injectively, each escaped so that no two lists are equal.
-fn render_id(id: &IdTemplate, scope: &Scope<'_>) -> Result<Option<String>, RelayError> {
+fn render_id(id: &IdTemplate, scope: &Scope) -> Result<Option<String>, RelayError> {
     let mut parts = Vec::with_capacity(id.parts.len());
     for part in &id.parts {
         match part.render(scope)? {
@@ -389,7 +389,7 @@ async fn choose_instance(
     Ok(choose(plan, select, &request.scope, &facts)?)
 }
 
-fn publish_parents(route: &Route, parents: &[Option<Arc<Mapping>>], scope: &mut Scope<'_>) {
+fn publish_parents(route: &Route, parents: &[Option<Arc<Mapping>>], scope: &mut Scope) {
     let present: Map<String, Value> = route
         .parents
         .iter()
@@ -425,7 +425,7 @@ fn change_keys(
     backend: &str,
     object_id: Option<&str>,
     previous: Option<&Operation>,
-    scope: &Scope<'_>,
+    scope: &Scope,
 ) -> Result<Vec<ObjectKey>, RelayError> {
     let key_of = |(index, change): (usize, &MappingOp)| {
         let resource = plan.resource(change.resource);

@@ -27,7 +27,7 @@ pub struct Request {
     pub caller: Caller,
     pub idempotency_key: Option<String>,
     pub fingerprint: Vec<u8>,
-    pub scope: Scope<'static>,
+    pub scope: Scope,
     /// The values of `writeOnly` fields: never stored, never shown (SEMANTICS 25).
     pub masks: Vec<String>,
     query: Vec<(String, String)>,
