@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use ring::hmac;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::RelayError;
 
@@ -45,7 +45,7 @@ pub struct Fingerprinted<'a> {
     pub query: &'a [(String, String)],
     pub body: Option<&'a Value>,
     /// The declared headers, as the route sees them.
-    pub headers: Option<&'a Value>,
+    pub headers: &'a Map<String, Value>,
 }
 
 /// HMAC-SHA-256 over the request in a canonical form, each part behind its length.
@@ -63,15 +63,15 @@ pub fn fingerprint(key: &hmac::Key, request: &Fingerprinted<'_>) -> Vec<u8> {
         part(&mut canonical, name.as_bytes());
         part(&mut canonical, value.as_bytes());
     }
-    for value in [request.body, request.headers] {
-        match value {
-            Some(value) => {
-                canonical.push(1);
-                write_canonical(value, &mut canonical);
-            }
-            None => canonical.push(0),
+    match request.body {
+        Some(body) => {
+            canonical.push(1);
+            write_canonical(body, &mut canonical);
         }
+        None => canonical.push(0),
     }
+    canonical.push(1);
+    write_object(request.headers, &mut canonical);
     hmac::sign(key, &canonical).as_ref().to_vec()
 }
 
@@ -83,16 +83,7 @@ fn part(out: &mut Vec<u8>, bytes: &[u8]) {
 /// Keys sorted, no blanks, numbers as sent: equal bytes only for the same document.
 fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Object(map) => {
-            let mut keys: Vec<_> = map.keys().collect();
-            keys.sort();
-            out.push(b'{');
-            for key in keys {
-                part(out, key.as_bytes());
-                write_canonical(&map[key], out);
-            }
-            out.push(b'}');
-        }
+        Value::Object(map) => write_object(map, out),
         Value::Array(items) => {
             out.push(b'[');
             for item in items {
@@ -113,6 +104,17 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
+fn write_object(map: &Map<String, Value>, out: &mut Vec<u8>) {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    out.push(b'{');
+    for (key, value) in entries {
+        part(out, key.as_bytes());
+        write_canonical(value, out);
+    }
+    out.push(b'}');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +128,7 @@ mod tests {
             path: &["v1".into()],
             query: &[],
             body: Some(body),
-            headers: None,
+            headers: &Map::new(),
         };
         fingerprint(&key, &request)
     }

@@ -133,30 +133,29 @@ impl Relay {
     pub async fn handle(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Failure> {
         let snapshot = self.snapshot.load_full();
         let (route, params) = route::find(&snapshot, &inbound).map_err(Failure::refused)?;
-        let context = Failure::of_route(snapshot.plan.route(route), RelayError::Standby);
+        let inbound = Arc::new(inbound);
+        let refused = |error| Failure::of_route(snapshot.plan.route(route), error);
         if !self.gate.is_open() {
-            return Err(context);
+            return Err(refused(RelayError::Standby));
         }
         // A race with another request or an operator can make a target stale: nothing was written
         // then, and it is settled anew. The bound keeps a mistake finite.
         const ROUNDS: usize = 4;
         for _ in 0..ROUNDS {
             let key = &self.fingerprint_key;
-            let parsed = route::parse(snapshot.clone(), route, &params, inbound.clone(), key);
-            let request = parsed.map_err(|error| context.because(error))?;
-            if let Some(reply) = self.round(request, &context).await? {
+            let parsed = route::parse(snapshot.clone(), route, &params, &inbound, key);
+            let request = parsed.map_err(refused)?;
+            if let Some(reply) = self.round(request).await? {
                 return Ok(reply);
             }
         }
-        Err(context.because(RelayError::RelayBusy))
+        Err(refused(RelayError::RelayBusy))
     }
 
     /// Perhaps replayed; else validated, resolved, rendered, and sent once. `None`: stale.
-    async fn round(
-        self: &Arc<Self>,
-        mut request: Request,
-        context: &Failure,
-    ) -> Result<Option<Reply>, Failure> {
+    async fn round(self: &Arc<Self>, mut request: Request) -> Result<Option<Reply>, Failure> {
+        let snapshot = request.snapshot.clone();
+        let route = snapshot.plan.route(request.route);
         let previous = match self.earlier(&request).await? {
             Earlier::None => None,
             Earlier::Replay(reply) => return Ok(Some(reply)),
@@ -173,10 +172,10 @@ impl Relay {
                     .await
                     .map(Some);
             }
-            Err(error) => return Err(context.because(error)),
+            Err(error) => return Err(Failure::of_route(route, error)),
         };
-        if !request.route().mutating {
-            return self.read(request, prepared, context).await.map(Some);
+        if !route.mutating {
+            return self.read(request, prepared).await.map(Some);
         }
         let ready = Ready {
             request,
@@ -192,9 +191,10 @@ impl Relay {
                 operation: Some(id),
                 side_effect: SideEffect::Unknown,
                 safe_to_retry: false,
-                ..context.because(RelayError::OutcomeUnknown(
-                    "the relay failed while it ran this request".into(),
-                ))
+                ..Failure::of_route(
+                    route,
+                    RelayError::OutcomeUnknown("the relay failed while it ran this request".into()),
+                )
             }),
         }
     }
@@ -307,17 +307,13 @@ impl Relay {
         self: &Arc<Self>,
         mut request: Request,
         prepared: Prepared,
-        context: &Failure,
     ) -> Result<Reply, Failure> {
-        let backend = request
-            .snapshot
-            .plan
-            .backend(prepared.target.backend)
-            .name
-            .clone();
-        let context = Failure {
-            backend: Some(backend.clone()),
-            ..context.clone()
+        let snapshot = request.snapshot.clone();
+        let route = snapshot.plan.route(request.route);
+        let backend = &*snapshot.plan.backend(prepared.target.backend).name;
+        let refused = |error| Failure {
+            backend: Some(backend.into()),
+            ..Failure::of_route(route, error)
         };
         let gate = self.gate.clone();
         let clearance = Clearance {
@@ -325,12 +321,10 @@ impl Relay {
             mutating: false,
             gate: Arc::new(move || gate.is_open()),
         };
-        let snapshot = request.snapshot.clone();
         let failed = |judged: outcome::Judged, status| Failure {
             safe_to_retry: judged.safe_to_retry,
-            error: judged.error,
             backend_status: status,
-            ..context.clone()
+            ..refused(judged.error)
         };
         let sent = snapshot
             .backends
@@ -340,7 +334,6 @@ impl Relay {
             .map_err(|error| failed(outcome::judge_silence(false, &error), error.backend_status))?;
         drop(prepared.place);
 
-        let route = snapshot.plan.route(request.route);
         let status = answer.status;
         let mut read = answer::read(answer, &route.response);
         read.publish(&mut request.scope);
@@ -351,11 +344,11 @@ impl Relay {
             return Err(failed(judged, Some(status)));
         }
         operation::extract_values(&mut request, &read)
-            .map_err(|why| context.because(RelayError::ExtractionFailed(why)))?;
+            .map_err(|why| refused(RelayError::ExtractionFailed(why)))?;
         let rendered = reply::render(self, &request, prepared.target.backend, &read).await;
-        let rendered = rendered.map_err(|error| context.because(error))?;
+        let rendered = rendered.map_err(refused)?;
         let mut headers = rendered.headers;
-        replay::insert_text(&mut headers, "relay-backend", &backend);
+        replay::insert_text(&mut headers, "relay-backend", backend);
         Ok(Reply {
             status: rendered.status,
             headers,

@@ -141,7 +141,7 @@ fn intent(relay: &Relay, ready: &Ready) -> Intent {
         operation: Operation {
             id: ready.id,
             route: route.name.to_string(),
-            client: request.caller.name.to_string(),
+            client: request.inbound.caller.name.to_string(),
             idempotency_key: request.idempotency_key.clone(),
             fingerprint: request.fingerprint.clone(),
             attempt: previous.map_or(1, |row| row.attempt + 1),

@@ -23,8 +23,7 @@ mod percent;
 pub struct Request {
     pub snapshot: Arc<Snapshot>,
     pub route: RouteId,
-    pub request_id: Box<str>,
-    pub caller: Caller,
+    pub inbound: Arc<Inbound>,
     pub idempotency_key: Option<String>,
     pub fingerprint: Vec<u8>,
     pub scope: Scope,
@@ -61,7 +60,7 @@ pub fn parse(
     snapshot: Arc<Snapshot>,
     route_id: RouteId,
     params: &[(String, String)],
-    inbound: Inbound,
+    inbound: &Arc<Inbound>,
     fingerprint_key: &hmac::Key,
 ) -> Result<Request, RelayError> {
     let route = snapshot.plan.route(route_id);
@@ -71,19 +70,13 @@ pub fn parse(
     for (name, raw) in params {
         path.insert(name.clone(), Value::String(decode(raw, false)?));
     }
-    let segments = inbound
-        .path
-        .split('/')
-        .skip(1)
-        .map(|raw| decode(raw, false))
-        .collect::<Result<Vec<_>, _>>()?;
     let query = parse_query(inbound.query.as_deref().unwrap_or(""))?;
     let body = json::request_body(
         &inbound.headers,
         &inbound.body,
         route.request.body.is_some(),
     )?;
-    let (headers, repeated_headers) = declared_headers(route, &inbound);
+    let (headers, repeated_headers) = declared_headers(route, inbound);
     let idempotency_key = if route.mutating {
         idempotency::key(&inbound.headers)?
     } else {
@@ -92,21 +85,23 @@ pub fn parse(
     if route.mutating && idempotency_key.is_none() && snapshot.plan.server.operations.key_required {
         return Err(RelayError::IdempotencyKeyRequired);
     }
-    let headers_value = Value::Object(headers);
     let fingerprint = if route.mutating {
+        let segments = inbound
+            .path
+            .split('/')
+            .skip(1)
+            .map(|raw| decode(raw, false))
+            .collect::<Result<Vec<_>, _>>()?;
         let fingerprinted = Fingerprinted {
             method: route.method.as_str(),
             path: &segments,
             query: &query,
             body: body.as_ref(),
-            headers: Some(&headers_value),
+            headers: &headers,
         };
         idempotency::fingerprint(fingerprint_key, &fingerprinted)
     } else {
         Vec::new()
-    };
-    let Value::Object(headers) = headers_value else {
-        unreachable!("it was made an object above")
     };
 
     let mut scope = Scope::new();
@@ -121,8 +116,7 @@ pub fn parse(
     Ok(Request {
         snapshot,
         route: route_id,
-        request_id: inbound.request_id,
-        caller: inbound.caller,
+        inbound: Arc::clone(inbound),
         idempotency_key,
         fingerprint,
         scope,
@@ -171,8 +165,8 @@ pub fn validate(request: &mut Request, operation: Option<&str>) -> Result<(), Re
     request.scope.set(Root::Query, query);
     request.scope.set(Root::Header, headers);
     let mut about = Map::new();
-    about.insert("id".into(), Value::from(&*request.request_id));
-    about.insert("client".into(), Value::from(&*request.caller.name));
+    about.insert("id".into(), Value::from(&*request.inbound.request_id));
+    about.insert("client".into(), Value::from(&*request.inbound.caller.name));
     about.insert(
         "time".into(),
         Value::from(clock::rfc3339(clock::unix_micros())),
