@@ -156,6 +156,12 @@ impl Relay {
     async fn round(self: &Arc<Self>, mut request: Request) -> Result<Option<Reply>, Failure> {
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
+        let refused = |error| Failure::of_route(route, error);
+        if !route.mutating {
+            let prepared = self.prepare(&mut request, None, None).await;
+            let read = self.read(request, prepared.map_err(refused)?).await;
+            return read.map(Some);
+        }
         let previous = match self.earlier(&request).await? {
             Earlier::None => None,
             Earlier::Replay(reply) => return Ok(Some(reply)),
@@ -164,7 +170,10 @@ impl Relay {
         let id = previous
             .as_ref()
             .map_or_else(OperationId::now_v7, |row| row.id);
-        let prepared = match self.prepare(&mut request, id, previous.as_ref()).await {
+        let prepared = match self
+            .prepare(&mut request, Some(id), previous.as_ref())
+            .await
+        {
             Ok(prepared) => prepared,
             Err(RelayError::AlreadyMapped { resource, cmp_id }) => {
                 return self
@@ -172,11 +181,8 @@ impl Relay {
                     .await
                     .map(Some);
             }
-            Err(error) => return Err(Failure::of_route(route, error)),
+            Err(error) => return Err(refused(error)),
         };
-        if !route.mutating {
-            return self.read(request, prepared).await.map(Some);
-        }
         let ready = Ready {
             request,
             prepared,
@@ -191,10 +197,9 @@ impl Relay {
                 operation: Some(id),
                 side_effect: SideEffect::Unknown,
                 safe_to_retry: false,
-                ..Failure::of_route(
-                    route,
-                    RelayError::OutcomeUnknown("the relay failed while it ran this request".into()),
-                )
+                ..refused(RelayError::OutcomeUnknown(
+                    "the relay failed while it ran this request".into(),
+                ))
             }),
         }
     }
@@ -271,11 +276,10 @@ impl Relay {
     async fn prepare(
         &self,
         request: &mut Request,
-        id: OperationId,
+        id: Option<OperationId>,
         previous: Option<&Operation>,
     ) -> Result<Prepared, RelayError> {
-        let operation = request.route().mutating.then(|| id.to_string());
-        route::validate(request, operation.as_deref())?;
+        route::validate(request, id)?;
         let target = resource::resolve(self, request, previous).await?;
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
@@ -336,7 +340,7 @@ impl Relay {
 
         let status = answer.status;
         let mut read = answer::read(answer, &route.response);
-        read.publish(&mut request.scope);
+        read.publish(&mut request.scope, route.reads.response_head);
         let object = prepared.target.object.as_deref();
         if let outcome::Verdict::Failure(judged) =
             outcome::judge(route, &read, &request.scope, object)

@@ -263,7 +263,7 @@ async fn conclude(relay: &Relay, ready: &mut Ready, answer: Answer) -> Conclusio
     let snapshot = ready.request.snapshot.clone();
     let route = snapshot.plan.route(ready.request.route);
     let mut read = answer::read(answer, &route.response);
-    read.publish(&mut ready.request.scope);
+    read.publish(&mut ready.request.scope, route.reads.response_head);
     let verdict = judge(
         route,
         &read,

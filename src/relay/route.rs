@@ -14,6 +14,7 @@ use super::idempotency::{self, Fingerprinted};
 use super::{Caller, Inbound, RelayError, Snapshot, json};
 use crate::clock;
 use crate::plan::{Match, Role, Route, RouteId, ScalarType, Schema, Violation};
+use crate::store::OperationId;
 use crate::transform::{Root, Scope};
 
 mod percent;
@@ -129,7 +130,7 @@ pub fn parse(
 
 /// Validates what was parsed against the route's schemas; `query.*`, `header.*` and `request.*` exist
 /// from here on.
-pub fn validate(request: &mut Request, operation: Option<&str>) -> Result<(), RelayError> {
+pub fn validate(request: &mut Request, operation: Option<OperationId>) -> Result<(), RelayError> {
     let snapshot = request.snapshot.clone();
     let route = snapshot.plan.route(request.route);
     let mut violations = Vec::new();
@@ -164,6 +165,14 @@ pub fn validate(request: &mut Request, operation: Option<&str>) -> Result<(), Re
 
     request.scope.set(Root::Query, query);
     request.scope.set(Root::Header, headers);
+    if route.reads.request {
+        request.scope.set(Root::Request, about(request, operation));
+    }
+    Ok(())
+}
+
+/// `request.*`.
+fn about(request: &Request, operation: Option<OperationId>) -> Value {
     let mut about = Map::new();
     about.insert("id".into(), Value::from(&*request.inbound.request_id));
     about.insert("client".into(), Value::from(&*request.inbound.caller.name));
@@ -172,10 +181,9 @@ pub fn validate(request: &mut Request, operation: Option<&str>) -> Result<(), Re
         Value::from(clock::rfc3339(clock::unix_micros())),
     );
     if let Some(operation) = operation {
-        about.insert("operation".into(), Value::from(operation));
+        about.insert("operation".into(), Value::from(operation.to_string()));
     }
-    request.scope.set(Root::Request, Value::Object(about));
-    Ok(())
+    Value::Object(about)
 }
 
 fn authorize(route: &Route, caller: &Caller) -> Result<(), RelayError> {
