@@ -32,7 +32,7 @@ use ring::hmac;
 use crate::backend::{AdmitError, BackendManager, Place};
 use crate::clock::Boottime;
 use crate::driver::{Clearance, RenderedCall};
-use crate::plan::{Plan, Role, SideEffect};
+use crate::plan::{BackendId, Plan, Role, SideEffect};
 use crate::store::{Journal, Operation, OperationId};
 
 pub use error::{Failure, RelayError};
@@ -141,11 +141,11 @@ impl Relay {
         // A race with another request or an operator can make a target stale: nothing was written
         // then, and it is settled anew. The bound keeps a mistake finite.
         const ROUNDS: usize = 4;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let key = &self.fingerprint_key;
             let parsed = route::parse(snapshot.clone(), route, &params, &inbound, key);
             let request = parsed.map_err(refused)?;
-            if let Some(reply) = self.round(request).await? {
+            if let Some(reply) = self.round(request, round > 0).await? {
                 return Ok(reply);
             }
         }
@@ -153,12 +153,19 @@ impl Relay {
     }
 
     /// Perhaps replayed; else validated, resolved, rendered, and sent once. `None`: stale.
-    async fn round(self: &Arc<Self>, mut request: Request) -> Result<Option<Reply>, Failure> {
+    ///
+    /// A create's intent finds out whether its object is mapped. The table is asked for it (`ask`)
+    /// after a stale round only, and before a create is refused for any other reason.
+    async fn round(
+        self: &Arc<Self>,
+        mut request: Request,
+        ask: bool,
+    ) -> Result<Option<Reply>, Failure> {
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
         let refused = |error| Failure::of_route(route, error);
         if !route.mutating {
-            let prepared = self.prepare(&mut request, None, None).await;
+            let prepared = self.prepare(&mut request, None, None, false).await;
             let read = self.read(request, prepared.map_err(refused)?).await;
             return read.map(Some);
         }
@@ -171,7 +178,7 @@ impl Relay {
             .as_ref()
             .map_or_else(OperationId::now_v7, |row| row.id);
         let prepared = match self
-            .prepare(&mut request, Some(id), previous.as_ref())
+            .prepare(&mut request, Some(id), previous.as_ref(), ask)
             .await
         {
             Ok(prepared) => prepared,
@@ -188,6 +195,7 @@ impl Relay {
             prepared,
             previous,
             id,
+            asked: ask,
         };
         match tokio::spawn(operation::run(self.clone(), ready)).await {
             Ok(Ended::Reply(reply)) => Ok(Some(reply)),
@@ -278,32 +286,57 @@ impl Relay {
         request: &mut Request,
         id: Option<OperationId>,
         previous: Option<&Operation>,
+        ask: bool,
     ) -> Result<Prepared, RelayError> {
         route::validate(request, id)?;
         let target = resource::resolve(self, request, previous).await?;
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
+        if ask {
+            resource::refuse_mapped(self, route, &target.keys).await?;
+        }
+        match self.admit(request, target.backend).await {
+            Ok((place, call, deadline)) => Ok(Prepared {
+                target,
+                place,
+                call,
+                deadline,
+            }),
+            Err(error) => {
+                resource::refuse_mapped(self, route, &target.keys).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// A place at the backend, and the call that it is for.
+    async fn admit(
+        &self,
+        request: &mut Request,
+        backend: BackendId,
+    ) -> Result<(Place, RenderedCall, Boottime), RelayError> {
+        resource::render_lets(self, request, backend).await?;
+        let snapshot = request.snapshot.clone();
+        let route = snapshot.plan.route(request.route);
         let timeout = route
             .call
             .timeout
-            .unwrap_or(snapshot.plan.backend(target.backend).limits.timeout);
+            .unwrap_or(snapshot.plan.backend(backend).limits.timeout);
         let deadline = Boottime::now() + timeout;
-        let place = snapshot
-            .backends
-            .admit(target.backend, deadline)
-            .await
-            .map_err(|error| match error {
-                AdmitError::Busy => RelayError::BackendBusy,
-                AdmitError::BreakerOpen { retry_after } => RelayError::BreakerOpen { retry_after },
-            })?;
+        let place =
+            snapshot
+                .backends
+                .admit(backend, deadline)
+                .await
+                .map_err(|error| match error {
+                    AdmitError::Busy => RelayError::BackendBusy,
+                    AdmitError::BreakerOpen { retry_after } => {
+                        RelayError::BreakerOpen { retry_after }
+                    }
+                })?;
         let render = |scope: &_| call::render(&route.call, scope);
-        let call = resource::with_rows(self, request, target.backend, render).await?;
-        Ok(Prepared {
-            target,
-            place,
-            call,
-            deadline,
-        })
+        let call = resource::with_rows(self, request, backend, render).await?;
+        Ok((place, call, deadline))
     }
 
     /// A read writes nothing: no journal row, no commit.

@@ -32,6 +32,8 @@ pub struct Ready {
     /// The row of an earlier attempt that this one replaces.
     pub previous: Option<Operation>,
     pub id: OperationId,
+    /// The table itself has been asked whether a create's object is mapped.
+    pub asked: bool,
 }
 
 /// How a run ended, for the caller.
@@ -186,6 +188,8 @@ fn verb_name(change: &MappingOp) -> &'static str {
 /// An intent that was not taken: everything but a held claim is looked at again from the start.
 fn refused_intent(ready: &Ready, refused: Begun) -> Ended {
     match refused {
+        // What is mapped already is told before who else is at it.
+        Begun::ClaimHeld(_) if !ready.asked => Ended::Stale,
         Begun::ClaimHeld(holder) => {
             let error = match holder.state {
                 State::Pending => RelayError::OperationInProgress(holder.id),

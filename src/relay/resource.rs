@@ -37,7 +37,7 @@ pub struct Target {
     pub claim: Option<ObjectKey>,
 }
 
-/// Settles the target, and fills `object`, `parents`, `backend`, `mapping` and `let` in.
+/// Settles the target, and fills `object`, `parents`, `backend` and `mapping` in.
 pub async fn resolve(
     relay: &Relay,
     request: &mut Request,
@@ -108,7 +108,7 @@ pub async fn resolve(
         previous,
         &request.scope,
     )?;
-    refuse_mapped(relay, route, &keys).await?;
+    refuse_remembered(relay, route, &keys)?;
     let creates = |index: &usize| matches!(route.mapping[*index].verb, Verb::Create | Verb::Put);
     let about = (0..keys.len())
         .find(creates)
@@ -119,9 +119,7 @@ pub async fn resolve(
             .scope
             .insert(Root::Mapping, "cmp_id", key.cmp_id.as_str().into());
     }
-    render_lets(relay, request, backend).await?;
 
-    let route = plan.route(request.route);
     let target = Target {
         backend,
         expects: expectations(route, object.as_deref(), &parents, &keys),
@@ -456,21 +454,48 @@ fn change_keys(
     route.mapping.iter().enumerate().map(key_of).collect()
 }
 
-/// A create of what is mapped already ends here, as a replay or as `already_mapped`.
-async fn refuse_mapped(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Result<(), RelayError> {
-    for (change, key) in route.mapping.iter().zip(keys) {
-        let named = matches!(change.cmp_id, CmpIdSource::Given(_));
-        if change.verb == Verb::Create && named && relay.journal().mapping(key).await?.is_some() {
-            return Err(RelayError::AlreadyMapped {
-                resource: key.resource.clone(),
-                cmp_id: key.cmp_id.clone(),
-            });
+/// A create of what is mapped already ends here, as a replay or as `already_mapped`, if it is in
+/// memory. The table is asked by the intent's own transaction, and by [`refuse_mapped`].
+fn refuse_remembered(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Result<(), RelayError> {
+    match created_keys(route, keys).find(|key| relay.journal().remembered(key).is_some()) {
+        Some(key) => Err(already_mapped(key)),
+        None => Ok(()),
+    }
+}
+
+/// As the intent would, without one: where a create is refused for another reason, or was stale.
+pub async fn refuse_mapped(
+    relay: &Relay,
+    route: &Route,
+    keys: &[ObjectKey],
+) -> Result<(), RelayError> {
+    for key in created_keys(route, keys) {
+        if relay.journal().mapping(key).await?.is_some() {
+            return Err(already_mapped(key));
         }
     }
     Ok(())
 }
 
-async fn render_lets(
+/// What a create names: an id that the relay makes is mapped to nothing yet.
+fn created_keys<'k>(route: &Route, keys: &'k [ObjectKey]) -> impl Iterator<Item = &'k ObjectKey> {
+    let changes = route.mapping.iter().zip(keys);
+    changes
+        .filter(|(change, _)| {
+            change.verb == Verb::Create && matches!(change.cmp_id, CmpIdSource::Given(_))
+        })
+        .map(|(_, key)| key)
+}
+
+fn already_mapped(key: &ObjectKey) -> RelayError {
+    RelayError::AlreadyMapped {
+        resource: key.resource.clone(),
+        cmp_id: key.cmp_id.clone(),
+    }
+}
+
+/// `let`, in order.
+pub async fn render_lets(
     relay: &Relay,
     request: &mut Request,
     backend: BackendId,
