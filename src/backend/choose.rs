@@ -40,7 +40,7 @@ pub struct Facts<'a> {
 pub fn choose(
     plan: &Plan,
     select: &Select,
-    scope: &Scope<'_>,
+    scope: &Scope,
     facts: &Facts<'_>,
 ) -> Result<BackendId, ChooseError> {
     if select.same_as.is_some()
@@ -100,7 +100,7 @@ pub fn choose(
     })
 }
 
-fn rendered(text: Option<&Text>, scope: &Scope<'_>) -> Result<Option<String>, RenderError> {
+fn rendered(text: Option<&Text>, scope: &Scope) -> Result<Option<String>, RenderError> {
     text.map_or(Ok(None), |text| text.render(scope))
 }
 

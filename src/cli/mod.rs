@@ -97,6 +97,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Routes(args) => views::routes(&args, vars),
         Command::Backends(args) => views::backends(&args, vars),
     };
+    crate::telemetry::logging::flush();
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         match error.is::<Misuse>() {

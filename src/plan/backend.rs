@@ -17,7 +17,7 @@ pub struct Backend {
     pub kind: Box<str>,
     pub labels: Vec<(Box<str>, Box<str>)>,
     /// `backend` as templates see it: `name`, `kind`, `labels`, `vars`.
-    pub scope: Value,
+    pub scope: Arc<Value>,
     pub state: BackendState,
     pub limits: BackendLimits,
     pub breaker: Breaker,

@@ -53,6 +53,16 @@ pub struct Route {
     pub reply: Reply,
     /// `replication.confirm` of the route, where it has one of its own.
     pub confirm: Option<super::Confirm>,
+    pub reads: Reads,
+}
+
+/// Whether a template of the route names what has to be made for templates alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Reads {
+    /// `request.*`.
+    pub request: bool,
+    /// `response.*` beside the body: status, headers, text.
+    pub response_head: bool,
 }
 
 impl Route {

@@ -28,7 +28,7 @@ pub struct ReadAnswer {
 
 impl ReadAnswer {
     /// The answer as conditions and sources see it; its body is where [`Self::publish`] put it.
-    pub fn view<'a>(&'a self, scope: &'a Scope<'_>) -> AnswerView<'a> {
+    pub fn view<'a>(&'a self, scope: &'a Scope) -> AnswerView<'a> {
         AnswerView {
             status: self.status,
             headers: &self.headers,
@@ -40,23 +40,29 @@ impl ReadAnswer {
         }
     }
 
-    /// Moves the body into the scope, as `response`.
-    pub fn publish(&mut self, scope: &mut Scope<'_>) {
+    /// Moves the body into the scope, as `response`, and the head beside it where it is read.
+    pub fn publish(&mut self, scope: &mut Scope, with_head: bool) {
+        let mut response = Map::new();
+        if let Some(body) = self.body.take() {
+            response.insert("body".into(), body);
+        }
+        if with_head {
+            self.write_head(&mut response);
+        }
+        scope.set(Root::Response, Value::Object(response));
+    }
+
+    fn write_head(&self, response: &mut Map<String, Value>) {
         let mut headers = Map::new();
         for (name, value) in &self.headers {
             headers
                 .entry(name.as_str().replace('-', "_"))
                 .or_insert_with(|| String::from_utf8_lossy(value.as_bytes()).into());
         }
-        let mut response = Map::new();
         response.insert("status".into(), self.status.into());
         response.insert("headers".into(), Value::Object(headers));
-        if let Some(body) = self.body.take() {
-            response.insert("body".into(), body);
-        }
         response.insert("text".into(), self.text.as_str().into());
         response.insert("stderr".into(), "".into());
-        scope.set(Root::Response, Value::Object(response));
     }
 
     /// The first characters of the text, for an error: bounded, on one line.

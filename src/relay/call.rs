@@ -10,13 +10,13 @@ use crate::plan::{Action, Call, HttpBody, HttpCall};
 use crate::transform::{Presence, RenderError, Scope, Tree, encode, template::Format};
 
 /// Renders the call from what is in the scope.
-pub fn render(call: &Call, scope: &Scope<'_>) -> Result<RenderedCall, RenderError> {
+pub fn render(call: &Call, scope: &Scope) -> Result<RenderedCall, RenderError> {
     match &call.action {
         Action::Http(http) => render_http(http, scope).map(RenderedCall::Http),
     }
 }
 
-fn render_http(call: &HttpCall, scope: &Scope<'_>) -> Result<HttpRequest, RenderError> {
+fn render_http(call: &HttpCall, scope: &Scope) -> Result<HttpRequest, RenderError> {
     let mut path_and_query = String::with_capacity(128);
     call.path.write(scope, &mut path_and_query)?;
     let pairs = render_pairs(&call.query, "call.query", scope)?;
@@ -57,7 +57,7 @@ fn render_http(call: &HttpCall, scope: &Scope<'_>) -> Result<HttpRequest, Render
 
 fn render_body(
     body: &HttpBody,
-    scope: &Scope<'_>,
+    scope: &Scope,
 ) -> Result<Option<(&'static str, Bytes)>, RenderError> {
     Ok(match body {
         HttpBody::None => None,
@@ -87,7 +87,7 @@ fn render_body(
 fn render_pairs(
     pairs: &[(Box<str>, Tree)],
     field: &str,
-    scope: &Scope<'_>,
+    scope: &Scope,
 ) -> Result<String, RenderError> {
     let mut out = String::new();
     for (name, tree) in pairs {

@@ -50,16 +50,6 @@ impl Failure {
 
     /// A refusal of a request of `route`: nothing was sent.
     pub fn of_route(route: &Route, error: RelayError) -> Failure {
-        let context = Failure {
-            route: Some(route.name.clone()),
-            mutating: route.mutating,
-            ..Self::refused(RelayError::Standby)
-        };
-        context.because(error)
-    }
-
-    /// The same refusal for another reason: nothing was sent.
-    pub fn because(&self, error: RelayError) -> Failure {
         let operation = match &error {
             RelayError::OperationInProgress(id) | RelayError::EarlierOutcomeUnknown(id) => {
                 Some(*id)
@@ -67,12 +57,10 @@ impl Failure {
             _ => None,
         };
         Failure {
-            safe_to_retry: error.may_pass_later(),
-            retry_after: error.retry_after(),
-            side_effect: SideEffect::None,
             operation,
-            error,
-            ..self.clone()
+            route: Some(route.name.clone()),
+            mutating: route.mutating,
+            ..Self::refused(error)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use ring::hmac;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::RelayError;
 
@@ -45,7 +45,7 @@ pub struct Fingerprinted<'a> {
     pub query: &'a [(String, String)],
     pub body: Option<&'a Value>,
     /// The declared headers, as the route sees them.
-    pub headers: Option<&'a Value>,
+    pub headers: &'a Map<String, Value>,
 }
 
 /// HMAC-SHA-256 over the request in a canonical form, each part behind its length.
@@ -63,15 +63,15 @@ pub fn fingerprint(key: &hmac::Key, request: &Fingerprinted<'_>) -> Vec<u8> {
         part(&mut canonical, name.as_bytes());
         part(&mut canonical, value.as_bytes());
     }
-    for value in [request.body, request.headers] {
-        match value {
-            Some(value) => {
-                canonical.push(1);
-                write_canonical(value, &mut canonical);
-            }
-            None => canonical.push(0),
+    match request.body {
+        Some(body) => {
+            canonical.push(1);
+            write_canonical(body, &mut canonical);
         }
+        None => canonical.push(0),
     }
+    canonical.push(1);
+    write_object(request.headers, &mut canonical);
     hmac::sign(key, &canonical).as_ref().to_vec()
 }
 
@@ -83,16 +83,7 @@ fn part(out: &mut Vec<u8>, bytes: &[u8]) {
 /// Keys sorted, no blanks, numbers as sent: equal bytes only for the same document.
 fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Object(map) => {
-            let mut keys: Vec<_> = map.keys().collect();
-            keys.sort();
-            out.push(b'{');
-            for key in keys {
-                part(out, key.as_bytes());
-                write_canonical(&map[key], out);
-            }
-            out.push(b'}');
-        }
+        Value::Object(map) => write_object(map, out),
         Value::Array(items) => {
             out.push(b'[');
             for item in items {
@@ -113,6 +104,17 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
+fn write_object(map: &Map<String, Value>, out: &mut Vec<u8>) {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    out.push(b'{');
+    for (key, value) in entries {
+        part(out, key.as_bytes());
+        write_canonical(value, out);
+    }
+    out.push(b'}');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +128,7 @@ mod tests {
             path: &["v1".into()],
             query: &[],
             body: Some(body),
-            headers: None,
+            headers: &Map::new(),
         };
         fingerprint(&key, &request)
     }
@@ -143,7 +145,8 @@ mod tests {
     fn every_part_of_a_request_matters() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
         let query = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-        let (header, other) = (json!({"site": "a"}), json!({"site": "b"}));
+        let site = |value: &str| Map::from_iter([("site".to_owned(), Value::from(value))]);
+        let (none, header, other) = (Map::new(), site("a"), site("b"));
         let of = |method, path: &[&str], query: &[(String, String)], headers| {
             let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
             let request = Fingerprinted {
@@ -156,15 +159,15 @@ mod tests {
             fingerprint(&key, &request)
         };
         let all = [
-            of("POST", &["v1", "a"], &[], None),
-            of("PUT", &["v1", "a"], &[], None),
-            of("POST", &["v1", "b"], &[], None),
-            of("POST", &["v1a"], &[], None),
-            of("POST", &["v1", "a"], &query("x", "1"), None),
-            of("POST", &["v1", "a"], &query("x", "2"), None),
-            of("POST", &["v1", "a"], &query("x1", ""), None),
-            of("POST", &["v1", "a"], &[], Some(&header)),
-            of("POST", &["v1", "a"], &[], Some(&other)),
+            of("POST", &["v1", "a"], &[], &none),
+            of("PUT", &["v1", "a"], &[], &none),
+            of("POST", &["v1", "b"], &[], &none),
+            of("POST", &["v1a"], &[], &none),
+            of("POST", &["v1", "a"], &query("x", "1"), &none),
+            of("POST", &["v1", "a"], &query("x", "2"), &none),
+            of("POST", &["v1", "a"], &query("x1", ""), &none),
+            of("POST", &["v1", "a"], &[], &header),
+            of("POST", &["v1", "a"], &[], &other),
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[index + 1..].contains(one), "{index}");
@@ -175,7 +178,7 @@ mod tests {
             path: &["v1".into(), "a".into()],
             query: &[],
             body: None,
-            headers: None,
+            headers: &none,
         };
         assert_ne!(fingerprint(&keyed, &request), all[0]);
     }

@@ -36,7 +36,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::backend::{AdmitError, BackendManager, Place};
 use crate::clock::Boottime;
 use crate::driver::{Clearance, RenderedCall};
-use crate::plan::{Plan, Role, SideEffect};
+use crate::plan::{BackendId, Plan, Role, SideEffect};
 use crate::store::{Journal, Operation, OperationId};
 
 pub use error::{Failure, RelayError};
@@ -146,33 +146,45 @@ impl Relay {
         let snapshot = self.snapshot.load_full();
         let (route, params) = route::find(&snapshot, &inbound)
             .map_err(|error| Failure::of_method(&inbound.method, error))?;
-        let context = Failure::of_route(snapshot.plan.route(route), RelayError::Standby);
+        let inbound = Arc::new(inbound);
+        let refused = |error| Failure::of_route(snapshot.plan.route(route), error);
         if !self.gate.is_open() {
-            return Err(context);
+            return Err(refused(RelayError::Standby));
         }
         if self.is_draining() {
-            return Err(context.because(RelayError::ShuttingDown));
+            return Err(refused(RelayError::ShuttingDown));
         }
         // A race with another request or an operator can make a target stale: nothing was written
         // then, and it is settled anew. The bound keeps a mistake finite.
         const ROUNDS: usize = 4;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let key = &self.fingerprint_key;
-            let parsed = route::parse(snapshot.clone(), route, &params, inbound.clone(), key);
-            let request = parsed.map_err(|error| context.because(error))?;
-            if let Some(reply) = self.round(request, &context).await? {
+            let parsed = route::parse(snapshot.clone(), route, &params, &inbound, key);
+            let request = parsed.map_err(refused)?;
+            if let Some(reply) = self.round(request, round > 0).await? {
                 return Ok(reply);
             }
         }
-        Err(context.because(RelayError::RelayBusy))
+        Err(refused(RelayError::RelayBusy))
     }
 
     /// Perhaps replayed; else validated, resolved, rendered, and sent once. `None`: stale.
+    ///
+    /// A create's intent finds out whether its object is mapped. The table is asked for it (`ask`)
+    /// after a stale round only, and before a create is refused for any other reason.
     async fn round(
         self: &Arc<Self>,
         mut request: Request,
-        context: &Failure,
+        ask: bool,
     ) -> Result<Option<Reply>, Failure> {
+        let snapshot = request.snapshot.clone();
+        let route = snapshot.plan.route(request.route);
+        let refused = |error| Failure::of_route(route, error);
+        if !route.mutating {
+            let prepared = self.prepare(&mut request, None, None, false).await;
+            let read = self.read(request, prepared.map_err(refused)?).await;
+            return read.map(Some);
+        }
         let previous = match self.earlier(&request).await? {
             Earlier::None => None,
             Earlier::Replay(reply) => return Ok(Some(reply)),
@@ -181,7 +193,10 @@ impl Relay {
         let id = previous
             .as_ref()
             .map_or_else(OperationId::now_v7, |row| row.id);
-        let prepared = match self.prepare(&mut request, id, previous.as_ref()).await {
+        let prepared = match self
+            .prepare(&mut request, Some(id), previous.as_ref(), ask)
+            .await
+        {
             Ok(prepared) => prepared,
             Err(RelayError::AlreadyMapped { resource, cmp_id }) => {
                 return self
@@ -189,16 +204,14 @@ impl Relay {
                     .await
                     .map(Some);
             }
-            Err(error) => return Err(context.because(error)),
+            Err(error) => return Err(refused(error)),
         };
-        if !request.route().mutating {
-            return self.read(request, prepared, context).await.map(Some);
-        }
         let ready = Ready {
             request,
             prepared,
             previous,
             id,
+            asked: ask,
         };
         match tokio::spawn(operation::run(self.clone(), ready)).await {
             Ok(Ended::Reply(reply)) => Ok(Some(reply)),
@@ -208,7 +221,7 @@ impl Relay {
                 operation: Some(id),
                 side_effect: SideEffect::Unknown,
                 safe_to_retry: false,
-                ..context.because(RelayError::OutcomeUnknown(
+                ..refused(RelayError::OutcomeUnknown(
                     "the relay failed while it ran this request".into(),
                 ))
             }),
@@ -326,35 +339,59 @@ impl Relay {
     async fn prepare(
         &self,
         request: &mut Request,
-        id: OperationId,
+        id: Option<OperationId>,
         previous: Option<&Operation>,
+        ask: bool,
     ) -> Result<Prepared, RelayError> {
-        let operation = request.route().mutating.then(|| id.to_string());
-        route::validate(request, operation.as_deref())?;
+        route::validate(request, id)?;
         let target = resource::resolve(self, request, previous).await?;
+        let snapshot = request.snapshot.clone();
+        let route = snapshot.plan.route(request.route);
+        if ask {
+            resource::refuse_mapped(self, route, &target.keys).await?;
+        }
+        match self.admit(request, target.backend).await {
+            Ok((place, call, deadline)) => Ok(Prepared {
+                target,
+                place,
+                call,
+                deadline,
+            }),
+            Err(error) => {
+                resource::refuse_mapped(self, route, &target.keys).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// A place at the backend, and the call that it is for.
+    async fn admit(
+        &self,
+        request: &mut Request,
+        backend: BackendId,
+    ) -> Result<(Place, RenderedCall, Boottime), RelayError> {
+        resource::render_lets(self, request, backend).await?;
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
         let timeout = route
             .call
             .timeout
-            .unwrap_or(snapshot.plan.backend(target.backend).limits.timeout);
+            .unwrap_or(snapshot.plan.backend(backend).limits.timeout);
         let deadline = Boottime::now() + timeout;
-        let place = snapshot
-            .backends
-            .admit(target.backend, deadline)
-            .await
-            .map_err(|error| match error {
-                AdmitError::Busy => RelayError::BackendBusy,
-                AdmitError::BreakerOpen { retry_after } => RelayError::BreakerOpen { retry_after },
-            })?;
+        let place =
+            snapshot
+                .backends
+                .admit(backend, deadline)
+                .await
+                .map_err(|error| match error {
+                    AdmitError::Busy => RelayError::BackendBusy,
+                    AdmitError::BreakerOpen { retry_after } => {
+                        RelayError::BreakerOpen { retry_after }
+                    }
+                })?;
         let render = |scope: &_| call::render(&route.call, scope);
-        let call = resource::with_rows(self, request, target.backend, render).await?;
-        Ok(Prepared {
-            target,
-            place,
-            call,
-            deadline,
-        })
+        let call = resource::with_rows(self, request, backend, render).await?;
+        Ok((place, call, deadline))
     }
 
     /// A read writes nothing: no journal row, no commit.
@@ -362,17 +399,13 @@ impl Relay {
         self: &Arc<Self>,
         mut request: Request,
         prepared: Prepared,
-        context: &Failure,
     ) -> Result<Reply, Failure> {
-        let backend = request
-            .snapshot
-            .plan
-            .backend(prepared.target.backend)
-            .name
-            .clone();
-        let context = Failure {
-            backend: Some(backend.clone()),
-            ..context.clone()
+        let snapshot = request.snapshot.clone();
+        let route = snapshot.plan.route(request.route);
+        let backend = &*snapshot.plan.backend(prepared.target.backend).name;
+        let refused = |error| Failure {
+            backend: Some(backend.into()),
+            ..Failure::of_route(route, error)
         };
         let gate = self.gate.clone();
         let clearance = Clearance {
@@ -380,16 +413,14 @@ impl Relay {
             mutating: false,
             gate: Arc::new(move || gate.is_open()),
         };
-        let snapshot = request.snapshot.clone();
         let target = prepared.target.backend;
         let masks = request.masks.clone();
         let backends = snapshot.backends.clone();
         let clean = move |text: &str| reply::mask(&backends.scrub(target, text), &masks);
         let failed = |judged: outcome::Judged, status| Failure {
             safe_to_retry: judged.safe_to_retry,
-            error: judged.error.cleaned(&clean),
             backend_status: status,
-            ..context.clone()
+            ..refused(judged.error.cleaned(&clean))
         };
         let sent = snapshot
             .backends
@@ -399,10 +430,9 @@ impl Relay {
             .map_err(|error| failed(outcome::judge_silence(false, &error), error.backend_status))?;
         drop(prepared.place);
 
-        let route = snapshot.plan.route(request.route);
         let status = answer.status;
         let mut read = answer::read(answer, &route.response);
-        read.publish(&mut request.scope);
+        read.publish(&mut request.scope, route.reads.response_head);
         let object = prepared.target.object.as_deref();
         if let outcome::Verdict::Failure(judged) =
             outcome::judge(route, &read, &request.scope, object, &clean)
@@ -410,11 +440,11 @@ impl Relay {
             return Err(failed(judged, Some(status)));
         }
         operation::extract_values(&mut request, &read)
-            .map_err(|why| context.because(RelayError::ExtractionFailed(clean(&why))))?;
+            .map_err(|why| refused(RelayError::ExtractionFailed(clean(&why))))?;
         let rendered = reply::render(self, &request, prepared.target.backend, &read).await;
-        let rendered = rendered.map_err(|error| context.because(error.cleaned(&clean)))?;
+        let rendered = rendered.map_err(|error| refused(error.cleaned(&clean)))?;
         let mut headers = rendered.headers;
-        replay::insert_text(&mut headers, "relay-backend", &backend);
+        replay::insert_text(&mut headers, "relay-backend", backend);
         Ok(Reply {
             status: rendered.status,
             headers,

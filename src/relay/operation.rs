@@ -33,6 +33,8 @@ pub struct Ready {
     /// The row of an earlier attempt that this one replaces.
     pub previous: Option<Operation>,
     pub id: OperationId,
+    /// The table itself has been asked whether a create's object is mapped.
+    pub asked: bool,
 }
 
 /// How a run ended, for the caller.
@@ -149,7 +151,7 @@ fn intent(relay: &Relay, ready: &Ready) -> Intent {
         operation: Operation {
             id: ready.id,
             route: route.name.to_string(),
-            client: request.caller.name.to_string(),
+            client: request.inbound.caller.name.to_string(),
             idempotency_key: request.idempotency_key.clone(),
             fingerprint: request.fingerprint.clone(),
             attempt: previous.map_or(1, |row| row.attempt + 1),
@@ -194,6 +196,8 @@ fn verb_name(change: &MappingOp) -> &'static str {
 /// An intent that was not taken: everything but a held claim is looked at again from the start.
 fn refused_intent(ready: &Ready, refused: Begun) -> Ended {
     match refused {
+        // What is mapped already is told before who else is at it.
+        Begun::ClaimHeld(_) if !ready.asked => Ended::Stale,
         Begun::ClaimHeld(holder) => {
             let error = match holder.state {
                 State::Pending => RelayError::OperationInProgress(holder.id),
@@ -277,7 +281,7 @@ async fn conclude(relay: &Relay, ready: &mut Ready, answer: Answer) -> Conclusio
     let snapshot = ready.request.snapshot.clone();
     let route = snapshot.plan.route(ready.request.route);
     let mut read = answer::read(answer, &route.response);
-    read.publish(&mut ready.request.scope);
+    read.publish(&mut ready.request.scope, route.reads.response_head);
     let cleaner = cleaner(ready);
     let verdict = judge(
         route,

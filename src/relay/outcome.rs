@@ -73,7 +73,7 @@ pub fn call_acts(route: &Route) -> bool {
 pub fn judge(
     route: &Route,
     answer: &ReadAnswer,
-    scope: &Scope<'_>,
+    scope: &Scope,
     object: Option<&Mapping>,
     clean: Clean<'_>,
 ) -> Verdict {

@@ -27,7 +27,7 @@ impl Relay {
         let found = self
             .journal()
             .store()
-            .operation_by_key(&request.caller.name, key)
+            .operation_by_key(&request.inbound.caller.name, key)
             .await;
         let operation = match found {
             Ok(Some(operation)) => operation,
@@ -69,7 +69,7 @@ impl Relay {
                 .filter_map(|mapping| mapping.created_operation)
             {
                 if let Some(operation) = self.journal.store().operation(id).await?
-                    && operation.client == *request.caller.name
+                    && operation.client == *request.inbound.caller.name
                     && operation.fingerprint == request.fingerprint
                     && operation.state == State::Succeeded
                 {

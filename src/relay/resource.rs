@@ -37,7 +37,7 @@ pub struct Target {
     pub claim: Option<ObjectKey>,
 }
 
-/// Settles the target, and fills `object`, `parents`, `backend`, `mapping` and `let` in.
+/// Settles the target, and fills `object`, `parents`, `backend` and `mapping` in.
 pub async fn resolve(
     relay: &Relay,
     request: &mut Request,
@@ -65,7 +65,7 @@ pub async fn resolve(
         None => choose_instance(relay, request, &parents).await?,
     };
     let instance = plan.backend(backend);
-    request.scope.set(Root::Backend, instance.scope.clone());
+    request.scope.share(Root::Backend, &instance.scope);
 
     for (slot, parent) in parents.iter_mut().zip(&route.parents) {
         if plan.resource(parent.resource).per_backend {
@@ -108,7 +108,7 @@ pub async fn resolve(
         previous,
         &request.scope,
     )?;
-    refuse_mapped(relay, route, &keys).await?;
+    refuse_remembered(relay, route, &keys)?;
     let before = mapped_before(relay, plan, route, backend, &keys).await?;
     let creates = |index: &usize| matches!(route.mapping[*index].verb, Verb::Create | Verb::Put);
     let about = (0..keys.len())
@@ -120,9 +120,7 @@ pub async fn resolve(
             .scope
             .insert(Root::Mapping, "cmp_id", key.cmp_id.as_str().into());
     }
-    render_lets(relay, request, backend).await?;
 
-    let route = plan.route(request.route);
     let target = Target {
         backend,
         expects: expectations(route, object.as_deref(), &parents, &keys, &before),
@@ -138,7 +136,7 @@ pub async fn with_rows<T>(
     relay: &Relay,
     request: &Request,
     backend: BackendId,
-    render: impl Fn(&Scope<'static>) -> Result<T, RenderError>,
+    render: impl Fn(&Scope) -> Result<T, RenderError>,
 ) -> Result<T, RelayError> {
     // A row can ask for another one only through a nested helper; a bound keeps a mistake finite.
     const ROUNDS: usize = 8;
@@ -237,7 +235,7 @@ async fn find(
     resource: ResourceId,
     id: &IdTemplate,
     scope_name: &str,
-    scope: &Scope<'_>,
+    scope: &Scope,
 ) -> Result<Option<Arc<Mapping>>, RelayError> {
     let Some(cmp_id) = render_id(id, scope)? else {
         return Ok(None);
@@ -287,7 +285,7 @@ fn creates(verb: &str) -> bool {
 }
 
 /// Renders an id; several parts are joined injectively, each escaped so that no two lists are equal.
-fn render_id(id: &IdTemplate, scope: &Scope<'_>) -> Result<Option<String>, RelayError> {
+fn render_id(id: &IdTemplate, scope: &Scope) -> Result<Option<String>, RelayError> {
     let mut parts = Vec::with_capacity(id.parts.len());
     for part in &id.parts {
         match part.render(scope)? {
@@ -390,7 +388,7 @@ async fn choose_instance(
     Ok(choose(plan, select, &request.scope, &facts)?)
 }
 
-fn publish_parents(route: &Route, parents: &[Option<Arc<Mapping>>], scope: &mut Scope<'_>) {
+fn publish_parents(route: &Route, parents: &[Option<Arc<Mapping>>], scope: &mut Scope) {
     let present: Map<String, Value> = route
         .parents
         .iter()
@@ -426,7 +424,7 @@ fn change_keys(
     backend: &str,
     object_id: Option<&str>,
     previous: Option<&Operation>,
-    scope: &Scope<'_>,
+    scope: &Scope,
 ) -> Result<Vec<ObjectKey>, RelayError> {
     let key_of = |(index, change): (usize, &MappingOp)| {
         let resource = plan.resource(change.resource);
@@ -457,18 +455,44 @@ fn change_keys(
     route.mapping.iter().enumerate().map(key_of).collect()
 }
 
-/// A create of what is mapped already ends here, as a replay or as `already_mapped`.
-async fn refuse_mapped(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Result<(), RelayError> {
-    for (change, key) in route.mapping.iter().zip(keys) {
-        let named = matches!(change.cmp_id, CmpIdSource::Given(_));
-        if change.verb == Verb::Create && named && relay.journal().mapping(key).await?.is_some() {
-            return Err(RelayError::AlreadyMapped {
-                resource: key.resource.clone(),
-                cmp_id: key.cmp_id.clone(),
-            });
+/// A create of what is mapped already ends here, as a replay or as `already_mapped`, if it is in
+/// memory. The table is asked by the intent's own transaction, and by [`refuse_mapped`].
+fn refuse_remembered(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Result<(), RelayError> {
+    match created_keys(route, keys).find(|key| relay.journal().remembered(key).is_some()) {
+        Some(key) => Err(already_mapped(key)),
+        None => Ok(()),
+    }
+}
+
+/// As the intent would, without one: where a create is refused for another reason, or was stale.
+pub async fn refuse_mapped(
+    relay: &Relay,
+    route: &Route,
+    keys: &[ObjectKey],
+) -> Result<(), RelayError> {
+    for key in created_keys(route, keys) {
+        if relay.journal().mapping(key).await?.is_some() {
+            return Err(already_mapped(key));
         }
     }
     Ok(())
+}
+
+/// What a create names: an id that the relay makes is mapped to nothing yet.
+fn created_keys<'k>(route: &Route, keys: &'k [ObjectKey]) -> impl Iterator<Item = &'k ObjectKey> {
+    let changes = route.mapping.iter().zip(keys);
+    changes
+        .filter(|(change, _)| {
+            change.verb == Verb::Create && matches!(change.cmp_id, CmpIdSource::Given(_))
+        })
+        .map(|(_, key)| key)
+}
+
+fn already_mapped(key: &ObjectKey) -> RelayError {
+    RelayError::AlreadyMapped {
+        resource: key.resource.clone(),
+        cmp_id: key.cmp_id.clone(),
+    }
 }
 
 /// For each change of the route: the row that a `put` replaces, which must be on the chosen instance.
@@ -491,7 +515,8 @@ async fn mapped_before(
     Ok(rows)
 }
 
-async fn render_lets(
+/// `let`, in order.
+pub async fn render_lets(
     relay: &Relay,
     request: &mut Request,
     backend: BackendId,

@@ -14,6 +14,7 @@ use super::idempotency::{self, Fingerprinted};
 use super::{Caller, Inbound, RelayError, Snapshot, json};
 use crate::clock;
 use crate::plan::{Match, Role, Route, RouteId, ScalarType, Schema, Violation};
+use crate::store::OperationId;
 use crate::transform::{Root, Scope};
 
 mod percent;
@@ -23,11 +24,10 @@ mod percent;
 pub struct Request {
     pub snapshot: Arc<Snapshot>,
     pub route: RouteId,
-    pub request_id: Box<str>,
-    pub caller: Caller,
+    pub inbound: Arc<Inbound>,
     pub idempotency_key: Option<String>,
     pub fingerprint: Vec<u8>,
-    pub scope: Scope<'static>,
+    pub scope: Scope,
     /// The values of `writeOnly` fields: never stored, never shown (SEMANTICS 25).
     pub masks: Vec<String>,
     query: Vec<(String, String)>,
@@ -61,7 +61,7 @@ pub fn parse(
     snapshot: Arc<Snapshot>,
     route_id: RouteId,
     params: &[(String, String)],
-    inbound: Inbound,
+    inbound: &Arc<Inbound>,
     fingerprint_key: &hmac::Key,
 ) -> Result<Request, RelayError> {
     let route = snapshot.plan.route(route_id);
@@ -71,15 +71,9 @@ pub fn parse(
     for (name, raw) in params {
         path.insert(name.clone(), Value::String(decode(raw, false)?));
     }
-    let segments = inbound
-        .path
-        .split('/')
-        .skip(1)
-        .map(|raw| decode(raw, false))
-        .collect::<Result<Vec<_>, _>>()?;
     let query = parse_query(inbound.query.as_deref().unwrap_or(""))?;
     let body = json::request_body(&inbound.headers, &inbound.body)?;
-    let (headers, repeated_headers) = declared_headers(route, &inbound);
+    let (headers, repeated_headers) = declared_headers(route, inbound);
     let idempotency_key = if route.mutating {
         idempotency::key(&inbound.headers)?
     } else {
@@ -88,21 +82,23 @@ pub fn parse(
     if route.mutating && idempotency_key.is_none() && snapshot.plan.server.operations.key_required {
         return Err(RelayError::IdempotencyKeyRequired);
     }
-    let headers_value = Value::Object(headers);
     let fingerprint = if route.mutating {
+        let segments = inbound
+            .path
+            .split('/')
+            .skip(1)
+            .map(|raw| decode(raw, false))
+            .collect::<Result<Vec<_>, _>>()?;
         let fingerprinted = Fingerprinted {
             method: route.method.as_str(),
             path: &segments,
             query: &query,
             body: body.as_ref(),
-            headers: Some(&headers_value),
+            headers: &headers,
         };
         idempotency::fingerprint(fingerprint_key, &fingerprinted)
     } else {
         Vec::new()
-    };
-    let Value::Object(headers) = headers_value else {
-        unreachable!("it was made an object above")
     };
 
     let mut scope = Scope::new();
@@ -117,8 +113,7 @@ pub fn parse(
     Ok(Request {
         snapshot,
         route: route_id,
-        request_id: inbound.request_id,
-        caller: inbound.caller,
+        inbound: Arc::clone(inbound),
         idempotency_key,
         fingerprint,
         scope,
@@ -131,7 +126,7 @@ pub fn parse(
 
 /// Validates what was parsed against the route's schemas; `query.*`, `header.*` and `request.*` exist
 /// from here on.
-pub fn validate(request: &mut Request, operation: Option<&str>) -> Result<(), RelayError> {
+pub fn validate(request: &mut Request, operation: Option<OperationId>) -> Result<(), RelayError> {
     let snapshot = request.snapshot.clone();
     let route = snapshot.plan.route(request.route);
     let mut violations = Vec::new();
@@ -168,18 +163,25 @@ pub fn validate(request: &mut Request, operation: Option<&str>) -> Result<(), Re
 
     request.scope.set(Root::Query, query);
     request.scope.set(Root::Header, headers);
+    if route.reads.request {
+        request.scope.set(Root::Request, about(request, operation));
+    }
+    Ok(())
+}
+
+/// `request.*`.
+fn about(request: &Request, operation: Option<OperationId>) -> Value {
     let mut about = Map::new();
-    about.insert("id".into(), Value::from(&*request.request_id));
-    about.insert("client".into(), Value::from(&*request.caller.name));
+    about.insert("id".into(), Value::from(&*request.inbound.request_id));
+    about.insert("client".into(), Value::from(&*request.inbound.caller.name));
     about.insert(
         "time".into(),
         Value::from(clock::rfc3339(clock::unix_micros())),
     );
     if let Some(operation) = operation {
-        about.insert("operation".into(), Value::from(operation));
+        about.insert("operation".into(), Value::from(operation.to_string()));
     }
-    request.scope.set(Root::Request, Value::Object(about));
-    Ok(())
+    Value::Object(about)
 }
 
 fn authorize(route: &Route, caller: &Caller) -> Result<(), RelayError> {

@@ -92,6 +92,11 @@ impl Journal {
         })
     }
 
+    /// A mapping that is in memory; `None` says nothing of the table.
+    pub fn remembered(&self, key: &ObjectKey) -> Option<Arc<Mapping>> {
+        self.cache.get(key)
+    }
+
     /// A mapping, from memory where it is known there (SEMANTICS 24: absence never is).
     pub async fn mapping(&self, key: &ObjectKey) -> Result<Option<Arc<Mapping>>, StoreError> {
         if let Some(row) = self.cache.get(key) {

@@ -35,7 +35,7 @@ impl Expr {
     }
 
     /// The value; `None` when it is `optional` and absent.
-    pub fn eval<'s>(&'s self, scope: &'s Scope<'_>) -> Result<Option<Cow<'s, Value>>, RenderError> {
+    pub fn eval<'s>(&'s self, scope: &'s Scope) -> Result<Option<Cow<'s, Value>>, RenderError> {
         match self.get(Context::new(scope)) {
             Ok(Got::Value(value)) => Ok(Some(value)),
             Ok(Got::Absent) => Ok(None),
@@ -173,12 +173,12 @@ impl Fault {
 /// What an expression is evaluated against: the request's scope, and the loops around it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'c> {
-    pub(super) scope: &'c Scope<'c>,
+    pub(super) scope: &'c Scope,
     frame: Option<&'c Frame<'c>>,
 }
 
 impl<'c> Context<'c> {
-    pub(super) fn new(scope: &'c Scope<'_>) -> Self {
+    pub(super) fn new(scope: &'c Scope) -> Self {
         Self { scope, frame: None }
     }
 

@@ -117,7 +117,7 @@ impl Names {
 }
 
 /// A scope with this body.
-pub(super) fn scope(body: Value) -> Scope<'static> {
+pub(super) fn scope(body: Value) -> Scope {
     let mut scope = Scope::new();
     scope.set(Root::Body, body);
     scope

@@ -297,7 +297,7 @@ fn translate<'m>(map: &'m ValueMap, word: &Value, backwards: bool) -> Option<&'m
         .map(|(_, to)| to)
 }
 
-fn row<'c>(ask: Ask, resource: &str, id: String, scope: &Scope<'_>) -> Result<Got<'c>, Fault> {
+fn row<'c>(ask: Ask, resource: &str, id: String, scope: &Scope) -> Result<Got<'c>, Fault> {
     let question = match ask {
         Ask::BackendId => Lookup::BackendId {
             resource: resource.into(),

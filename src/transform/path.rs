@@ -44,7 +44,7 @@ impl PathTemplate {
 
     /// Appends the encoded path (RFC 3986: everything but unreserved is percent-encoded in a
     /// value); a segment that renders empty, `.` or `..` is [`RenderError::Unsafe`] (SEMANTICS 22).
-    pub fn write(&self, scope: &Scope<'_>, out: &mut String) -> Result<(), RenderError> {
+    pub fn write(&self, scope: &Scope, out: &mut String) -> Result<(), RenderError> {
         let start = out.len();
         let mut wanted = false;
         let result = self.fill(Context::new(scope), out, &mut wanted);

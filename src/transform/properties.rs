@@ -159,7 +159,7 @@ fn template_holds<S: Strategy>(
     );
 }
 
-fn bytes(tree: &Tree, scope: &Scope<'_>) -> Vec<u8> {
+fn bytes(tree: &Tree, scope: &Scope) -> Vec<u8> {
     let mut out = Vec::new();
     assert_eq!(tree.write_json(scope, &mut out), Ok(Presence::Present));
     out

@@ -1,7 +1,7 @@
 //! What a template can see: one value per namespace, so that no request field shadows anything.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -86,19 +86,19 @@ pub enum LookupRow {
 
 /// The values of one request, filled in as the request proceeds.
 ///
-/// A namespace is owned or borrowed; one that is not set has no values: a variable of it is missing.
+/// A namespace is owned or shared; one that is not set has no values: a variable of it is missing.
 #[derive(Debug, Default)]
-pub struct Scope<'a> {
-    slots: [Slot<'a>; Root::ALL.len()],
+pub struct Scope {
+    slots: [Slot; Root::ALL.len()],
     lookups: Mutex<Lookups>,
 }
 
 #[derive(Debug, Default)]
-enum Slot<'a> {
+enum Slot {
     #[default]
     Absent,
     Owned(Value),
-    Borrowed(&'a Value),
+    Shared(Arc<Value>),
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ struct Lookups {
     wanted: Vec<Lookup>,
 }
 
-impl<'a> Scope<'a> {
+impl Scope {
     pub fn new() -> Self {
         Self::default()
     }
@@ -117,9 +117,9 @@ impl<'a> Scope<'a> {
         self.slots[root as usize] = Slot::Owned(value);
     }
 
-    /// Lends a namespace a value that outlives the scope.
-    pub fn lend(&mut self, root: Root, value: &'a Value) {
-        self.slots[root as usize] = Slot::Borrowed(value);
+    /// Gives a namespace a value that others have too.
+    pub fn share(&mut self, root: Root, value: &Arc<Value>) {
+        self.slots[root as usize] = Slot::Shared(Arc::clone(value));
     }
 
     /// Adds one name to a namespace that is a map, such as the next `let`.
@@ -133,21 +133,12 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Takes an owned namespace back out, such as `response` after the reply.
-    pub fn take(&mut self, root: Root) -> Option<Value> {
-        match std::mem::take(&mut self.slots[root as usize]) {
-            Slot::Owned(value) => Some(value),
-            Slot::Borrowed(value) => Some(value.clone()),
-            Slot::Absent => None,
-        }
-    }
-
     /// The value of a namespace.
     pub fn get(&self, root: Root) -> Option<&Value> {
         match &self.slots[root as usize] {
             Slot::Absent => None,
             Slot::Owned(value) => Some(value),
-            Slot::Borrowed(value) => Some(value),
+            Slot::Shared(value) => Some(value),
         }
     }
 
@@ -162,11 +153,6 @@ impl<'a> Scope<'a> {
             lookups.wanted.push(question);
         }
         None
-    }
-
-    /// Whether a rendering noted questions.
-    pub fn wants_rows(&self) -> bool {
-        !self.lookups().wanted.is_empty()
     }
 
     /// The questions noted so far; the caller answers them with [`Scope::supply`].

@@ -82,7 +82,7 @@ impl Source {
     pub fn extract(
         &self,
         answer: &AnswerView<'_>,
-        scope: &Scope<'_>,
+        scope: &Scope,
     ) -> Result<Option<Value>, ExtractError> {
         match self.look(answer, scope) {
             Err(ExtractError::Absent { .. }) if self.optional => Ok(None),
@@ -95,7 +95,7 @@ impl Source {
     pub fn extract_id(
         &self,
         answer: &AnswerView<'_>,
-        scope: &Scope<'_>,
+        scope: &Scope,
         limit: usize,
     ) -> Result<Option<String>, ExtractError> {
         let Some(value) = self.extract(answer, scope)? else {
@@ -159,7 +159,7 @@ impl Source {
         }
     }
 
-    fn look(&self, answer: &AnswerView<'_>, scope: &Scope<'_>) -> Result<Value, ExtractError> {
+    fn look(&self, answer: &AnswerView<'_>, scope: &Scope) -> Result<Value, ExtractError> {
         let found = self.find(answer, scope)?;
         let Some(regex) = &self.regex else {
             return Ok(found);
@@ -172,7 +172,7 @@ impl Source {
             .ok_or_else(|| self.absent())
     }
 
-    fn find(&self, answer: &AnswerView<'_>, scope: &Scope<'_>) -> Result<Value, ExtractError> {
+    fn find(&self, answer: &AnswerView<'_>, scope: &Scope) -> Result<Value, ExtractError> {
         match &self.from {
             From::Path(path) => match answer.body.map_or(Found::Nothing, |body| path.find(body)) {
                 Found::One(value) => Ok(value.clone()),

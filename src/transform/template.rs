@@ -66,7 +66,7 @@ impl Template {
     }
 
     /// The rendered text; a JSON template's is checked to be JSON.
-    pub fn render(&self, scope: &Scope<'_>) -> Result<String, RenderError> {
+    pub fn render(&self, scope: &Scope) -> Result<String, RenderError> {
         match self.run(Context::new(scope)) {
             Ok(done) if done.wanted => Err(RenderError::Lookups),
             Ok(done) => Ok(done.out),

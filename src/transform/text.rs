@@ -56,7 +56,7 @@ impl Text {
     }
 
     /// The text; `None` when an `optional` in it is absent.
-    pub fn render(&self, scope: &Scope<'_>) -> Result<Option<String>, RenderError> {
+    pub fn render(&self, scope: &Scope) -> Result<Option<String>, RenderError> {
         match self.run(Context::new(scope)) {
             Ok(done) if done.wanted => Err(RenderError::Lookups),
             Ok(done) if done.absent => Ok(None),

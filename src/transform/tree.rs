@@ -64,11 +64,7 @@ impl Tree {
     }
 
     /// Appends the tree as JSON text in one pass; on `Absent` and on an error `out` is unchanged.
-    pub fn write_json(
-        &self,
-        scope: &Scope<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Presence, RenderError> {
+    pub fn write_json(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<Presence, RenderError> {
         let start = out.len();
         let mut wanted = false;
         let result = self.program.run(Context::new(scope), out, &mut wanted);
@@ -84,7 +80,7 @@ impl Tree {
     }
 
     /// The tree as a value; `None` when it is absent as a whole.
-    pub fn to_value(&self, scope: &Scope<'_>) -> Result<Option<Value>, RenderError> {
+    pub fn to_value(&self, scope: &Scope) -> Result<Option<Value>, RenderError> {
         let mut wanted = false;
         let result = self.shape.value(Context::new(scope), &mut wanted);
         if wanted {
@@ -95,7 +91,7 @@ impl Tree {
 
     /// The tree as the values of one query parameter or form field: one text, or one for each item of
     /// a list; none when it is absent.
-    pub fn parameters(&self, scope: &Scope<'_>) -> Result<Vec<String>, RenderError> {
+    pub fn parameters(&self, scope: &Scope) -> Result<Vec<String>, RenderError> {
         let text = |value: &Value| match text_of(value) {
             Ok(text) => Ok(text.into_owned()),
             Err(reason) => {
@@ -370,7 +366,7 @@ mod tests {
     }
 
     /// Both forms of the tree, which must agree.
-    fn render_in(tree: &Tree, scope: &Scope<'_>) -> Result<Option<Value>, RenderError> {
+    fn render_in(tree: &Tree, scope: &Scope) -> Result<Option<Value>, RenderError> {
         let mut out = b"before[".to_vec();
         let written = tree.write_json(scope, &mut out);
         let value = tree.to_value(scope);

@@ -206,7 +206,7 @@ fn defaults_are_what_the_documentation_says() {
     assert_eq!((&*https.url.path, https.url.port), ("/base", 443));
     assert!(matches!(https.auths.as_slice(), [(_, Auth::None)]));
     assert_eq!(
-        backend.scope,
+        *backend.scope,
         serde_json::json!({ "name": "a", "kind": "fw", "labels": {}, "vars": {} })
     );
 }

@@ -1,6 +1,7 @@
 //! Backend files -> backends, by name.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -173,7 +174,7 @@ fn backend(
     Some(Backend {
         name: name.into(),
         kind: kind.into(),
-        scope: json!({ "name": name, "kind": kind, "labels": label_map, "vars": vars }),
+        scope: Arc::new(json!({ "name": name, "kind": kind, "labels": label_map, "vars": vars })),
         labels,
         state: match right(&spec.state) {
             Some(StateSpec::Drain) => BackendState::Drain,

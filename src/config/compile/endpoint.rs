@@ -24,7 +24,7 @@ use crate::config::spec::part::{Part, Written, right};
 use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
-use crate::plan::{Action, Call, Confirm, ObjectRef, Parent, Route, RouteId, Select};
+use crate::plan::{self, Action, Call, Confirm, ObjectRef, Parent, Route, RouteId, Select};
 use crate::transform::{Root, ValueMap};
 
 /// One route, as written, and where it stands.
@@ -128,6 +128,7 @@ impl Endpoint<'_> {
                 mapping: mapping?,
                 reply: reply?,
                 confirm: self.confirm(),
+                reads: self.reads_for_templates(),
             })
         });
         let declared = Declared {
@@ -277,10 +278,7 @@ impl Endpoint<'_> {
         let declared = right(&self.spec.request)
             .map(request::declared)
             .unwrap_or_default();
-        let mut reads = self.reads();
-        if let Some(inherited) = self.sheet.node.get("select") {
-            reads.extend(&usage::of_node(inherited, self.around));
-        }
+        let reads = self.reads_and_select();
         [
             (Root::Body, "body"),
             (Root::Query, "query"),
@@ -302,6 +300,27 @@ impl Endpoint<'_> {
             reads.extend(&usage::of_node(inherited, self.around));
         }
         reads
+    }
+
+    /// As [`Self::reads`], with the file's `select`.
+    fn reads_and_select(&self) -> Reads {
+        let mut reads = self.reads();
+        if let Some(inherited) = self.sheet.node.get("select") {
+            reads.extend(&usage::of_node(inherited, self.around));
+        }
+        reads
+    }
+
+    /// What need not be made for a request, because nothing in the route names it.
+    fn reads_for_templates(&self) -> plan::Reads {
+        let reads = self.reads_and_select();
+        let is_body = |path: &str| path.split('.').next() == Some("body");
+        plan::Reads {
+            request: reads.of_root(Root::Request.name()).next().is_some(),
+            response_head: reads
+                .of_root(Root::Response.name())
+                .any(|(path, _)| !is_body(path)),
+        }
     }
 
     /// Keys that say what happens anyway, or that nothing reads.

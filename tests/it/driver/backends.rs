@@ -73,7 +73,7 @@ fn backend(name: &str, spec: Spec) -> Backend {
         name: name.into(),
         kind: "fw".into(),
         labels: Vec::new(),
-        scope: json!({}),
+        scope: std::sync::Arc::new(json!({})),
         state: BackendState::Active,
         limits: BackendLimits {
             concurrency: 2,
