@@ -176,6 +176,16 @@ async fn die_and_retry(step: &'static str) {
         there <= mapped + in_doubt.len(),
         "{step}: {there} objects, {mapped} mappings, {in_doubt:?}"
     );
+    let wanted = match step {
+        "before-intent" | "after-outcome" => Some(0),
+        // It may or may not have read the answer.
+        "answer-sent" => None,
+        _ => Some(1),
+    };
+    assert!(
+        wanted.is_none_or(|wanted| wanted == in_doubt.len()),
+        "{step}: {in_doubt:?}"
+    );
     assert!(
         in_doubt
             .iter()

@@ -618,3 +618,36 @@ async fn draining_logs_out() {
         .collect();
     assert_eq!(heard, ["/login", "/api/things", "/logout"]);
 }
+
+// Invariant 8.
+
+/// A backend without a free place, or whose breaker is open, refuses before the intent: no row, no call,
+/// and the CMP is told when to come again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_backend_that_can_bear_no_more_costs_neither_row_nor_call() {
+    let backend = Scripted::start().await;
+    let bounds = "limits:\n  concurrency: 1\n  queue: 0\n  timeout: 20s\nbreaker:\n  failures: 1\n  open_for: 1h\n";
+    let files = files_with(&backend, "limits:\n  timeout: 1s\n", bounds);
+    let relay = TestRelay::start(&files).await;
+    let (act, came, go) = held(Act::Reset);
+    backend.will(act);
+    let first = {
+        let relay = relay.relay.clone();
+        tokio::spawn(async move { request_of(&relay, create("k1")).await })
+    };
+    came.notified().await;
+    let other = request("POST", "/v1/made-things", Some("k2"), r#"{"name": "b"}"#);
+    let busy = relay.request(other.clone()).await;
+    assert_eq!(code(&busy), (503, "backend_busy".into()));
+    go.send(()).unwrap();
+    assert_eq!(first.await.unwrap().status, 504);
+    let open = relay.request(other).await;
+    assert_eq!(code(&open), (503, "breaker_open".into()));
+    let body: Value = serde_json::from_slice(&open.body).unwrap();
+    assert_eq!(
+        (&body["side_effect"], &body["safe_to_retry"]),
+        (&"none".into(), &true.into())
+    );
+    assert_eq!(operations(&relay.relay).await.len(), 1);
+    assert_eq!(backend.take_heard().len(), 1);
+}
