@@ -287,7 +287,6 @@ impl RelayError {
                 | Self::NotMapped { .. }
                 | Self::PendingObject { .. }
                 | Self::OperationInProgress(_)
-                | Self::NoBackend(_)
                 | Self::BackendBusy
                 | Self::BreakerOpen { .. }
                 | Self::Standby

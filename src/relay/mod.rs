@@ -1,23 +1,27 @@
 //! The life of a request, from a parsed CMP request to its reply.
 //!
-//! [`Relay::handle`] is the path on one screen. `route` matches and parses, `idempotency` makes
-//! retries safe, `resource` settles the target, `call` renders, `operation` journals and sends,
-//! `outcome` judges, `reply` answers. Statuses of errors are not known here.
+//! [`Relay::handle`] is the path on one screen. `route` matches and parses, `idempotency` and `replay`
+//! make retries safe, `resource` settles the target, `call` renders, `intent` is written down,
+//! `operation` sends and settles, `outcome` judges, `record` and `reply` take from the answer what is
+//! kept and what is told. Statuses of errors are not known here.
 
 mod answer;
 mod call;
 pub mod error;
 mod gate;
 mod idempotency;
+mod intent;
 mod json;
 mod keeper;
 mod operation;
 mod outcome;
 mod owned;
+mod record;
 mod replay;
 mod reply;
 mod resource;
 mod route;
+mod rows;
 pub mod settle;
 mod snapshot;
 
@@ -390,7 +394,7 @@ impl Relay {
                     }
                 })?;
         let render = |scope: &_| call::render(&route.call, scope);
-        let call = resource::with_rows(self, request, backend, render).await?;
+        let call = rows::with_rows(self, request, backend, render).await?;
         Ok((place, call, deadline))
     }
 
@@ -439,7 +443,7 @@ impl Relay {
         {
             return Err(failed(judged, Some(status)));
         }
-        operation::extract_values(&mut request, &read)
+        record::extract_values(&mut request, &read)
             .map_err(|why| refused(RelayError::ExtractionFailed(clean(&why))))?;
         let rendered = reply::render(self, &request, prepared.target.backend, &read).await;
         let rendered = rendered.map_err(|error| refused(error.cleaned(&clean)))?;

@@ -5,25 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::{Map, Value};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::answer::{self, ReadAnswer};
 use super::keeper::Kept;
 use super::outcome::{Judged, Verdict, call_acts, judge, judge_silence};
 use super::owned::InHand;
 use super::reply::{self, Rendered};
-use super::resource::BACKEND_ID_LIMIT;
 use super::route::Request;
-use super::{Failure, Prepared, Relay, RelayError, Reply, call};
+use super::{Failure, Prepared, Relay, RelayError, Reply, intent, record};
 use crate::clock;
 use crate::driver::{Answer, Clearance};
-use crate::plan::{BackendIdSource, MappingOp, SideEffect, Verb};
+use crate::plan::{SideEffect, Verb};
 use crate::store::{
-    Begun, Effect, Finished, Intent, Mapping, MappingChange, ObjectKey, Operation, OperationId,
-    Outcome, State, StoreError,
+    Begun, Finished, MappingChange, Operation, OperationId, Outcome, State, StoreError,
 };
-use crate::transform::{ExtractError, Root};
 
 /// A request that is ready to be written down and sent.
 #[derive(Debug)]
@@ -48,7 +44,7 @@ pub enum Ended {
 
 /// Runs a ready request to its end.
 pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
-    let intent = intent(&relay, &ready);
+    let intent = intent::of(&relay, &ready);
     let operation = intent.operation.clone();
     let in_hand = relay.owned().take(super::owned::Attempt {
         id: operation.id,
@@ -66,9 +62,9 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
         Ok(Begun::Started) => {}
         Ok(refused) => {
             in_hand.settled();
-            return refused_intent(&ready, refused);
+            return intent::refused(&ready, refused);
         }
-        Err(error) => return unwritten_intent(&relay, &ready, &operation, error, in_hand),
+        Err(error) => return intent::unwritten(&relay, &ready, &operation, error, in_hand),
     }
 
     let gate = relay.gate().clone();
@@ -119,163 +115,6 @@ impl Conclusion {
     }
 }
 
-fn intent(relay: &Relay, ready: &Ready) -> Intent {
-    let request = &ready.request;
-    let plan = &request.snapshot.plan;
-    let route = request.route();
-    let now = clock::unix_micros();
-    let effects = route
-        .mapping
-        .iter()
-        .zip(&ready.prepared.target.keys)
-        .map(|(change, key)| Effect {
-            verb: verb_name(change).to_owned(),
-            key: key.clone(),
-            kind: plan.resource(change.resource).kind.to_string(),
-        })
-        .collect();
-    let named = ready.prepared.target.claim.clone();
-    let object = named
-        .clone()
-        .or_else(|| ready.prepared.target.keys.first().cloned())
-        .unwrap_or_else(|| ObjectKey {
-            resource: plan.resource(route.resource).name.to_string(),
-            cmp_id: String::new(),
-            scope: String::new(),
-        });
-    let left = ready.prepared.deadline.remaining().unwrap_or_default();
-    let previous = ready.previous.as_ref();
-    Intent {
-        expects: ready.prepared.target.expects.clone(),
-        replaces: previous.map(|row| (row.attempt, row.state)),
-        operation: Operation {
-            id: ready.id,
-            route: route.name.to_string(),
-            client: request.inbound.caller.name.to_string(),
-            idempotency_key: request.idempotency_key.clone(),
-            fingerprint: request.fingerprint.clone(),
-            attempt: previous.map_or(1, |row| row.attempt + 1),
-            claim: named.as_ref().map(ObjectKey::claim),
-            object,
-            backend: plan.backend(ready.prepared.target.backend).name.to_string(),
-            effects,
-            state: State::Pending,
-            idempotent: route.idempotent,
-            call_hash: call::hash(&ready.prepared.call),
-            backend_status: None,
-            sends: 0,
-            reply_status: None,
-            reply_headers: Vec::new(),
-            reply_body: None,
-            error: None,
-            side_effect: "unknown".to_owned(),
-            safe_to_retry: false,
-            note: None,
-            deadline: now.saturating_add(i64::try_from(left.as_micros()).unwrap_or(i64::MAX)),
-            node: relay.node().to_owned(),
-            epoch: relay.gate().epoch(),
-            created_at: previous.map_or(now, |row| row.created_at),
-            finished_at: None,
-        },
-    }
-}
-
-/// As `resolve` needs it: an object whose id comes later is settled without one.
-fn verb_name(change: &MappingOp) -> &'static str {
-    let pending = matches!(change.backend_id, Some(BackendIdSource::Pending));
-    match change.verb {
-        Verb::Create if pending => "create_pending",
-        Verb::Create => "create",
-        Verb::Put if pending => "put_pending",
-        Verb::Put => "put",
-        Verb::Update => "update",
-        Verb::Delete => "delete",
-    }
-}
-
-/// An intent that was not taken: everything but a held claim is looked at again from the start.
-fn refused_intent(ready: &Ready, refused: Begun) -> Ended {
-    match refused {
-        // What is mapped already is told before who else is at it.
-        Begun::ClaimHeld(_) if !ready.asked => Ended::Stale,
-        Begun::ClaimHeld(holder) => {
-            let error = match holder.state {
-                State::Pending => RelayError::OperationInProgress(holder.id),
-                _ => RelayError::EarlierOutcomeUnknown(holder.id),
-            };
-            Ended::Failure(Box::new(Failure::of_route(ready.request.route(), error)))
-        }
-        _ => Ended::Stale,
-    }
-}
-
-/// Nothing was sent. Where the row may exist after all, it is made `failed` as soon as the database
-/// answers, and until then the CMP must not count on it (SEMANTICS 9).
-fn unwritten_intent(
-    relay: &Relay,
-    ready: &Ready,
-    operation: &Operation,
-    error: StoreError,
-    in_hand: InHand,
-) -> Ended {
-    warn!(%error, operation = %operation.id, "an intent could not be written");
-    let unavailable = RelayError::DatabaseUnavailable(error.to_string());
-    let mut failure = Failure::of_route(ready.request.route(), unavailable);
-    match error {
-        StoreError::CommitUnknown(_) => {
-            failure.error = RelayError::OutcomeUnknown(
-                "the database did not confirm the intent; nothing was sent".into(),
-            );
-            failure.operation = Some(operation.id);
-            failure.safe_to_retry = false;
-            let mut judged = Judged::failed(failure.error.clone(), true);
-            doubt_stays(ready, &mut judged);
-            let kept = Kept {
-                outcome: unsent_outcome(relay, operation, &judged),
-                backend: operation.backend.clone(),
-                backend_id: None,
-            };
-            relay.keep(kept, in_hand);
-        }
-        // Nothing was committed.
-        _ => in_hand.settled(),
-    }
-    Ended::Failure(Box::new(failure))
-}
-
-fn unsent_outcome(relay: &Relay, operation: &Operation, judged: &Judged) -> Outcome {
-    let failure = Failure {
-        error: judged.error.clone(),
-        side_effect: judged.side_effect,
-        safe_to_retry: true,
-        mutating: true,
-        operation: Some(operation.id),
-        route: Some(operation.route.as_str().into()),
-        backend: Some(operation.backend.as_str().into()),
-        backend_status: None,
-        retry_after: None,
-    };
-    let (status, body) = relay.render_problem(&failure);
-    Outcome {
-        id: operation.id,
-        attempt: operation.attempt,
-        epoch: operation.epoch,
-        state: judged.state,
-        keep_claim: judged.state == State::Unknown && operation.claim.is_some(),
-        changes: Vec::new(),
-        backend_status: None,
-        sends: 0,
-        reply_status: status.as_u16(),
-        reply_headers: Vec::new(),
-        reply_body: Some(body),
-        error: Some((failure.error.code().to_owned(), failure.error.detail())),
-        side_effect: super::side_effect_name(judged.side_effect),
-        safe_to_retry: true,
-        note: None,
-        finished_at: clock::unix_micros(),
-    }
-}
-
 async fn conclude(relay: &Relay, ready: &mut Ready, answer: Answer) -> Conclusion {
     let (status, sends) = (answer.status, answer.sends);
     let snapshot = ready.request.snapshot.clone();
@@ -310,8 +149,8 @@ async fn succeeded(
 ) -> Conclusion {
     let extracted = match absent {
         // A delete that found nothing has nothing to extract from; its mapping goes all the same.
-        true => Ok((deletions(ready), None)),
-        false => extract(ready, read),
+        true => Ok((record::deletions(ready), None)),
+        false => record::changes(ready, read),
     };
     let (changes, backend_id) = match extracted {
         Ok(extracted) => extracted,
@@ -364,119 +203,8 @@ fn cleaner(ready: &Ready) -> impl Fn(&str) -> String + Send + Sync + use<> {
     move |text| reply::mask(&backends.scrub(backend, text), &masks)
 }
 
-fn deletions(ready: &Ready) -> Vec<MappingChange> {
-    let route = ready.request.route();
-    route
-        .mapping
-        .iter()
-        .zip(&ready.prepared.target.keys)
-        .filter(|(change, _)| change.verb == Verb::Delete)
-        .map(|(_, key)| MappingChange::Delete { key: key.clone() })
-        .collect()
-}
-
-/// Fills `extracted.*` in; the words say what was not there.
-pub fn extract_values(request: &mut Request, read: &ReadAnswer) -> Result<(), String> {
-    let snapshot = request.snapshot.clone();
-    for (name, source) in &snapshot.plan.route(request.route).extract {
-        let value = source
-            .extract(&read.view(&request.scope), &request.scope)
-            .map_err(|error| format!("extract.{name}: {error}"))?;
-        if let Some(value) = value {
-            request.scope.insert(Root::Extracted, name, value);
-        }
-    }
-    Ok(())
-}
-
-/// Everything the route records, taken from the answer; the words say what was not there.
-fn extract(
-    ready: &mut Ready,
-    read: &ReadAnswer,
-) -> Result<(Vec<MappingChange>, Option<String>), String> {
-    let snapshot = ready.request.snapshot.clone();
-    let plan = &snapshot.plan;
-    let route = plan.route(ready.request.route);
-    let words = |error: ExtractError| error.to_string();
-
-    extract_values(&mut ready.request, read)?;
-    let scope = &ready.request.scope;
-    let view = read.view(scope);
-    let backend = plan.backend(ready.prepared.target.backend);
-    let now = clock::unix_micros();
-    let mut first_id = None;
-    let mut changes = Vec::with_capacity(route.mapping.len());
-    for (change, key) in route.mapping.iter().zip(&ready.prepared.target.keys) {
-        if change
-            .when
-            .as_ref()
-            .is_some_and(|condition| !condition.holds(&view))
-        {
-            continue;
-        }
-        let backend_id = match &change.backend_id {
-            None => None,
-            Some(BackendIdSource::Pending) => Some(None),
-            Some(BackendIdSource::Extract(source)) => source
-                .extract_id(&view, scope, BACKEND_ID_LIMIT)
-                .map_err(words)?
-                .map(Some),
-        };
-        let mut attributes = Map::new();
-        for (name, source) in &change.attributes {
-            match source.extract(&view, scope) {
-                Ok(Some(value)) => drop(attributes.insert(name.to_string(), value)),
-                Ok(None) => {}
-                Err(error) => warn!(
-                    operation = %ready.id,
-                    route = %route.name,
-                    attribute = %name,
-                    %error,
-                    "an attribute is not in the answer and stays absent"
-                ),
-            }
-        }
-        let row = |backend_id: Option<String>, attributes: Map<String, Value>| Mapping {
-            key: key.clone(),
-            backend: backend.name.to_string(),
-            kind: backend.kind.to_string(),
-            backend_id,
-            attributes,
-            created_operation: Some(ready.id),
-            updated_operation: Some(ready.id),
-            created_at: now,
-            updated_at: now,
-        };
-        if first_id.is_none() {
-            first_id = backend_id.clone().flatten();
-        }
-        changes.push(match change.verb {
-            Verb::Create | Verb::Put => {
-                let Some(backend_id) = backend_id else {
-                    return Err(format!(
-                        "the id of {} `{}` is absent",
-                        key.resource, key.cmp_id
-                    ));
-                };
-                let row = row(backend_id, attributes);
-                match change.verb {
-                    Verb::Put => MappingChange::Put(row),
-                    _ => MappingChange::Create(row),
-                }
-            }
-            Verb::Update => MappingChange::Update {
-                key: key.clone(),
-                backend_id,
-                attributes,
-            },
-            Verb::Delete => MappingChange::Delete { key: key.clone() },
-        });
-    }
-    Ok((changes, first_id))
-}
-
 /// That a further attempt was not done says nothing of the one before it, whose outcome is not known.
-fn doubt_stays(ready: &Ready, judged: &mut Judged) {
+pub fn doubt_stays(ready: &Ready, judged: &mut Judged) {
     let in_doubt = ready
         .previous
         .as_ref()

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::answer::ReadAnswer;
 use super::outcome::reply_status;
-use super::resource::with_rows;
 use super::route::Request;
+use super::rows::with_rows;
 use super::{Relay, RelayError};
 use crate::plan::{BackendId, ReplyBody};
 
