@@ -1,3 +1,5 @@
+//! What the reader makes of YAML: places to the byte, the traps of 1.1, and every mistake in its own words.
+
 use super::*;
 
 fn read(text: &str) -> (Option<Node>, Diagnostics) {
