@@ -12,7 +12,7 @@ use tracing::{error, info};
 
 use super::owned::{Attempt, InHand};
 use crate::clock;
-use crate::store::{Finished, Journal, OperationId, Outcome, State, StoreError};
+use crate::store::{Effect, Finished, Journal, OperationId, Outcome, State, StoreError};
 
 /// Outcomes kept at most; a further one leaves its row pending, which becomes `unknown` in time.
 const LIMIT: usize = 10_000;
@@ -151,13 +151,12 @@ pub async fn abandon(journal: &Journal, attempt: Attempt, why: &str) {
             return;
         }
     };
-    let creates_or_deletes = row.effects.iter().any(|effect| effect.verb != "update");
     let outcome = Outcome {
         id: attempt.id,
         attempt: attempt.attempt,
         epoch: attempt.epoch,
         state: State::Unknown,
-        keep_claim: creates_or_deletes,
+        keep_claim: row.effects.iter().any(Effect::keeps_claim),
         changes: Vec::new(),
         backend_status: None,
         sends: 0,

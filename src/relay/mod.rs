@@ -417,10 +417,7 @@ impl Relay {
             mutating: false,
             gate: Arc::new(move || gate.is_open()),
         };
-        let target = prepared.target.backend;
-        let masks = request.masks.clone();
-        let backends = snapshot.backends.clone();
-        let clean = move |text: &str| reply::mask(&backends.scrub(target, text), &masks);
+        let clean = reply::cleaner(&request, prepared.target.backend);
         let failed = |judged: outcome::Judged, status| Failure {
             safe_to_retry: judged.safe_to_retry,
             backend_status: status,

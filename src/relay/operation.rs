@@ -16,9 +16,9 @@ use super::route::Request;
 use super::{Failure, Prepared, Relay, RelayError, Reply, intent, record};
 use crate::clock;
 use crate::driver::{Answer, Clearance};
-use crate::plan::{SideEffect, Verb};
+use crate::plan::SideEffect;
 use crate::store::{
-    Begun, Finished, MappingChange, Operation, OperationId, Outcome, State, StoreError,
+    Begun, Effect, Finished, MappingChange, Operation, OperationId, Outcome, State, StoreError,
 };
 
 /// A request that is ready to be written down and sent.
@@ -121,13 +121,13 @@ async fn conclude(relay: &Relay, ready: &mut Ready, answer: Answer) -> Conclusio
     let route = snapshot.plan.route(ready.request.route);
     let mut read = answer::read(answer, &route.response);
     read.publish(&mut ready.request.scope, route.reads.response_head);
-    let cleaner = cleaner(ready);
+    let clean = reply::cleaner(&ready.request, ready.prepared.target.backend);
     let verdict = judge(
         route,
         &read,
         &ready.request.scope,
         ready.prepared.target.object.as_deref(),
-        &cleaner,
+        &clean,
     );
     let mut conclusion = match verdict {
         Verdict::Failure(judged) => Conclusion::failure(judged),
@@ -196,13 +196,6 @@ fn unreadable_success(ready: &Ready, read: &ReadAnswer, why: &str) -> Judged {
     }
 }
 
-/// What takes the relay's credentials and the request's `writeOnly` values out of a backend's words.
-fn cleaner(ready: &Ready) -> impl Fn(&str) -> String + Send + Sync + use<> {
-    let backends = ready.request.snapshot.backends.clone();
-    let (backend, masks) = (ready.prepared.target.backend, ready.request.masks.clone());
-    move |text| reply::mask(&backends.scrub(backend, text), &masks)
-}
-
 /// That a further attempt was not done says nothing of the one before it, whose outcome is not known.
 pub fn doubt_stays(ready: &Ready, judged: &mut Judged) {
     let in_doubt = ready
@@ -233,7 +226,7 @@ async fn settle(
         .judged
         .as_ref()
         .map_or(State::Succeeded, |judged| judged.state);
-    let clean = cleaner(ready);
+    let clean = reply::cleaner(request, ready.prepared.target.backend);
     let failure = conclusion.judged.as_ref().map(|judged| Failure {
         error: judged.error.clone().cleaned(&clean),
         side_effect: judged.side_effect,
@@ -261,10 +254,6 @@ async fn settle(
     };
     let stored =
         (route.store_reply && body.len() <= limit).then(|| mask_bytes(&body, &request.masks));
-    let creates_or_deletes = route
-        .mapping
-        .iter()
-        .any(|change| matches!(change.verb, Verb::Create | Verb::Put | Verb::Delete));
     let side_effect = conclusion
         .judged
         .as_ref()
@@ -274,7 +263,7 @@ async fn settle(
         attempt: operation.attempt,
         epoch: operation.epoch,
         state,
-        keep_claim: state == State::Unknown && creates_or_deletes,
+        keep_claim: state == State::Unknown && operation.effects.iter().any(Effect::keeps_claim),
         changes: conclusion.changes,
         backend_status: conclusion.backend_status,
         sends: conclusion.sends,

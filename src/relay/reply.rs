@@ -105,3 +105,13 @@ pub fn mask(text: &str, masks: &[String]) -> String {
         text.replace(secret.as_str(), "***")
     })
 }
+
+/// What takes the relay's credentials and the request's `writeOnly` values out of a backend's words.
+pub fn cleaner(
+    request: &Request,
+    backend: BackendId,
+) -> impl Fn(&str) -> String + Send + Sync + use<> {
+    let backends = request.snapshot.backends.clone();
+    let masks = request.masks.clone();
+    move |text| mask(&backends.scrub(backend, text), &masks)
+}

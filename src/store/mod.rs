@@ -135,6 +135,14 @@ pub struct Effect {
     pub kind: String,
 }
 
+impl Effect {
+    /// Whether an unknown operation with this effect keeps its object's claim: it may have made or
+    /// removed the object, a `put` too; an update has done neither (SEMANTICS 2).
+    pub fn keeps_claim(&self) -> bool {
+        self.verb != "update"
+    }
+}
+
 /// A row of `operation`: one accepted mutating CMP request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {

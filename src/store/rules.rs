@@ -261,13 +261,8 @@ pub(super) fn abandon(mut row: Operation, now: i64, why: &str) -> Operation {
     row.safe_to_retry = row.idempotent;
     row.error = Some(("outcome_unknown".into(), why.into()));
     row.finished_at = Some(now);
-    if !row.effects.iter().any(creates_or_deletes) {
+    if !row.effects.iter().any(Effect::keeps_claim) {
         row.claim = None;
     }
     row
-}
-
-/// A `put` may have made the object, so it counts as a create.
-fn creates_or_deletes(effect: &Effect) -> bool {
-    effect.verb != "update"
 }
