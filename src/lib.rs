@@ -3,7 +3,8 @@
 //! The layers, in reading order; arrows go one way, one may be skipped, never reversed:
 //!
 //! ```text
-//! main -> cli -> { config, http, telemetry }
+//! main -> cli -> { config, http, trial, telemetry }
+//! trial -> relay, http::problem
 //! http -> relay (route -> resource) -> { backend -> driver, store } -> plan -> transform
 //! config -> { diagnostics, plan, transform }            secret, clock, shutdown: leaves
 //! ```
@@ -23,6 +24,8 @@ pub mod store;
 
 pub mod plan;
 pub mod transform;
+
+pub mod trial;
 
 pub mod demo;
 pub mod telemetry;

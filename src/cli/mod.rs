@@ -6,13 +6,20 @@
 pub mod api;
 pub mod configuration;
 pub mod demo;
+pub mod diff;
+pub mod explain;
+pub mod help_code;
 pub mod housekeeping;
+pub mod import;
 pub mod mappings;
 pub mod migrate;
+pub mod new;
+pub mod openapi;
 pub mod operations;
 pub mod schema;
 pub mod serve;
 pub mod table;
+pub mod test;
 pub mod token;
 pub mod validate;
 pub mod views;
@@ -56,6 +63,20 @@ pub enum Command {
         after_help = "Examples:\n  cmp-relay validate-config --config /etc/cmp-relay\n  cmp-relay validate-config --format json --deny-warnings"
     )]
     ValidateConfig(validate::ValidateArgs),
+    /// Run every route's examples offline, through the real pipeline with nothing real behind it
+    Test(test::Args),
+    /// Say what a request would match, choose, call and record; nothing is sent
+    Explain(explain::Args),
+    /// Explain a code of a diagnostic or a problem, with a wrong and a right example
+    HelpCode(help_code::Args),
+    /// Write a commented skeleton that validates: a route, a backend, a pack
+    New(new::Args),
+    /// Draft a route file from a backend's own API description
+    Import(import::Args),
+    /// Print the CMP API as an OpenAPI 3.1 document
+    Openapi(openapi::Args),
+    /// Say what a reload of a folder would add, remove and change
+    Diff(diff::Args),
     /// Print the JSON Schema of a configuration file, for editors with a YAML language server
     Schema(schema::Args),
     /// Create or upgrade the tables of the configured database
@@ -89,6 +110,13 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Demo(args) => demo::run(args, vars),
         Command::Serve(args) => serve::run(&args, vars),
         Command::ValidateConfig(args) => validate(&args, vars),
+        Command::Test(args) => test::run(&args, vars),
+        Command::Explain(args) => explain::run(&args, vars),
+        Command::HelpCode(args) => help_code::run(&args, vars),
+        Command::New(args) => new::run(&args, vars),
+        Command::Import(args) => import::run(&args, vars),
+        Command::Openapi(args) => openapi::run(&args, vars),
+        Command::Diff(args) => diff::run(&args, vars),
         Command::Schema(args) => schema::run(&args),
         Command::Migrate(args) => migrate::run(&args, vars),
         Command::Token(command) => token::run(&command),
