@@ -13,3 +13,4 @@ mod program;
 mod relay;
 mod store;
 mod support;
+mod trial;
