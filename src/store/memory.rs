@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter,
-    OperationId, State, Store, StoreError, Write, Written, decide, rules,
+    Async, Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
+    OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide, rules,
 };
 
 /// The tables, and what was asked of them.
@@ -181,6 +181,17 @@ fn counted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<(T, u64)> {
     counts.into_iter().collect()
 }
 
+fn object_counts(found: impl Iterator<Item = (String, String)>) -> Vec<ObjectCount> {
+    let counts = counted(found).into_iter();
+    counts
+        .map(|((resource, backend), count)| ObjectCount {
+            resource,
+            backend,
+            count,
+        })
+        .collect()
+}
+
 impl Store for MemoryStore {
     fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Vec<Written>, StoreError>> {
         self.answer(|tables| batch.iter().map(|write| tables.write(write)).collect())
@@ -234,6 +245,29 @@ impl Store for MemoryStore {
 
     fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>> {
         self.answer(|tables| counted(tables.ledger.mappings().map(|row| row.backend.clone())))
+    }
+
+    fn count_mappings<'a>(
+        &'a self,
+        of: &'a CountOf,
+    ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>> {
+        let wanted = |row: &&Mapping| match of {
+            CountOf::All => true,
+            CountOf::Resource(name) => row.key.resource == *name,
+            CountOf::Backend(name) => row.backend == *name,
+        };
+        self.answer(|tables| {
+            let rows = tables.ledger.mappings().filter(wanted);
+            object_counts(rows.map(|row| (row.key.resource.clone(), row.backend.clone())))
+        })
+    }
+
+    fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>> {
+        let unsettled = |row: &&Operation| matches!(row.state, State::Pending | State::Unknown);
+        self.answer(|tables| {
+            let rows = tables.ledger.operations().filter(unsettled);
+            object_counts(rows.map(|row| (row.object.resource.clone(), row.backend.clone())))
+        })
     }
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {
