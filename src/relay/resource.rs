@@ -322,6 +322,7 @@ async fn choose_instance(
         parent,
         objects: &objects,
         turn,
+        preferred: snapshot.preferred,
     };
     if relay.is_witnessed() {
         let choice = why(plan, select, &request.scope, &facts)?;
