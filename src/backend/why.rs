@@ -45,6 +45,8 @@ pub enum Taken {
     Turn(u64),
     /// Mapped objects.
     FewestObjects(u64),
+    /// What the trial was told to take, which has no history that a preference could go by.
+    Told,
     /// The text that is hashed.
     Hash(String),
 }
@@ -117,6 +119,10 @@ fn preferred(
         let count = facts.objects.get(usize::from(id(index).0));
         count.copied().unwrap_or(0)
     };
+    let told = |index: &&usize| Some(id(index)) == facts.preferred;
+    if let Some(index) = left.iter().find(told) {
+        return Ok(Some((*index, Taken::Told)));
+    }
     Ok(Some(match &select.prefer {
         Prefer::First => (first, Taken::First),
         Prefer::RoundRobin => {

@@ -50,7 +50,7 @@ use operation::{Ended, Ready};
 use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
-use witness::{Step, Witness};
+use witness::{Made, Seen, Step, Witness};
 pub use snapshot::{ReloadReport, Snapshot, longest_call};
 
 /// How long a stop waits for the database to take what is left.
@@ -163,6 +163,7 @@ impl Relay {
     /// One CMP request, answered.
     pub async fn handle(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Failure> {
         let snapshot = self.snapshot.load_full();
+        self.note(|seen| *seen = Seen::default());
         self.reaches(Step::Matched);
         let (route, params) = route::find(&snapshot, &inbound)
             .map_err(|error| Failure::of_method(&inbound.method, error))?;
@@ -426,7 +427,10 @@ impl Relay {
         self.reaches(Step::Rendered);
         let render = |scope: &_| call::render(&route.call, scope);
         let call = rows::with_rows(self, request, backend, render).await?;
-        self.note(|seen| seen.call = Some(call.clone()));
+        self.note(|seen| {
+            let call = call.clone();
+            seen.call = Some(Made { backend, call });
+        });
         Ok((place, call, deadline))
     }
 

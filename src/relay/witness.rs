@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Relay;
 use crate::backend::why::Choice;
 use crate::driver::RenderedCall;
-use crate::plan::RouteId;
+use crate::plan::{BackendId, RouteId};
 use crate::store::{Mapping, ObjectKey, Operation};
 
 /// A step of a request's life, in order; what fails, fails at the one that was reached last.
@@ -39,6 +39,68 @@ pub enum Step {
     Sent,
 }
 
+impl Step {
+    /// Every step, in order.
+    pub const ALL: [Step; 12] = [
+        Step::Received,
+        Step::Matched,
+        Step::Allowed,
+        Step::Parsed,
+        Step::Replayed,
+        Step::Validated,
+        Step::Resolved,
+        Step::Chosen,
+        Step::Admitted,
+        Step::Rendered,
+        Step::Intended,
+        Step::Sent,
+    ];
+
+    /// From 1.
+    pub fn number(self) -> usize {
+        1 + Self::ALL
+            .iter()
+            .position(|step| *step == self)
+            .expect("every step is in the list")
+    }
+
+    /// A stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Received => "received",
+            Step::Matched => "matched",
+            Step::Allowed => "allowed",
+            Step::Parsed => "parsed",
+            Step::Replayed => "replayed",
+            Step::Validated => "validated",
+            Step::Resolved => "resolved",
+            Step::Chosen => "chosen",
+            Step::Admitted => "admitted",
+            Step::Rendered => "rendered",
+            Step::Intended => "intended",
+            Step::Sent => "sent",
+        }
+    }
+
+    /// What is done there.
+    pub fn words(self) -> &'static str {
+        match self {
+            Step::Received => "its head and its token are looked at",
+            Step::Matched => "a route is looked for",
+            Step::Allowed => "it is asked whether the client may use the route",
+            Step::Parsed => "its path, query, headers and body are read",
+            Step::Replayed => "an earlier request with its key is looked for",
+            Step::Validated => "it is held against the route's schemas",
+            Step::Resolved => "the objects that it names are looked up",
+            Step::Chosen => "the backend is chosen",
+            Step::Admitted => "the backend is asked for a place",
+            Step::Rendered => "the call is rendered",
+            Step::Intended => "the intent is written down",
+            Step::Sent => "the call goes out",
+        }
+    }
+}
+
 /// What was seen of one request.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -54,9 +116,16 @@ pub struct Seen {
     pub choice: Option<Choice>,
     /// As the route's `mapping`: the CMP object that each change is about.
     pub keys: Vec<ObjectKey>,
-    pub call: Option<RenderedCall>,
+    pub call: Option<Made>,
     /// As it is written down before the call.
     pub intent: Option<Operation>,
+}
+
+/// A call, and where it goes.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub backend: BackendId,
+    pub call: RenderedCall,
 }
 
 /// A row of the mapping table that was looked for.

@@ -131,6 +131,11 @@ pub fn misses(plan: &Plan, method: &Method, path: &str, found: Found<'_>) -> Vec
         .iter()
         .filter_map(|route| miss(route, method, &asked, found))
         .collect();
+    // A path that is nearly right is told with the method that came, where some route takes it.
+    let takes_it = |miss: &Miss| !matches!(miss.differs.first(), Some(Difference::Method { .. }));
+    if found == Found::Nothing && near.iter().any(|(_, miss)| takes_it(miss)) {
+        near.retain(|(_, miss)| takes_it(miss));
+    }
     near.sort_by_key(|(distance, _)| *distance);
     let furthest = near
         .first()
