@@ -83,6 +83,14 @@ pub struct BaseUrl {
     pub path: Box<str>,
 }
 
+impl std::fmt::Display for BaseUrl {
+    /// With its port, whether it was written or not.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}:{}{}", self.host, self.port, self.path)
+    }
+}
+
 /// How calls to a backend authenticate.
 #[derive(Debug)]
 pub enum Auth {

@@ -14,6 +14,7 @@ mod intent;
 mod json;
 mod keeper;
 mod operation;
+pub mod orphans;
 mod outcome;
 mod owned;
 mod record;
@@ -49,7 +50,7 @@ use operation::{Ended, Ready};
 use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
-pub use snapshot::{ReloadReport, Snapshot, longest_call};
+pub use snapshot::{Changed, ReloadReport, Snapshot, longest_call};
 
 /// How long a stop waits for the database to take what is left.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -125,12 +126,23 @@ impl Relay {
         gate: Gate,
         render_problem: RenderProblem,
     ) -> anyhow::Result<Arc<Self>> {
+        let backends = BackendManager::new(&plan, None)?;
+        Self::start_with(Arc::new(plan), backends, journal, gate, render_problem).await
+    }
+
+    /// As [`Relay::start`], over backends that are there already.
+    pub async fn start_with(
+        plan: Arc<Plan>,
+        backends: BackendManager,
+        journal: Journal,
+        gate: Gate,
+        render_problem: RenderProblem,
+    ) -> anyhow::Result<Arc<Self>> {
         let key = journal.store().fingerprint_key().await?;
-        let backends = Arc::new(BackendManager::new(&plan, None)?);
         let node = plan.server.node.clone();
         let (owned, orphans) = Owned::new();
         let relay = Arc::new(Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(plan), backends, None)),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(plan, Arc::new(backends), None)),
             journal,
             gate,
             owned,
