@@ -29,6 +29,8 @@ pub struct Facts<'a> {
     pub turn: u64,
     /// The route changes something. A read may go to a draining instance that `instance` names.
     pub mutating: bool,
+    /// What a preference takes if it is among those left; only a trial knows it beforehand.
+    pub preferred: Option<BackendId>,
 }
 
 /// Chooses the instance for a request without a mapped `object`.
@@ -79,6 +81,9 @@ pub fn choose(
             "every backend that matches drains and takes nothing new: {names}"
         )));
     };
+    if let Some(preferred) = facts.preferred.filter(|id| left.contains(id)) {
+        return Ok(preferred);
+    }
     Ok(match &select.prefer {
         Prefer::First => first,
         Prefer::RoundRobin => {

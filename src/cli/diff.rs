@@ -88,8 +88,14 @@ pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
                 "diagnostics": json::to_value(&after.diagnostics, &after.files),
             })),
             false => {
-                print!("{}", text::render_text(&after.diagnostics, &after.files, false));
-                println!("{} does not compile: a reload of it changes nothing", args.folder.display());
+                print!(
+                    "{}",
+                    text::render_text(&after.diagnostics, &after.files, false)
+                );
+                println!(
+                    "{} does not compile: a reload of it changes nothing",
+                    args.folder.display()
+                );
             }
         }
         return Ok(ExitCode::FAILURE);
@@ -157,7 +163,9 @@ async fn with_live(
     new: &Parts,
 ) -> Result<Comparison> {
     let live = Live::ask(api).await?;
-    let old = config.map(|config| Parts::of(&config.files)).unwrap_or_default();
+    let old = config
+        .map(|config| Parts::of(&config.files))
+        .unwrap_or_default();
     let own = old.digests();
     let same = config.and_then(|config| config.plan.as_ref());
     let same = same.filter(|plan| *plan.digest == *live.digest);
@@ -178,7 +186,12 @@ async fn with_live(
     let orphans = live.orphans(api, &risks).await?;
     Ok(Comparison {
         routes: compared(|it| &it.routes, &live.routes, &old.routes, &new.routes),
-        backends: compared(|it| &it.backends, &live.backends, &old.backends, &new.backends),
+        backends: compared(
+            |it| &it.backends,
+            &live.backends,
+            &old.backends,
+            &new.backends,
+        ),
         server: same.map(|_| differences(&old.server, &new.server)),
         restart_needed: same
             .map(|plan| restart_needed(&plan.server, &next.server))
@@ -223,7 +236,9 @@ impl Comparison {
         let refusing = || self.risks.iter().any(Risk::refuses);
         match &self.orphans {
             None if refusing() => return Verdict::Unknown,
-            Some(orphans) if orphans.iter().any(|one| one.risk.refuses()) => return Verdict::Refused,
+            Some(orphans) if orphans.iter().any(|one| one.risk.refuses()) => {
+                return Verdict::Refused;
+            }
             _ => {}
         }
         let server = self.server.as_ref().is_none_or(Vec::is_empty);

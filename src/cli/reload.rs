@@ -43,9 +43,10 @@ fn explained(error: anyhow::Error) -> anyhow::Error {
     let Some(orphans) = refusal.problem["orphans"].as_array() else {
         return error;
     };
-    let mut words = "the reload would leave mappings without a route or a backend; the configuration \
+    let mut words =
+        "the reload would leave mappings without a route or a backend; the configuration \
         before it goes on:"
-        .to_owned();
+            .to_owned();
     for one in orphans {
         words += &format!("\n  {}", stranded(one));
     }

@@ -126,12 +126,23 @@ impl Relay {
         gate: Gate,
         render_problem: RenderProblem,
     ) -> anyhow::Result<Arc<Self>> {
+        let backends = BackendManager::new(&plan, None)?;
+        Self::start_with(Arc::new(plan), backends, journal, gate, render_problem).await
+    }
+
+    /// As [`Relay::start`], over backends that are there already.
+    pub async fn start_with(
+        plan: Arc<Plan>,
+        backends: BackendManager,
+        journal: Journal,
+        gate: Gate,
+        render_problem: RenderProblem,
+    ) -> anyhow::Result<Arc<Self>> {
         let key = journal.store().fingerprint_key().await?;
-        let backends = Arc::new(BackendManager::new(&plan, None)?);
         let node = plan.server.node.clone();
         let (owned, orphans) = Owned::new();
         let relay = Arc::new(Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(plan), backends, None)),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(plan, Arc::new(backends), None)),
             journal,
             gate,
             owned,

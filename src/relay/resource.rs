@@ -288,6 +288,7 @@ async fn choose_instance(
         parent,
         objects: &objects,
         turn,
+        preferred: snapshot.preferred,
     };
     Ok(choose(plan, select, &request.scope, &facts)?)
 }

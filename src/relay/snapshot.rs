@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Relay;
 use crate::backend::BackendManager;
 use crate::clock::Boottime;
-use crate::plan::Plan;
+use crate::plan::{BackendId, Plan};
 
 /// What one request sees from its beginning to its end, whatever is reloaded meanwhile.
 #[derive(Debug)]
@@ -19,6 +19,9 @@ pub struct Snapshot {
     pub backends: Arc<BackendManager>,
     /// Choices made so far, by route: for `round_robin`.
     pub turns: Vec<AtomicU64>,
+    /// The instance that a preference takes if it is among those left: in a trial, which has no
+    /// history that a preference could go by.
+    pub preferred: Option<BackendId>,
 }
 
 /// What a reload changed.
@@ -39,6 +42,14 @@ pub struct Changed {
 }
 
 impl Relay {
+    /// Forgets the choices made so far, and takes every preference for one of `preferred`.
+    pub fn prefer(&self, preferred: Option<BackendId>) {
+        let before = self.snapshot.load();
+        let next = Snapshot::new(before.plan.clone(), before.backends.clone(), None);
+        self.snapshot
+            .store(Arc::new(Snapshot { preferred, ..next }));
+    }
+
     /// Swaps the plan; limits, breakers, logins and round-robin state go on by name (SEMANTICS 32).
     /// Requests under way end on the plan that they began with; only then are the backends closed
     /// that the next plan does not carry on, and nobody waits for that.
@@ -86,6 +97,7 @@ impl Snapshot {
             plan,
             backends,
             turns,
+            preferred: None,
         }
     }
 }

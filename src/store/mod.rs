@@ -1,6 +1,6 @@
 //! What is recorded: mappings, and the operations that made them.
 //!
-//! [`Store`] is the database (two implementations: `sqlite`, `mariadb`); [`Journal`] is what the
+//! [`Store`] is the database (`sqlite` and `mariadb`; `memory` for what is only tried); [`Journal`] is what the
 //! relay uses: one committer that groups waiting writes into one transaction, and a bounded cache
 //! of mappings in front of the reads. Rows are readable without a plan: they hold names, not ids.
 //!
@@ -13,9 +13,11 @@ pub mod cache;
 pub mod committer;
 pub mod journal;
 pub mod mariadb;
+pub mod memory;
 pub mod retention;
 pub mod sqlite;
 
+mod decide;
 mod ledger;
 mod limits;
 mod lost;
@@ -33,6 +35,7 @@ use uuid::Uuid;
 pub use committer::Options;
 pub use journal::Journal;
 pub use mariadb::{Exclusive, MariaDbStore};
+pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 use crate::plan::Database;

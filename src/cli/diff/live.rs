@@ -44,7 +44,9 @@ impl Live {
     fn add_route(&mut self, item: &Value) {
         let (name, resource) = (text(&item["name"]), text(&item["resource"]));
         let digest = text(&item["digest"]);
-        self.digests.routes.insert(name.as_str().into(), digest.into());
+        self.digests
+            .routes
+            .insert(name.as_str().into(), digest.into());
         self.routes.push(Line {
             name,
             what: format!("{} {}", text(&item["method"]), text(&item["path"])),
@@ -71,7 +73,9 @@ impl Live {
     fn add_backend(&mut self, item: &Value) {
         let (name, address) = (text(&item["name"]), text(&item["address"]));
         let digest = text(&item["digest"]);
-        self.digests.backends.insert(name.as_str().into(), digest.into());
+        self.digests
+            .backends
+            .insert(name.as_str().into(), digest.into());
         let footing = BackendFooting {
             kind: text(&item["kind"]),
             address: address.clone(),
@@ -122,7 +126,9 @@ async fn first(api: &Api, orphans: &Orphans) -> Result<Vec<String>> {
     }
     let mut found = Vec::new();
     for state in ["unknown", "pending"] {
-        let page = api.get(&["operations"], &query(&[("state", state)])).await?;
+        let page = api
+            .get(&["operations"], &query(&[("state", state)]))
+            .await?;
         found.extend(items(&page).map(|item| text(&item["object"]["cmp_id"])));
     }
     found.truncate(FIRST);
@@ -130,7 +136,9 @@ async fn first(api: &Api, orphans: &Orphans) -> Result<Vec<String>> {
 }
 
 fn counted(list: &Value) -> Result<Vec<ObjectCount>> {
-    let rows = list.as_array().context("the relay counts no mappings; is it of this version?")?;
+    let rows = list
+        .as_array()
+        .context("the relay counts no mappings; is it of this version?")?;
     let rows = rows.iter().map(|row| ObjectCount {
         resource: text(&row["resource"]),
         backend: text(&row["backend"]),

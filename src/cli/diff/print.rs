@@ -46,7 +46,13 @@ pub(super) fn as_text(comparison: &Comparison, verdict: Verdict) -> String {
 
 fn add_parts(text: &mut String, sort: &str, compared: &Compared) {
     for part in &compared.added {
-        let _ = writeln!(text, "+ {sort} {} ({}) in {}", part.name, what(part), part.file);
+        let _ = writeln!(
+            text,
+            "+ {sort} {} ({}) in {}",
+            part.name,
+            what(part),
+            part.file
+        );
     }
     for line in &compared.removed {
         let _ = writeln!(text, "- {sort} {} ({})", line.name, line.what);
@@ -100,9 +106,9 @@ fn add_risks(text: &mut String, comparison: &Comparison) {
 /// The same for programs.
 pub(super) fn as_json(comparison: &Comparison, verdict: Verdict) -> Value {
     let orphans = |orphans: &Vec<Orphans>| orphans.iter().map(Orphans::to_json).collect::<Value>();
-    let risks = comparison.risks.iter().map(|risk| {
-        json!({ "change": risk.code(), "words": risk.words(), "refuses": risk.refuses() })
-    });
+    let risks = comparison.risks.iter().map(
+        |risk| json!({ "change": risk.code(), "words": risk.words(), "refuses": risk.refuses() }),
+    );
     json!({
         "verdict": match verdict {
             Verdict::Same => "same",

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-on_both!(
+on_all!(
     an_outcome_and_its_mapping_are_one,
     an_outcome_of_another_attempt_epoch_or_state_writes_nothing,
     a_backend_id_that_another_object_has_is_a_conflict,
