@@ -15,3 +15,4 @@ mod program;
 mod relay;
 mod store;
 mod support;
+mod trial;

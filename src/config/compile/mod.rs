@@ -8,6 +8,7 @@ mod echo;
 pub mod header;
 pub mod login;
 pub mod name;
+pub mod parts;
 pub mod route;
 pub mod server;
 pub mod tls;
@@ -15,12 +16,14 @@ pub mod url;
 
 // The pieces of `route`.
 mod call;
+mod choice;
 mod close;
 mod conflict;
 mod endpoint;
 mod example;
 mod fields;
 mod labels;
+mod links;
 mod lint;
 mod mapping;
 mod matching;
@@ -34,6 +37,8 @@ mod response;
 mod scalar;
 mod schema;
 mod select;
+mod shadow;
+mod unused;
 mod usage;
 
 #[cfg(test)]
@@ -55,13 +60,15 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
     let routes = route::compile(files, &backends, &server, diags);
     echo::silence(files, diags);
     diags.no_errors().then(|| {
-        Plan::new(
+        let mut plan = Plan::new(
             server,
             backends.into_list(),
             routes.resources,
             routes.routes,
             routes.table,
             files.digest(),
-        )
+        );
+        plan.digests = parts::Parts::of(files).digests();
+        plan
     })
 }
