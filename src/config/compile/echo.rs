@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use super::codes;
-use crate::config::codes::UNUSED_TOKEN;
+use crate::config::codes::{UNQUOTED_TEMPLATE, UNUSED_TOKEN};
 use crate::config::source::{FileRole, SourceFiles};
 use crate::diagnostics::codes::{UNKNOWN_RESOURCE, UNKNOWN_TEMPLATE};
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
-use crate::document::FileId;
+use crate::document::{FileId, Span};
 
 /// What says that something is read nowhere.
 const UNUSED: [&str; 5] = [
@@ -28,6 +28,8 @@ const OF_BACKENDS: [&str; 5] = [
     codes::UNKNOWN_BACKEND,
     codes::UNKNOWN_AUTH,
 ];
+/// What says that no route uses a part of a backend file.
+const OF_KIND: [&str; 3] = [codes::UNUSED_BACKEND, codes::UNUSED_AUTH, codes::UNUSED_VAR];
 /// Errors that leave a part of a file out.
 const LEAVE_OUT: [&str; 4] = [
     codes::WRONG_TYPE,
@@ -74,9 +76,19 @@ fn warnings(diags: &mut Diagnostics) {
         .filter_map(|error| error.span)
         .map(|span| span.file)
         .collect();
+    let unquoted: Vec<Span> = errors()
+        .filter(|error| error.code == UNQUOTED_TEMPLATE)
+        .filter_map(|error| error.span)
+        .collect();
+    // A kind that is misspelled leaves the backends of the right one without routes.
+    let misspelled_kind = diags
+        .iter()
+        .any(|said| said.code == codes::NO_BACKEND_OF_KIND && said.label.is_some());
     let echo = |said: &Diagnostic| {
         said.severity == Severity::Warning
             && (said.span.is_some_and(|span| places.contains(&span))
+                || said.span.is_some_and(|span| unquoted.iter().any(|whole| holds(*whole, span)))
+                || misspelled_kind && OF_KIND.contains(&said.code)
                 || UNUSED.contains(&said.code)
                     && (quoted(&said.message).any(|name| is_meant(&meant, name))
                         // What a template that is not found would have read is not known.
@@ -90,6 +102,10 @@ fn meant(error: &Diagnostic) -> Option<String> {
     let label = error.label.as_deref()?;
     let name = label.strip_prefix("did you mean `")?.strip_suffix("`?")?;
     Some(name.to_owned())
+}
+
+fn holds(whole: Span, part: Span) -> bool {
+    whole.file == part.file && whole.start <= part.start && part.end <= whole.end
 }
 
 /// Whether a name, or the variable that reads it, is what an error takes a typing error for.
