@@ -11,6 +11,7 @@ use super::conflict::Declared;
 use super::example;
 use super::mapping;
 use super::matching::{self, Match};
+use super::name::Shape;
 use super::names::{Names, Stage, Surroundings, check_name};
 use super::reads::Reads;
 use super::reply;
@@ -74,7 +75,12 @@ impl Endpoint<'_> {
             Some(lets) => request::lets(lets, &mut names, around, diags),
             None => Some(Vec::new()),
         };
-        names.lets = usage::keys(self.node.get("let"));
+        // One that did not compile is a name all the same.
+        for name in usage::keys(self.node.get("let")) {
+            if !names.lets.contains(&name) {
+                names.lets.push(name);
+            }
+        }
         let call = self.call(&names, diags);
         let response = response::compile(
             right(&spec.response),
@@ -439,9 +445,13 @@ struct Behaviour {
 
 /// The parameters of a path that is wrong otherwise.
 fn braced(text: &str) -> Vec<Box<str>> {
-    text.split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split_once('}'))
-        .map(|(name, _)| name.into())
+    // As other notations have them, too: `{{ path.id }}`, `:id`.
+    text.split('/')
+        .filter_map(|segment| {
+            let (_, name) = segment.split_once(['{', ':'])?;
+            let name = name.trim_matches(['{', '}', ' ']);
+            let name = name.strip_prefix("path.").unwrap_or(name);
+            Shape::Word.fits(name).then(|| name.into())
+        })
         .collect()
 }
