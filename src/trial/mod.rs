@@ -6,6 +6,7 @@
 //! after the other; none sees anything of the one before.
 
 mod stage;
+mod witnessed;
 
 use std::sync::Arc;
 
