@@ -102,11 +102,24 @@ fn a_route_in_the_shipped_pack_chooses_as_its_routes_do() {
     is_valid(folder.path());
     made(folder.path(), &["pack", "fw"]);
     is_valid(folder.path());
-    // Two of a kind without labels: by name.
+    // Its routes name no backend, for there is one: a second one would leave them open.
+    let (status, _, err) = new(folder.path(), &["backend", "fw-2"]);
+    assert_eq!(
+        (status, err.contains("add their `select` first")),
+        (1, true),
+        "{err}"
+    );
+}
+
+#[test]
+fn backends_without_labels_are_told_apart_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    made(folder.path(), &["backend", "fw-1"]);
     made(folder.path(), &["backend", "fw-2"]);
-    made(folder.path(), &["route", "fw_zone", "--kind", "fw"]);
-    let text = read(folder.path(), "routes.d/fw_zone.yaml");
+    made(folder.path(), &["route", "zone"]);
+    let text = read(folder.path(), "routes.d/zone.yaml");
     assert!(text.contains("instance: \"{{ body.backend }}\""), "{text}");
+    is_valid(folder.path());
 }
 
 #[test]
@@ -138,8 +151,8 @@ fn a_backend_has_the_labels_of_its_kind_and_any_way_to_authenticate() {
             text.contains(&format!("url: {url}\n")) && !text.contains('@'),
             "{text}"
         );
-        is_valid(folder.path());
     }
+    is_valid(folder.path());
     let out = made(folder.path(), &["backend", "switch-1"]);
     assert!(
         out.contains("cmp-relay new route RESOURCE --kind switch"),

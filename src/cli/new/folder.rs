@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::{Misuse, NewFile, misuse};
 use crate::cli::Vars;
 use crate::cli::configuration::environment;
+use crate::config::compile::codes::{AMBIGUOUS_BACKEND, UNUSED_BACKEND};
 use crate::config::{self, Loaded, SourceFiles};
 use crate::diagnostics::{Diagnostic, Diagnostics, text};
 use crate::document::{Kind, Node};
@@ -206,15 +207,20 @@ impl Folder {
         if misfits.iter().next().is_none() {
             return Ok(());
         }
+        let ambiguous = misfits.iter().any(|one| one.code == AMBIGUOUS_BACKEND);
         anyhow::bail!(
-            "the skeleton does not fit in here, and nothing was written:\n{}",
-            text::render_text(&misfits, &after.files, false).trim_end()
+            "the skeleton does not fit in here, and nothing was written:\n{}{}",
+            text::render_text(&misfits, &after.files, false).trim_end(),
+            match ambiguous {
+                true => {
+                    "\n\nthese routes must say which of several backends they mean before there are \
+                     several: add their `select` first, then run this again"
+                }
+                false => "",
+            }
         )
     }
 }
-
-/// The code of a backend that no route is for.
-const UNUSED_BACKEND: &str = "unused-backend";
 
 fn new_ones(before: &Loaded, after: &Loaded) -> Diagnostics {
     let said = |diagnostic: &Diagnostic| {

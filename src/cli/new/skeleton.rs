@@ -33,15 +33,15 @@ impl Fill {
     }
 
     pub(super) fn route(&self) -> String {
-        self.into_text(ROUTE)
+        self.filled(ROUTE)
     }
 
     pub(super) fn child(&self) -> String {
-        self.into_text(CHILD)
+        self.filled(CHILD)
     }
 
     pub(super) fn shared(&self) -> String {
-        self.into_text(SHARED)
+        self.filled(SHARED)
     }
 
     pub(super) fn backend(self, auth: Auth) -> String {
@@ -53,10 +53,10 @@ impl Fill {
         let mut fill = Self::new().put("auth", &lines.join("\n"));
         fill.values.extend(self.values);
         fill.cases = self.cases;
-        fill.into_text(BACKEND)
+        fill.filled(BACKEND)
     }
 
-    fn into_text(&self, skeleton: &str) -> String {
+    fn filled(&self, skeleton: &str) -> String {
         let mut holds = true;
         let mut text = String::new();
         for line in skeleton.lines() {
@@ -144,7 +144,7 @@ mod tests {
             "a: @a@\n#{case one}\none\n#{case two}\ntwo\n#{case one two}\nboth\n#{end}\nend\n";
         let fill = |cases: &[&'static str]| {
             let fill = cases.iter().fold(Fill::new(), |fill, case| fill.case(case));
-            fill.put("a", "1").into_text(skeleton)
+            fill.put("a", "1").filled(skeleton)
         };
         assert_eq!(fill(&["one"]), "a: 1\none\nend\n");
         assert_eq!(fill(&["one", "two"]), "a: 1\none\ntwo\nboth\nend\n");

@@ -273,6 +273,7 @@ async fn what_would_strand_mappings_is_refused_by_every_door_and_done_by_force()
     let detail = refused.body["detail"].as_str().unwrap();
     assert!(detail.contains("`cmp-relay reload --force`"), "{detail}");
     served.signal("HUP");
+    served.says("SIGHUP").await;
     served
         .says("the old configuration goes on: bring the routes")
         .await;
