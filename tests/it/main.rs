@@ -11,6 +11,7 @@ mod hostile;
 mod http;
 mod invariants;
 mod neutron;
+mod new;
 mod program;
 mod relay;
 mod store;
