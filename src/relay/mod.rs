@@ -50,8 +50,8 @@ use operation::{Ended, Ready};
 use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
-use witness::{Made, Seen, Step, Witness};
 pub use snapshot::{ReloadReport, Snapshot, longest_call};
+use witness::{Made, Seen, Step, Witness};
 
 /// How long a stop waits for the database to take what is left.
 const LAST_WORDS: Duration = Duration::from_secs(3);

@@ -17,7 +17,8 @@ use crate::backend::choose::Facts;
 use crate::backend::why::{Choice, why};
 use crate::backend::{ChooseError, choose};
 use crate::plan::{
-    BackendId, CmpIdSource, IdTemplate, MappingOp, ObjectRef, Parent, Plan, Prefer, ResourceId, Route, Verb, Violation,
+    BackendId, CmpIdSource, IdTemplate, MappingOp, ObjectRef, Parent, Plan, Prefer, ResourceId,
+    Route, Verb, Violation,
 };
 use crate::store::{Expect, Mapping, ObjectKey, Operation, StoreError};
 use crate::transform::{RenderError, Root, Scope};
@@ -135,9 +136,8 @@ struct Named<'r> {
 
 impl Named<'_> {
     fn purpose(&self) -> Purpose {
-        self.alias.map_or(Purpose::Object, |alias| {
-            Purpose::Parent(alias.to_owned())
-        })
+        self.alias
+            .map_or(Purpose::Object, |alias| Purpose::Parent(alias.to_owned()))
     }
 }
 
@@ -436,11 +436,7 @@ async fn note_created(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Resul
     relay.note(|seen| seen.keys = keys.to_vec());
     for key in created_keys(route, keys) {
         let found = relay.journal().mapping(key).await?;
-        relay.note_row(
-            Purpose::Create,
-            Sought::Object(key.clone()),
-            found.as_ref(),
-        );
+        relay.note_row(Purpose::Create, Sought::Object(key.clone()), found.as_ref());
     }
     Ok(())
 }

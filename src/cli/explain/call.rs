@@ -59,11 +59,17 @@ fn login(backend: &Backend, call: &RenderedCall) -> Option<String> {
     let (whom, url) = match auth {
         Auth::Keystone(keystone) => {
             let url = &keystone.url;
-            ("Keystone's", format!("{}{}/auth/tokens", url.origin(), url.path))
+            (
+                "Keystone's",
+                format!("{}{}/auth/tokens", url.origin(), url.path),
+            )
         }
         Auth::Login(login) => {
             let url = &driver.url;
-            ("the backend's", format!("{}{}{}", url.origin(), url.path, login.path))
+            (
+                "the backend's",
+                format!("{}{}{}", url.origin(), url.path, login.path),
+            )
         }
         _ => return None,
     };

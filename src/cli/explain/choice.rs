@@ -84,9 +84,9 @@ fn preference(taken: &Taken, prefer: &Prefer) -> String {
             Prefer::Hash(_) => "the first that matches: what `hash_on` names is absent".to_owned(),
             _ => "`prefer: first` that matches, in the order of the names".to_owned(),
         },
-        Taken::Turn(turn) => format!(
-            "`prefer: round_robin`: those that match take turns, and this is turn {turn}"
-        ),
+        Taken::Turn(turn) => {
+            format!("`prefer: round_robin`: those that match take turns, and this is turn {turn}")
+        }
         Taken::FewestObjects(count) => {
             format!("`prefer: least_objects`: it has the fewest, {count}")
         }
@@ -104,10 +104,9 @@ fn told(plan: &Plan, one: &Considered) -> ConsideredAccount {
             "drains",
             "no: it matches, and drains, so it takes nothing new".to_owned(),
         ),
-        Verdict::OtherInstance(wanted) => (
-            "other_instance",
-            format!("no: `instance` names `{wanted}`"),
-        ),
+        Verdict::OtherInstance(wanted) => {
+            ("other_instance", format!("no: `instance` names `{wanted}`"))
+        }
         Verdict::OtherLabels(differing) => {
             labels = differing
                 .iter()

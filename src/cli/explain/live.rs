@@ -10,8 +10,8 @@ use crate::cli::Vars;
 use crate::cli::api::{AdminArgs, Api};
 use crate::cli::serve::runtime;
 use crate::plan::{BackendId, Plan};
-use crate::relay::witness::{Purpose, RowRead, Sought};
 use crate::relay::RelayError;
+use crate::relay::witness::{Purpose, RowRead, Sought};
 use crate::store::{Mapping, ObjectKey, OperationId};
 
 /// A running relay, asked as the request's rows are needed.
@@ -77,7 +77,8 @@ impl Live {
 
     /// The instance with the fewest mapped objects of those that match, as the relay counts them.
     pub fn least_objects(&self, plan: &Plan, matching: &[BackendId]) -> Option<(BackendId, u64)> {
-        let objects = |id: &BackendId| self.of_backend(&plan.backend(*id).name)?["objects"].as_u64();
+        let objects =
+            |id: &BackendId| self.of_backend(&plan.backend(*id).name)?["objects"].as_u64();
         matching
             .iter()
             .filter_map(|id| Some((*id, objects(id)?)))
@@ -90,7 +91,11 @@ impl Live {
 
     /// An operation that is not settled, and so keeps this request from its object: what the CMP gets
     /// for it.
-    pub fn in_the_way(&self, rows: &[RowRead], claim: Option<&ObjectKey>) -> Result<Option<RelayError>> {
+    pub fn in_the_way(
+        &self,
+        rows: &[RowRead],
+        claim: Option<&ObjectKey>,
+    ) -> Result<Option<RelayError>> {
         for row in rows.iter().filter(|row| row.found.is_none()) {
             let Sought::Object(key) = &row.key else {
                 continue;
@@ -117,7 +122,9 @@ impl Live {
                 ("resource", key.resource.clone()),
                 ("cmp_id", key.cmp_id.clone()),
             ];
-            let page = self.runtime.block_on(self.api.get(&["operations"], &query))?;
+            let page = self
+                .runtime
+                .block_on(self.api.get(&["operations"], &query))?;
             let holder = page["items"].as_array().into_iter().flatten().find(|item| {
                 let mut verbs = item["effects"]
                     .as_array()
@@ -133,7 +140,10 @@ impl Live {
                 item["object"]["scope"] == *key.scope && holds
             });
             if let Some(id) = holder.and_then(|item| item["id"].as_str()) {
-                let id = id.parse().ok().context("the relay named an operation oddly")?;
+                let id = id
+                    .parse()
+                    .ok()
+                    .context("the relay named an operation oddly")?;
                 return Ok(Some((id, state == "pending")));
             }
         }
@@ -157,7 +167,9 @@ impl Live {
             );
         }
         if self.status["role"].as_str() == Some("standby") {
-            notes.push("the relay that was asked is on standby: it answers 503 standby itself".into());
+            notes.push(
+                "the relay that was asked is on standby: it answers 503 standby itself".into(),
+            );
         }
         let breaker = backend.and_then(|name| self.of_backend(name)?["breaker"].as_str());
         if let (Some(name), Some("open")) = (backend, breaker) {
@@ -167,7 +179,9 @@ impl Live {
         }
         if let Some(key) = key {
             let query = [("client", client.to_owned()), ("key", key.to_owned())];
-            let page = self.runtime.block_on(self.api.get(&["operations"], &query))?;
+            let page = self
+                .runtime
+                .block_on(self.api.get(&["operations"], &query))?;
             if let Some(item) = page["items"].as_array().and_then(|items| items.first()) {
                 let (id, state) = (item["id"].as_str(), item["state"].as_str());
                 notes.push(format!(

@@ -61,9 +61,9 @@ fn one(known: &Known<'_>, row: &RowRead) -> RowAccount {
 /// Whether the request ends because this row, or its backend id, is not there.
 fn is_missed(known: &Known<'_>, key: &ObjectKey) -> bool {
     match known.failure.map(|failure| &failure.error) {
-        Some(RelayError::NotMapped { resource, id } | RelayError::PendingObject { resource, id }) => {
-            *resource == key.resource && *id == key.cmp_id
-        }
+        Some(
+            RelayError::NotMapped { resource, id } | RelayError::PendingObject { resource, id },
+        ) => *resource == key.resource && *id == key.cmp_id,
         _ => false,
     }
 }

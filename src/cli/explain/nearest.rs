@@ -151,12 +151,7 @@ fn answers(route: &Route, method: &Method) -> bool {
     route.method == *method || (*method == Method::HEAD && route.method == Method::GET)
 }
 
-fn miss(
-    route: &Route,
-    method: &Method,
-    asked: &[&str],
-    found: Found<'_>,
-) -> Option<(usize, Miss)> {
+fn miss(route: &Route, method: &Method, asked: &[&str], found: Found<'_>) -> Option<(usize, Miss)> {
     let pattern: Vec<&str> = route.path.split('/').skip(1).collect();
     let (mut distance, mut differs) = compare(asked, &pattern)?;
     let answers = answers(route, method);

@@ -191,7 +191,11 @@ fn effect_of(change: &MappingOp, key: &ObjectKey) -> EffectAccount {
 }
 
 fn from(source: &Source) -> String {
-    let optional = if source.is_optional() { ", if it is there" } else { "" };
+    let optional = if source.is_optional() {
+        ", if it is there"
+    } else {
+        ""
+    };
     match source.variables().as_slice() {
         [] => format!("from {} of the answer{optional}", source.describe()),
         names => format!("from {}{optional}", names.join(", ")),

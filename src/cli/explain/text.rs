@@ -84,7 +84,12 @@ fn headline(account: &Account, page: &mut Page) {
             let code = refused.problem["code"].as_str().unwrap_or("an error");
             format!("{} {code}, and no call", refused.status)
         }
-        (None, Some(BackendAccount { name: Some(name), .. })) => format!("one call to {name}"),
+        (
+            None,
+            Some(BackendAccount {
+                name: Some(name), ..
+            }),
+        ) => format!("one call to {name}"),
         (None, _) => "no call".to_owned(),
     };
     let request = &account.request;
@@ -98,7 +103,10 @@ fn route(route: &RouteAccount, page: &mut Page) {
     page.part("route", &format!("{}  {place}", route.name));
     page.line(&format!("{} {}", route.method, route.path));
     for (name, value) in &route.params {
-        page.line(&format!("{{{name}}} is `{}`", value.as_str().unwrap_or_default()));
+        page.line(&format!(
+            "{{{name}}} is `{}`",
+            value.as_str().unwrap_or_default()
+        ));
     }
 }
 
@@ -163,7 +171,10 @@ fn rows(rows: &[RowAccount], page: &mut Page) {
 fn backend(backend: &BackendAccount, page: &mut Page) {
     let name = backend.name.as_deref().unwrap_or("none");
     page.part("backend", &format!("{name}  {}", backend.words));
-    let names = backend.considered.iter().map(|one| one.name.chars().count());
+    let names = backend
+        .considered
+        .iter()
+        .map(|one| one.name.chars().count());
     let width = names.max().unwrap_or(0);
     for one in &backend.considered {
         page.line(&format!("{:<width$}  {}", one.name, one.words));
