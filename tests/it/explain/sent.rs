@@ -1,12 +1,14 @@
 //! What is shown of a call is, byte for byte, what the driver then sends.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use cmp_relay::cli::explain::account::CallAccount;
 use cmp_relay::cli::explain::text;
 use cmp_relay::demo::pack::{self, Endpoints};
-use cmp_relay::store::Write;
+use cmp_relay::plan::Plan;
+use cmp_relay::store::MemoryStore;
 use cmp_relay::trial::Row;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -204,22 +206,39 @@ fn percent(text: &str) -> String {
     out
 }
 
-/// Runs an example through a real relay with a real driver, and through `explain`; gives the call that
-/// both agree on.
-async fn both(
-    files: &[(String, String)],
-    recorder: &Recorder,
-    example: &Example,
-) -> Option<CallAccount> {
-    let name = &example.name;
-    let relay = TestRelay::start(files).await;
-    let real = relay.relay.plan();
-    for row in &example.rows {
-        let mapping = row.clone().mapping(&real);
-        let by = "test".to_owned();
-        let adopt = Write::Adopt { mapping, by };
-        relay.relay.journal().administer(adopt).await.unwrap();
+/// A real relay with real drivers, and the plan that is explained.
+struct Pair<'r> {
+    relay: TestRelay,
+    store: Arc<MemoryStore>,
+    plan: Arc<Plan>,
+    recorder: &'r Recorder,
+}
+
+async fn pair<'r>(recorder: &'r Recorder, files: &[(String, String)]) -> Pair<'r> {
+    let store = Arc::new(MemoryStore::default());
+    Pair {
+        relay: TestRelay::start_over(store.clone(), Path::new("."), files).await,
+        store,
+        plan: plan(files),
+        recorder,
     }
+}
+
+/// Runs an example through the real relay and through `explain`; gives the call that both agree on.
+async fn both(pair: &Pair<'_>, example: &Example) -> Option<CallAccount> {
+    let name = &example.name;
+    let Pair {
+        relay,
+        store,
+        plan,
+        recorder,
+    } = pair;
+    let rows = || {
+        let rows = example.rows.iter().cloned();
+        rows.map(|row| row.mapping(plan)).collect::<Vec<_>>()
+    };
+    store.hold(rows());
+    relay.relay.journal().forget_cached();
     recorder.will(example.response.0, &example.response.1);
     let mut headers = example.headers.clone();
     if example.body.is_some() {
@@ -243,13 +262,7 @@ async fn both(
     if let Some(body) = &example.body {
         typed.extend(["--body".to_owned(), body.clone()]);
     }
-    let plan = plan(files);
-    let rows: Vec<_> = example
-        .rows
-        .iter()
-        .cloned()
-        .map(|row| row.mapping(&plan))
-        .collect();
+    let (plan, rows) = (plan.clone(), rows());
     let account = tokio::task::spawn_blocking(move || {
         let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
         let asked = cmp_relay::cli::explain::request::read(&args(&typed)).unwrap();
@@ -310,11 +323,12 @@ async fn every_route_of_the_pack_sends_what_is_shown() {
             )
         })
         .collect();
-    let routes = plan(&files).routes.len();
+    let pair = pair(&recorder, &files).await;
+    let routes = pair.plan.routes.len();
     let mut called = std::collections::BTreeSet::new();
     let all = examples(&files);
     for example in &all {
-        if both(&files, &recorder, example).await.is_some() {
+        if both(&pair, example).await.is_some() {
             called.insert(example.name.split(':').next().unwrap().to_owned());
         }
     }
@@ -377,7 +391,9 @@ async fn every_credential_is_shown_where_it_stands_and_masked() {
     for (driver, expected) in cases {
         let files = boxed(&recorder, driver);
         let example = thing(json!({ "id": "t1", "name": "a \"b\" \u{e9}", "size": 3 }));
-        let call = both(&files, &recorder, &example).await.unwrap();
+        let call = both(&pair(&recorder, &files).await, &example)
+            .await
+            .unwrap();
         let shown = bytes(&call);
         assert!(shown.starts_with("POST /base/api/things"), "{shown}");
         if let Some(expected) = expected {
@@ -391,7 +407,9 @@ async fn a_write_only_value_is_not_shown() {
     let recorder = Recorder::start().await;
     let files = boxed(&recorder, "");
     let example = thing(json!({ "id": "t1", "name": "x", "secret": "hunter2" }));
-    let call = both(&files, &recorder, &example).await.unwrap();
+    let call = both(&pair(&recorder, &files).await, &example)
+        .await
+        .unwrap();
     assert!(
         bytes(&call).contains("\"secret\":\"***\""),
         "{}",
@@ -427,7 +445,7 @@ async fn what_has_no_body_and_what_is_encoded_is_shown_as_it_goes() {
         rows: rows.clone(),
         ..thing(Value::Null)
     };
-    let call = both(&files, &recorder, &get).await.unwrap();
+    let call = both(&pair(&recorder, &files).await, &get).await.unwrap();
     assert!(bytes(&call).starts_with("GET /base/api/things/k%2F7%20%25 HTTP/1.1\r\n"));
     let act = Example {
         name: "act_on_thing".to_owned(),
@@ -435,7 +453,7 @@ async fn what_has_no_body_and_what_is_encoded_is_shown_as_it_goes() {
         rows,
         ..thing(json!({ "name": "x" }))
     };
-    let call = both(&files, &recorder, &act).await.unwrap();
+    let call = both(&pair(&recorder, &files).await, &act).await.unwrap();
     assert!(
         bytes(&call).contains("\r\ncontent-length: 0\r\n"),
         "{}",

@@ -187,7 +187,10 @@ fn a_draining_instance_takes_nothing_new_and_an_absent_label_is_named() {
             *text = text.replace("labels:\n  site: tpe", "state: drain");
         }
     }
-    let route = "version: 1\nresource: job\nkind: box\nroutes:\n  a:\n    match: POST /v1/a\n    call: { http: POST /api }\n  \
+    let two = "version: 1\nname: two\nkind: box\nlabels: { site: khh }\nvars: { vdom: root }\ndriver:\n  \
+               https:\n    url: http://two.example.net\n";
+    files.push(("backends.d/two.yaml".to_owned(), two.to_owned()));
+    let route = "version: 1\nresource: job\nkind: box\nroutes:\n  a:\n    match: POST /v1/a\n    select: { instance: one }\n    call: { http: POST /api }\n  \
                  b:\n    match: GET /v1/b/{site}\n    select:\n      labels: { site: \"{{ path.site }}\" }\n    \
                  call: { http: GET /api }\n";
     files.push(("routes.d/job.yaml".to_owned(), route.to_owned()));
@@ -197,7 +200,7 @@ fn a_draining_instance_takes_nothing_new_and_an_absent_label_is_named() {
     let account = told(&plan, &["GET", "/v1/b/tpe"]);
     assert_eq!(
         account.backend.unwrap().considered[0].words,
-        "it has no label `site`, and `tpe` is asked for".replace("it has", "no: it has")
+        "no: it has no label `site`, and `tpe` is asked for"
     );
     // What is mapped there is served all the same.
     let served = told(
