@@ -100,6 +100,14 @@ impl BaseUrl {
     }
 }
 
+impl std::fmt::Display for BaseUrl {
+    /// With its port, whether it was written or not.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}:{}{}", self.host, self.port, self.path)
+    }
+}
+
 /// How calls to a backend authenticate.
 #[derive(Debug)]
 pub enum Auth {

@@ -14,6 +14,7 @@ mod intent;
 mod json;
 mod keeper;
 mod operation;
+pub mod orphans;
 mod outcome;
 mod owned;
 mod record;
@@ -50,7 +51,7 @@ use operation::{Ended, Ready};
 use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
-pub use snapshot::{ReloadReport, Snapshot, longest_call};
+pub use snapshot::{Changed, ReloadReport, Snapshot, longest_call};
 use witness::{Made, Seen, Step, Witness};
 
 /// How long a stop waits for the database to take what is left.
