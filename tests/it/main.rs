@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod docs;
 mod driver;
+mod explain;
 mod hostile;
 mod http;
 mod invariants;
