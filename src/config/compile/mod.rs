@@ -7,6 +7,7 @@ pub mod database;
 pub mod header;
 pub mod login;
 pub mod name;
+pub mod parts;
 pub mod route;
 pub mod server;
 pub mod tls;
@@ -53,13 +54,15 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
     let backends = backend::compile(files, &server, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
     diags.no_errors().then(|| {
-        Plan::new(
+        let mut plan = Plan::new(
             server,
             backends.into_list(),
             routes.resources,
             routes.routes,
             routes.table,
             files.digest(),
-        )
+        );
+        plan.digests = parts::Parts::of(files).digests();
+        plan
     })
 }
