@@ -15,12 +15,14 @@ pub mod url;
 
 // The pieces of `route`.
 mod call;
+mod choice;
 mod close;
 mod conflict;
 mod endpoint;
 mod example;
 mod fields;
 mod labels;
+mod links;
 mod lint;
 mod mapping;
 mod matching;
@@ -34,6 +36,8 @@ mod response;
 mod scalar;
 mod schema;
 mod select;
+mod shadow;
+mod unused;
 mod usage;
 
 #[cfg(test)]
