@@ -11,6 +11,7 @@ mod hostile;
 mod http;
 mod invariants;
 mod neutron;
+mod openapi;
 mod program;
 mod relay;
 mod store;
