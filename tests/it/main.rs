@@ -13,6 +13,7 @@ mod http;
 mod invariants;
 mod neutron;
 mod new;
+mod openapi;
 mod program;
 mod relay;
 mod store;

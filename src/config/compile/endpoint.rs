@@ -135,6 +135,9 @@ impl Endpoint<'_> {
                 reply: reply?,
                 confirm: self.confirm(),
                 reads: self.reads_for_templates(),
+                examples: example::published(
+                    right(&spec.examples).map_or(&[], |examples| examples.as_slice()),
+                ),
             })
         });
         let declared = Declared {
@@ -326,7 +329,22 @@ impl Endpoint<'_> {
             response_head: reads
                 .of_root(Root::Response.name())
                 .any(|(path, _)| !is_body(path)),
+            rows: self.asks_for_rows(),
         }
+    }
+
+    /// Whether something that is rendered before the call names a helper over the mapping table.
+    fn asks_for_rows(&self) -> bool {
+        let before_call = ["let", "call"]
+            .into_iter()
+            .filter_map(|key| self.node.get(key));
+        before_call.into_iter().any(|node| {
+            let reads = usage::of_node(node, self.around);
+            reads
+                .variables
+                .iter()
+                .any(|(name, _)| matches!(name.as_str(), "backend_id" | "cmp_id" | "mapped"))
+        })
     }
 
     /// Keys that say what happens anyway, or that nothing reads.
