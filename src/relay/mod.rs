@@ -46,9 +46,11 @@ use crate::store::{Journal, Operation, OperationId};
 pub use error::{Failure, RelayError};
 pub use gate::Gate;
 use operation::{Ended, Ready};
+pub use outcome::{Met, met};
 use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
+pub use route::percent::decode;
 pub use snapshot::{ReloadReport, Snapshot, longest_call};
 
 /// How long a stop waits for the database to take what is left.

@@ -39,12 +39,17 @@ mod usage;
 mod tests;
 
 use super::env::{Env, World};
+use super::example::RouteExamples;
 use super::source::SourceFiles;
 use crate::diagnostics::Diagnostics;
 use crate::plan::Plan;
 
-/// Compiles a whole configuration.
-pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Option<Plan> {
+/// Compiles a whole configuration; the examples of its routes are beside the plan.
+pub fn compile(
+    files: &SourceFiles,
+    env: &Env,
+    diags: &mut Diagnostics,
+) -> (Option<Plan>, Vec<RouteExamples>) {
     let world = World {
         dir: files.dir(),
         env,
@@ -52,7 +57,7 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
     let server = server::compile(files, world, diags);
     let backends = backend::compile(files, &server, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
-    diags.no_errors().then(|| {
+    let plan = diags.no_errors().then(|| {
         Plan::new(
             server,
             backends.into_list(),
@@ -61,5 +66,6 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
             routes.table,
             files.digest(),
         )
-    })
+    });
+    (plan, routes.examples)
 }
