@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter,
-    OperationId, State, Store, StoreError, Write, Written, decide, rules,
+    Async, Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
+    OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide, rules,
 };
 
 /// The tables, and what was asked of them.
@@ -174,6 +174,18 @@ fn is(wanted: Option<&str>, found: &str) -> bool {
     wanted.is_none_or(|wanted| wanted == found)
 }
 
+/// How often each resource is on each backend, in the order of their names.
+fn object_counts(rows: impl Iterator<Item = (String, String)>) -> Vec<ObjectCount> {
+    let counts = counted(rows).into_iter();
+    counts
+        .map(|((resource, backend), count)| ObjectCount {
+            resource,
+            backend,
+            count,
+        })
+        .collect()
+}
+
 /// How many of each, in order.
 fn counted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<(T, u64)> {
     let mut counts = std::collections::BTreeMap::new();
@@ -234,6 +246,28 @@ impl Store for MemoryStore {
 
     fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>> {
         self.answer(|tables| counted(tables.ledger.mappings().map(|row| row.backend.clone())))
+    }
+
+    fn count_mappings<'a>(
+        &'a self,
+        of: &'a CountOf,
+    ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>> {
+        self.answer(|tables| {
+            let rows = tables.ledger.mappings().filter(|row| match of {
+                CountOf::All => true,
+                CountOf::Resource(name) => row.key.resource == *name,
+                CountOf::Backend(name) => row.backend == *name,
+            });
+            object_counts(rows.map(|row| (row.key.resource.clone(), row.backend.clone())))
+        })
+    }
+
+    fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>> {
+        self.answer(|tables| {
+            let unsettled = |row: &&Operation| matches!(row.state, State::Pending | State::Unknown);
+            let rows = tables.ledger.operations().filter(unsettled);
+            object_counts(rows.map(|row| (row.object.resource.clone(), row.backend.clone())))
+        })
     }
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {

@@ -12,6 +12,7 @@ mod examples;
 pub mod junit;
 mod stage;
 pub mod text;
+mod witnessed;
 
 use std::sync::Arc;
 

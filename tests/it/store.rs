@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use cmp_relay::plan::MariaDb;
 use cmp_relay::store::{
-    Begun, Effect, Exclusive, Expect, Finished, Intent, Mapping, MappingChange, MariaDbStore,
-    MemoryStore, ObjectKey, Operation, OperationId, Outcome, SqliteStore, State, Store, StoreError,
-    Write, Written,
+    Begun, CountOf, Effect, Exclusive, Expect, Finished, Intent, Mapping, MappingChange,
+    MariaDbStore, MemoryStore, ObjectKey, Operation, OperationId, Outcome, SqliteStore, State,
+    Store, StoreError, Write, Written,
 };
 use serde_json::Map;
 use uuid::Uuid;

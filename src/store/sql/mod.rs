@@ -24,8 +24,8 @@ use self::session::{Fault, Session};
 use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter,
-    OperationId, State, Store, StoreError, Write, Written, decide,
+    Async, Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
+    OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
 };
 
 /// How often a batch is run again after a deadlock or a lost connection.
@@ -204,6 +204,17 @@ impl<E: Engine> Store for SqlStore<E> {
 
     fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>> {
         ask!(self, count_by_backend)
+    }
+
+    fn count_mappings<'a>(
+        &'a self,
+        of: &'a CountOf,
+    ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>> {
+        ask!(self, count_mappings, of)
+    }
+
+    fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>> {
+        ask!(self, count_unsettled)
     }
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {
