@@ -48,9 +48,11 @@ use crate::store::{Journal, Operation, OperationId};
 pub use error::{Failure, RelayError};
 pub use gate::Gate;
 use operation::{Ended, Ready};
+pub use outcome::{Met, met};
 use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
+pub use route::percent::decode;
 pub use snapshot::{Changed, ReloadReport, Snapshot, longest_call};
 use witness::{Made, Seen, Step, Witness};
 
