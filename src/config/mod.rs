@@ -12,9 +12,11 @@ use crate::plan::Plan;
 pub mod codes;
 pub mod compile;
 pub mod env;
+pub mod handbook;
 pub mod secrets;
 pub mod source;
 pub mod spec;
+mod undecided;
 pub mod yaml;
 
 pub use env::Env;
@@ -56,7 +58,11 @@ pub fn load_from_memory(sources: &[(&str, &str)], env: &Env) -> Loaded {
 }
 
 fn compiled(files: SourceFiles, env: &Env, mut diagnostics: Diagnostics) -> Loaded {
-    let plan = compile::compile(&files, env, &mut diagnostics);
+    let mut said = Diagnostics::default();
+    let plan = compile::compile(&files, env, &mut said);
+    undecided::check(&files, said, &mut diagnostics);
+    // A mark in a place that nobody reads keeps the configuration from being served all the same.
+    let plan = plan.filter(|_| diagnostics.no_errors());
     Loaded {
         plan,
         diagnostics,

@@ -1,5 +1,6 @@
 //! The only integration binary. Each module is one subject; `support` holds what they share.
 
+mod authoring;
 mod config;
 mod crash;
 mod demo;

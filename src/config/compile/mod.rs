@@ -38,6 +38,8 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
+pub(super) use names::variables_at;
+
 use super::env::{Env, World};
 use super::source::SourceFiles;
 use crate::diagnostics::Diagnostics;
