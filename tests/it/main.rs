@@ -1,6 +1,8 @@
 //! The only integration binary. Each module is one subject; `support` holds what they share.
 
 mod authoring;
+mod broken;
+mod codes;
 mod config;
 mod crash;
 mod demo;
@@ -14,3 +16,4 @@ mod program;
 mod relay;
 mod store;
 mod support;
+mod trial;

@@ -352,6 +352,7 @@ fn text(template: &str) -> Text {
 }
 
 const FACTS: Facts<'static> = Facts {
+    preferred: None,
     parent: None,
     objects: &[5, 2, 2],
     turn: 0,
