@@ -10,6 +10,7 @@ mod docs;
 mod driver;
 mod hostile;
 mod http;
+mod import;
 mod invariants;
 mod neutron;
 mod program;
