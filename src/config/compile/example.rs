@@ -2,9 +2,11 @@
 
 use super::codes;
 use super::names::Surroundings;
-use crate::config::spec::decode::At;
+use crate::config::spec::decode::{At, Entries};
 use crate::config::spec::example::ExampleSpec;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
+use crate::document::Node;
+use crate::plan::Example;
 
 /// Checks the examples of a route whose path has these parameters.
 pub(super) fn check(
@@ -48,6 +50,38 @@ pub(super) fn check(
                 "an answer has one body: `body` or `text`",
             ));
         }
+    }
+}
+
+/// What is published of the examples: the requests, and the replies as far as they are written.
+pub(super) fn published(examples: &[ExampleSpec]) -> Vec<Example> {
+    examples.iter().map(publish).collect()
+}
+
+fn publish(example: &ExampleSpec) -> Example {
+    let request = example.request.as_ref();
+    let values = |entries: Option<&Entries<Node>>| {
+        entries
+            .into_iter()
+            .flat_map(|entries| &entries.0)
+            .map(|(name, value)| (name.value.clone(), value.to_json()))
+            .collect()
+    };
+    let reply = example.expect_reply.as_ref();
+    Example {
+        name: example.name.text().into(),
+        path: values(request.and_then(|request| request.path.as_ref())),
+        query: values(request.and_then(|request| request.query.as_ref())),
+        headers: values(request.and_then(|request| request.headers.as_ref())),
+        body: request
+            .and_then(|request| request.body.as_ref())
+            .map(Node::to_json),
+        status: reply
+            .and_then(|reply| reply.status.as_ref())
+            .map(|status| status.value),
+        reply: reply
+            .and_then(|reply| reply.body.as_ref())
+            .map(Node::to_json),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod backend;
 pub mod codes;
 pub mod database;
+mod echo;
 pub mod header;
 pub mod login;
 pub mod name;
@@ -59,6 +60,7 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
     let server = server::compile(files, world, diags);
     let backends = backend::compile(files, &server, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
+    echo::silence(files, diags);
     diags.no_errors().then(|| {
         let mut plan = Plan::new(
             server,

@@ -104,16 +104,22 @@ fn one(node: &Node, ops: &mut Vec<VerbSpec>, diags: &mut Diagnostics) {
 
 fn verb(entry: &Entry, diags: &mut Diagnostics) -> VerbSpec {
     let words = VERBS.map(|(word, _)| word);
-    let Some((_, verb)) = VERBS.iter().find(|(word, _)| *word == entry.key) else {
+    let known = |name: &str| VERBS.iter().find(|(word, _)| *word == name);
+    let near = suggest::nearest(&entry.key, words);
+    if known(&entry.key).is_none() {
         diags.push(
             Diagnostic::error(
                 super::decode::codes::UNKNOWN_KEY,
                 entry.key_span,
                 format!("`{}` is not a mapping change", entry.key),
             )
-            .did_you_mean(suggest::nearest(&entry.key, words))
+            .did_you_mean(near)
             .help(format!("keys here: {}", words.join(", "))),
         );
+    }
+    // A slip of the fingers is read as what was meant: nobody misses the change as well.
+    let meant = near.filter(|near| suggest::is_slip(&entry.key, near));
+    let Some((_, verb)) = known(&entry.key).or_else(|| known(meant?)) else {
         return broken(Verb::Update, entry.key_span);
     };
     let op = match &entry.value.kind {
