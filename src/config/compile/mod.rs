@@ -44,6 +44,8 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
+pub(super) use names::variables_at;
+
 use super::env::{Env, World};
 use super::example::RouteExamples;
 use super::source::SourceFiles;
