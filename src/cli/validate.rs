@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::config::{self, Env, Loaded};
-use crate::diagnostics::{json, text};
+use crate::diagnostics::{json, sarif, text};
 
 /// Check a configuration folder and print every problem, each with its place.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,6 +33,8 @@ pub enum Format {
     Text,
     /// An array of objects.
     Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
 }
 
 /// What a check came to.
@@ -78,6 +80,7 @@ pub fn run(
     let rendered = match args.format {
         Format::Text => as_text(&loaded, color),
         Format::Json => json::render_json(&loaded.diagnostics, &loaded.files),
+        Format::Sarif => sarif::render_sarif(&loaded.diagnostics, &loaded.files),
     };
     out.write_all(rendered.as_bytes())
         .and_then(|()| out.flush())
