@@ -20,6 +20,7 @@ mod choice;
 mod close;
 mod conflict;
 mod endpoint;
+mod evidence;
 mod example;
 mod fields;
 mod labels;
