@@ -35,12 +35,16 @@ crate::spec! {
         /// Default: the file's resource.
         resource: Option<Written>,
         /// The CMP id; a list is a composite id. Default: the `object`, in a create a UUIDv7.
+        #[schemars(extend("x-stage" = "identity"))]
         cmp_id: Option<OneOrMany<Written>>,
         /// A condition on the answer: applied only if it holds.
+        #[schemars(extend("x-holds" = "condition"))]
         when: Option<Node>,
         /// A source, or `pending` for an id that comes later.
+        #[schemars(extend("x-holds" = "source", "x-stage" = "answer"))]
         backend_id: Option<Node>,
         /// Sources of what is kept beside the id: `object.attributes.<name>`.
+        #[schemars(extend("x-holds" = "source", "x-stage" = "answer"))]
         attributes: Option<Entries<Node>>,
     }
 }
