@@ -5,6 +5,7 @@ use super::helpers;
 use super::node::{Node, PathNode, RoundPart, Start, Step};
 use super::parse::Compiler;
 use super::scope::Root;
+use super::uses::{Place, Use};
 use crate::diagnostics::{Diagnostic, codes, suggest};
 use crate::document::Span;
 
@@ -39,6 +40,9 @@ impl Compiler<'_> {
                 .reads
                 .as_ref()
                 .map(|list| joined(list, &keys[1..]).into());
+            if let Some(place) = &around.place {
+                self.note(place.below(&keys[1..]), &keys[1..], raw, span);
+            }
             return Some(path(Start::Item(depth), &keys[1..], raw, reads));
         }
         if keys.len() == 1
@@ -90,8 +94,33 @@ impl Compiler<'_> {
             return None;
         }
         self.check_keys(root, &keys[1..], raw, span)?;
+        let place = Place {
+            root,
+            keys: Vec::new(),
+        };
+        self.note(place.below(&keys[1..]), &keys[1..], raw, span);
         let reads = joined(first, &keys[1..]).into();
         Some(path(Start::Root(root), &keys[1..], raw, Some(reads)))
+    }
+
+    fn note(&self, place: Place, keys: &[&str], raw: &str, span: Span) {
+        let Some(uses) = self.uses else {
+            return;
+        };
+        let standing = &self.standing;
+        uses.note(Use {
+            place,
+            text: raw.into(),
+            written: keys.len(),
+            span,
+            expression: raw.into(),
+            field: self.field.clone(),
+            landing: standing.landing,
+            wants: standing.wants,
+            absence: standing.absence,
+            fallback: standing.fallback.clone(),
+            facts: standing.facts.clone(),
+        });
     }
 
     /// Whether a loop's item may be called so: nothing may hide a namespace or a helper.

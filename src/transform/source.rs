@@ -8,7 +8,7 @@ use super::condition::compile_regex;
 use super::encode::text_of;
 use super::number::is_integer;
 use super::select::Found;
-use super::{AnswerView, Env, JsonPath, RenderError, Scope, Tree};
+use super::{AnswerView, Env, JsonPath, RenderError, Scope, Tree, Uses};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Entry, Kind, Node};
 
@@ -265,6 +265,7 @@ fn from_map(
     diags: &mut Diagnostics,
 ) -> Option<Source> {
     let errors = diags.errors();
+    let mark = env.uses.map_or(0, Uses::mark);
     for entry in entries {
         if !KEYS.contains(&entry.key.as_str()) {
             diags.push(
@@ -342,6 +343,9 @@ fn from_map(
             false
         }
     };
+    if let Some(uses) = env.uses.filter(|_| optional) {
+        uses.forgive(mark);
+    }
     let from = from?;
     (diags.errors() == errors).then_some(Source {
         from,
@@ -368,10 +372,14 @@ fn origin_of(origin: &Entry, field: &str, env: &Env<'_>, diags: &mut Diagnostics
         ("text", Kind::Bool(true)) => Some(From::Text),
         ("value", _) => Tree::compile(value, field, env, diags).map(From::Value),
         ("first", Kind::List(items)) if !items.is_empty() => {
+            let mark = env.uses.map_or(0, Uses::mark);
             let sources: Vec<_> = items
                 .iter()
                 .map(|item| Source::compile(item, field, env, diags))
                 .collect();
+            if let Some(uses) = env.uses {
+                uses.forgive(mark);
+            }
             Some(From::First(sources.into_iter().collect::<Option<_>>()?))
         }
         (key, _) => {

@@ -24,7 +24,9 @@ mod lint;
 mod mapping;
 mod matching;
 mod names;
+mod presence;
 mod reads;
+mod recorded;
 mod reference;
 mod reply;
 mod request;
@@ -32,8 +34,10 @@ mod resource;
 mod response;
 mod scalar;
 mod schema;
+mod seen;
 mod select;
 mod usage;
+mod uses;
 
 #[cfg(test)]
 mod tests;

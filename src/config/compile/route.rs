@@ -11,6 +11,7 @@ use super::conflict;
 use super::endpoint::Endpoint;
 use super::names::{Surroundings, check_names};
 use super::reads::Reads;
+use super::recorded::Recorded;
 use super::resource::{self, Sheet};
 use super::usage;
 use crate::config::source::SourceFiles;
@@ -18,7 +19,7 @@ use crate::config::spec::decode::{Entries, wrong_type};
 use crate::config::spec::example::ExampleSpec;
 use crate::config::spec::part::{misplaced, right};
 use crate::diagnostics::codes::UNKNOWN_VARIABLE;
-use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::diagnostics::Diagnostics;
 use crate::document::{Kind, Node};
 use crate::plan::{Resource, Route, RouteId, RouteTable, Server};
 use crate::transform::ValueMap;
@@ -50,7 +51,8 @@ pub fn compile(
     let mut found = Diagnostics::default();
     let mut sheets = resource::sheets(files, &mut found);
     let resources = resource::compile(&mut sheets, backends, &mut found);
-    let around = surroundings(files, backends, server, &resources);
+    let recorded = Recorded::of(&sheets);
+    let around = surroundings(files, backends, server, &resources, recorded);
 
     let mut declared = Vec::new();
     let mut routes = Vec::new();
@@ -127,15 +129,9 @@ fn report_with_route(said: Diagnostics, context: &Endpoint<'_>, diags: &mut Diag
 
 /// A shared piece is compiled once per use; what is wrong with it is said once.
 fn report_once(found: Diagnostics, diags: &mut Diagnostics) {
-    let mut said: Vec<&Diagnostic> = Vec::new();
+    let mut said = BTreeSet::new();
     for diagnostic in found.iter() {
-        let again = said.iter().any(|known| {
-            known.span == diagnostic.span
-                && known.code == diagnostic.code
-                && known.message == diagnostic.message
-        });
-        if !again {
-            said.push(diagnostic);
+        if said.insert((diagnostic.span, diagnostic.code, &diagnostic.message)) {
             diags.push(diagnostic.clone());
         }
     }
@@ -146,6 +142,7 @@ fn surroundings<'a>(
     backends: &'a Backends,
     server: &'a Server,
     resources: &'a [Resource],
+    recorded: Recorded,
 ) -> Surroundings<'a> {
     let templates = files
         .templates()
@@ -164,6 +161,7 @@ fn surroundings<'a>(
             .map(|resource| resource.name.clone())
             .collect(),
         templates,
+        recorded,
     }
 }
 
