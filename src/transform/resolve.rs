@@ -235,7 +235,7 @@ impl Compiler<'_> {
         let first = keys.first().copied();
         let (known, prefix, below): (Vec<String>, &str, &[&str]) = match root {
             Root::Body | Root::Query => return Some(()),
-            Root::Header => return self.check_header(keys, span),
+            Root::Header => return self.check_header("header", keys, span),
             Root::Path => (named(self.env.path), "path", &[]),
             Root::Let => (named(self.env.lets), "let", &["*"]),
             Root::Extracted => (named(self.env.extracted), "extracted", &["*"]),
@@ -245,7 +245,13 @@ impl Compiler<'_> {
             Root::Backend => return self.check_fields(BACKEND, "backend", keys, raw, span),
             Root::Request => return self.check_fields(REQUEST, "request", keys, raw, span),
             Root::Mapping => return self.check_fields(&["cmp_id"], "mapping", keys, raw, span),
-            Root::Response => return self.check_fields(RESPONSE, "response", keys, raw, span),
+            Root::Response => {
+                self.check_fields(RESPONSE, "response", keys, raw, span)?;
+                return match keys {
+                    ["headers", below @ ..] => self.check_header("response.headers", below, span),
+                    _ => Some(()),
+                };
+            }
         };
         let Some(first) = first else {
             return Some(());
@@ -337,7 +343,7 @@ impl Compiler<'_> {
     }
 
     /// Header names stand in lower case, `-` written `_`.
-    fn check_header(&mut self, keys: &[&str], span: Span) -> Option<()> {
+    fn check_header(&mut self, of: &str, keys: &[&str], span: Span) -> Option<()> {
         let Some((name, below)) = keys.split_first() else {
             return Some(());
         };
@@ -345,7 +351,7 @@ impl Compiler<'_> {
             self.error(
                 codes::UNKNOWN_VARIABLE,
                 span,
-                format!("`header.{name}` is text and has no parts"),
+                format!("`{of}.{name}` is text and has no parts"),
             );
             return None;
         }
@@ -357,9 +363,9 @@ impl Compiler<'_> {
             Diagnostic::error(
                 codes::UNKNOWN_VARIABLE,
                 span,
-                format!("`header.{name}`: header names stand in lower case, `-` written `_`"),
+                format!("`{of}.{name}`: header names stand in lower case, `-` written `_`"),
             )
-            .did_you_mean(Some(&format!("header.{right}"))),
+            .did_you_mean(Some(&format!("{of}.{right}"))),
         );
         None
     }

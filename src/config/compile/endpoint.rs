@@ -105,7 +105,14 @@ impl Endpoint<'_> {
         };
         let behaviour = self.behaviour(matched.as_ref(), call.as_ref(), diags);
         let store_reply = self.check_usage(&schemas, diags);
-        self.check_uses(&schemas, &names, response.as_ref(), diags);
+        self.check_uses(
+            &schemas,
+            &names,
+            parents.as_deref(),
+            select.as_ref(),
+            response.as_ref(),
+            diags,
+        );
         let clients = self.clients(diags);
         if let Some(examples) = right(&spec.examples) {
             example::check(examples, &names.path, around, diags);
@@ -399,11 +406,16 @@ impl Endpoint<'_> {
         &self,
         schemas: &RequestSchemas,
         names: &Names,
+        parents: Option<&[Parent]>,
+        select: Option<&Select>,
         response: Option<&ResponseRules>,
         diags: &mut Diagnostics,
     ) {
-        let noted = names.uses.noted();
-        let parents: Vec<_> = right(&self.spec.parents)
+        let mut noted = names.uses.noted();
+        if let Some(parent) = select.and_then(|select| parents?.get(select.same_as?)) {
+            uses::only_without(&parent.alias, &mut noted);
+        }
+        let resources: Vec<_> = right(&self.spec.parents)
             .iter()
             .flat_map(|parents| &parents.0)
             .map(|(alias, parent)| (alias.value.as_str(), parent.resource.text()))
@@ -416,7 +428,7 @@ impl Endpoint<'_> {
             around: self.around,
             kind: self.sheet.kind(),
             resource: right(&self.sheet.spec.resource).map_or("", Written::text),
-            parents: &parents,
+            parents: &resources,
             own: self.node.span,
             deletes,
         };
