@@ -19,7 +19,7 @@ use crate::driver::{
     Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, RenderedCall,
     SendOutcome,
 };
-use crate::plan::{Backend, BackendId, BackendState, Plan};
+use crate::plan::{self, Backend, BackendId, BackendState, Plan};
 use crate::telemetry::metrics::{BackendMetrics, CallOutcome};
 
 /// Every backend of a plan.
@@ -113,6 +113,21 @@ impl BackendManager {
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self { instances })
+    }
+
+    /// The backends of a plan behind drivers that were made elsewhere: nothing of the plan's secrets or
+    /// certificates is read, nothing is carried over, and no breaker ever opens.
+    pub fn with_drivers(
+        plan: &Plan,
+        driver_of: impl Fn(BackendId, &Backend) -> Arc<dyn Driver>,
+    ) -> Self {
+        let instances = (0..)
+            .zip(&plan.backends)
+            .map(|(id, backend)| {
+                Arc::new(Instance::behind(backend, driver_of(BackendId(id), backend)))
+            })
+            .collect();
+        Self { instances }
     }
 
     /// Checks the breaker, then waits for a place, at most until the deadline.
@@ -226,6 +241,29 @@ fn outcome_of(result: &Result<Answer, DriverError>) -> CallOutcome {
 }
 
 impl Instance {
+    fn behind(backend: &Backend, driver: Arc<dyn Driver>) -> Self {
+        // Zero failures in a row would be always open: it means "no breaker".
+        let none = plan::Breaker {
+            failures: 0,
+            ..backend.breaker.clone()
+        };
+        Self {
+            name: backend.name.clone(),
+            kind: backend.kind.clone(),
+            state: backend.state,
+            limits: Arc::new(Limits::new(
+                backend.limits.concurrency,
+                backend.limits.queue,
+            )),
+            breaker: Arc::new(Breaker::new(none)),
+            driver,
+            calls: Arc::default(),
+            fingerprint: [0; 32],
+            last_error: Arc::default(),
+            metrics: BackendMetrics::new(&backend.name),
+        }
+    }
+
     fn new(backend: &Backend, before: Option<&Arc<Instance>>) -> Result<Self, String> {
         let fingerprint = fingerprint(backend);
         let limits = &backend.limits;

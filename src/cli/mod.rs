@@ -16,6 +16,7 @@ pub mod migrate;
 pub mod new;
 pub mod openapi;
 pub mod operations;
+pub mod reload;
 pub mod schema;
 pub mod serve;
 pub mod table;
@@ -53,8 +54,9 @@ pub enum Command {
     Demo(demo::Args),
     /// Serve the configured routes
     #[command(
-        after_help = "Examples:\n  cmp-relay serve\n  cmp-relay serve --config /etc/cmp-relay\n\n\
-        SIGHUP reloads the configuration; one that does not compile changes nothing.\n\
+        after_help = "Examples:\n  cmp-relay serve\n  cmp-relay serve --config /etc/cmp-relay --watch\n\n\
+        SIGHUP reloads the configuration, and so does `cmp-relay reload`; --watch does it by itself. One that\n\
+        does not compile, or would leave mappings without a route or a backend, changes nothing.\n\
         SIGTERM and SIGINT finish what is in hand, then exit; a second one exits at once."
     )]
     Serve(serve::Args),
@@ -76,6 +78,11 @@ pub enum Command {
     /// Print the CMP API as an OpenAPI 3.1 document
     Openapi(openapi::Args),
     /// Say what a reload of a folder would add, remove and change
+    #[command(
+        after_help = "Examples:\n  cmp-relay diff /srv/next --config /etc/cmp-relay\n  cmp-relay diff . --live\n\n\
+        Exit status: 0 nothing differs or nothing is in the way; 1 the folder does not compile, or a reload of it\n\
+        would be refused, or could be (only --live knows which mappings there are)."
+    )]
     Diff(diff::Args),
     /// Print the JSON Schema of a configuration file, for editors with a YAML language server
     Schema(schema::Args),
@@ -94,6 +101,9 @@ pub enum Command {
     /// Mappings: list, show, adopt, forget, export (through the admin API of a running relay)
     #[command(subcommand, after_help = api::HELP)]
     Mappings(mappings::Command),
+    /// Let a running relay take its folder anew, as SIGHUP does, and say what changed
+    #[command(after_help = api::HELP)]
+    Reload(reload::Args),
     /// The routes that a running relay serves
     #[command(after_help = api::HELP)]
     Routes(views::Args),
@@ -122,6 +132,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Operations(command) => operations::run(command, vars),
         Command::Mappings(command) => mappings::run(command, vars),
+        Command::Reload(args) => reload::run(&args, vars),
         Command::Routes(args) => views::routes(&args, vars),
         Command::Backends(args) => views::backends(&args, vars),
     };

@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Mutex;
 
 use super::configuration::{ConfigArgs, compile};
 use super::{Vars, housekeeping};
@@ -16,11 +15,12 @@ use crate::clock::{Boottime, unix_micros};
 use crate::http::admin::{self, Admin};
 use crate::http::layers::Edge;
 use crate::http::listener::{Bounds, bind};
-use crate::http::reload::{Recompile, ReloadError, Reloader, check_exposure, tls_slot};
+use crate::http::reload::watch::Watch;
+use crate::http::reload::{Order, Recompile, ReloadError, Reloader, check_exposure, tls_slot};
 use crate::http::{problem, serve_cmp};
 use crate::plan::{Database, Plan, Server};
 use crate::relay::{Gate, Relay, longest_call};
-use crate::shutdown;
+use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Journal, Store, Write, Written};
 use crate::telemetry;
 
@@ -29,6 +29,28 @@ use crate::telemetry;
 pub struct Args {
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// Reload when the folder has changed, looking at it so often (`--watch=5s`); by default every second
+    #[arg(
+        long,
+        value_name = "EVERY",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1s",
+        value_parser = pace
+    )]
+    pub watch: Option<Duration>,
+}
+
+/// `500ms`, `5s`: a pace that is no burden and no joke.
+fn pace(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => (text.strip_suffix('s').unwrap_or(text), 1000),
+    };
+    let ms = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    ms.filter(|ms| (10..=3_600_000).contains(ms))
+        .map(Duration::from_millis)
+        .ok_or_else(|| "write a whole number with `ms` or `s`, such as `1s`".to_owned())
 }
 
 pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
@@ -37,7 +59,11 @@ pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
     telemetry::metrics::install();
     let (dir, vars) = (args.config.config.clone(), vars.clone());
     let recompile: Recompile = Arc::new(move || compile(&dir, &vars));
-    runtime()?.block_on(serve(plan, recompile))?;
+    let watch = args.watch.map(|every| Watch {
+        folder: args.config.config.clone(),
+        every,
+    });
+    runtime()?.block_on(serve(plan, recompile, watch))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -49,7 +75,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("the runtime cannot start")
 }
 
-async fn serve(plan: Plan, recompile: Recompile) -> Result<()> {
+async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result<()> {
     let mut signals = Signals::new()?;
     check_exposure(&plan.server)?;
 
@@ -69,6 +95,9 @@ async fn serve(plan: Plan, recompile: Recompile) -> Result<()> {
     };
 
     let running = Running::start(relay, cmp, admin, recompile)?;
+    if let Some(watch) = watch {
+        running.watch(watch);
+    }
     running.until_stopped(&mut signals).await;
     running.stop(&mut signals).await;
     Ok(())
@@ -119,6 +148,7 @@ pub struct Running {
     relay: Arc<Relay>,
     reloader: Arc<Reloader>,
     trigger: shutdown::Trigger,
+    stop: Shutdown,
     listeners: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -138,13 +168,12 @@ impl Running {
             ..Bounds::default()
         };
         let edge = Arc::new(Edge::new(plan.clone(), bounds.clone()));
-        let reloader = Arc::new(Reloader {
+        let reloader = Arc::new(Reloader::new(
             recompile,
-            relay: relay.clone(),
-            edge: edge.clone(),
-            tls: tls.clone(),
-            one_at_a_time: Mutex::new(()),
-        });
+            relay.clone(),
+            edge.clone(),
+            tls.clone(),
+        ));
         let (cmp_address, admin_address) = (cmp.local_addr()?, admin.local_addr()?);
         let desk = Admin {
             relay: relay.clone(),
@@ -176,8 +205,15 @@ impl Running {
             relay,
             reloader,
             trigger,
+            stop,
             listeners,
         })
+    }
+
+    /// Reloads from now on whenever the folder has changed.
+    pub fn watch(&self, watch: Watch) {
+        tracing::info!(folder = %watch.folder.display(), "watching the configuration");
+        tokio::spawn(watch.run(self.reloader.clone(), self.stop.clone()));
     }
 
     /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
@@ -186,16 +222,12 @@ impl Running {
             tokio::select! {
                 _ = signals.terminate.recv() => return,
                 _ = signals.interrupt.recv() => return,
-                _ = signals.reload.recv() => match self.reloader.reload("SIGHUP").await {
-                    Ok(_) => {}
-                    Err(ReloadError::Rejected(rejected)) => {
-                        tracing::error!("the configuration does not compile; the old one goes on");
+                _ = signals.reload.recv() => {
+                    let order = Order::new("SIGHUP", false);
+                    if let Err(ReloadError::Rejected(rejected)) = self.reloader.reload(order).await {
                         eprintln!("{}", rejected.text);
                     }
-                    Err(ReloadError::Failed(error)) => {
-                        tracing::error!(error = format!("{error:#}"), "the reload failed; the old configuration goes on");
-                    }
-                },
+                }
             }
         }
     }

@@ -101,6 +101,6 @@ fn as_text(loaded: &Loaded, color: bool) -> String {
             text::counted(plan.backends.len(), "backend"),
             text::counted(loaded.files.templates().count(), "template"),
         ),
-        _ => rendered,
+        _ => rendered + &text::learn_more(&loaded.diagnostics),
     }
 }

@@ -13,6 +13,7 @@ pub const IGNORED_FILE: &str = "ignored-file";
 pub const YAML_SYNTAX: &str = "yaml-syntax";
 pub const YAML_TAB: &str = "yaml-tab";
 pub const YAML_TRAP: &str = "yaml-trap";
+pub const YAML_INVISIBLE: &str = "yaml-invisible";
 pub const YAML_TAG: &str = "yaml-tag";
 pub const YAML_MERGE: &str = "yaml-merge";
 pub const YAML_KEY: &str = "yaml-key";

@@ -242,6 +242,35 @@ impl SourceFiles {
     }
 }
 
+/// A file's path, size, inode and times: what differs once it has been written anew.
+pub type Stamp = (String, [u64; 6]);
+
+/// The stamps of all that [`SourceFiles::read`] would read, in the order of their names.
+pub fn stamps(dir: &Path) -> Vec<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let mut found = Vec::new();
+    walk(dir, "", 0, &mut found);
+    found.sort();
+    let stamp = |path: String| {
+        let stamp = fs::metadata(dir.join(&path)).map_or([0; 6], |meta| {
+            // The bits alone are compared: a time before 1970 is one like any other.
+            let [modified, changed] = [meta.mtime(), meta.ctime()].map(i64::cast_unsigned);
+            let [modified_ns, changed_ns] =
+                [meta.mtime_nsec(), meta.ctime_nsec()].map(i64::cast_unsigned);
+            [
+                meta.size(),
+                meta.ino(),
+                modified,
+                modified_ns,
+                changed,
+                changed_ns,
+            ]
+        });
+        (path, stamp)
+    };
+    found.into_iter().map(stamp).collect()
+}
+
 impl Sources for SourceFiles {
     fn path(&self, file: FileId) -> &str {
         &self.get(file).path

@@ -8,10 +8,11 @@
 
 mod mistake;
 mod scalar;
+mod slip;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_yaml::granit_parser::{
     self as granit, Event, Options, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag,
@@ -40,6 +41,7 @@ pub fn parse(file: FileId, text: &str, diags: &mut Diagnostics) -> Option<Node> 
         text,
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
+        idle: BTreeSet::new(),
         nodes: 0,
         diags,
     };
@@ -77,6 +79,8 @@ struct Reader<'t, 'd> {
     parser: Parser<'t, StrInput<'t>>,
     /// What an alias repeats, by anchor id, and how many nodes that is.
     anchors: HashMap<usize, (Node, usize)>,
+    /// Where anchors are written that no alias has repeated yet.
+    idle: BTreeSet<(usize, Span)>,
     nodes: usize,
     diags: &'d mut Diagnostics,
 }
@@ -105,6 +109,9 @@ impl<'t> Reader<'t, '_> {
                 event if event.is_node() => root = Some(self.node(event, &span)?),
                 _ => {}
             }
+        }
+        for (_, place) in std::mem::take(&mut self.idle) {
+            self.diags.push(slip::idle_anchor(place, self.text));
         }
         Ok(match root {
             Some(node) if node.kind != Kind::Null => node,
@@ -137,6 +144,8 @@ impl<'t> Reader<'t, '_> {
             _ => return Err(Stop::Reported),
         };
         if let Some(id) = anchor {
+            let place = slip::anchor_before(self.file, self.text, self.span(at).start as usize);
+            self.idle.extend(place.map(|place| (id, place)));
             self.anchors
                 .insert(id, (node.clone(), self.nodes - before + 1));
         }
@@ -206,9 +215,53 @@ impl<'t> Reader<'t, '_> {
             };
             let (event, value_at) = self.next()?;
             let value = self.node(event, &value_at)?;
-            if let Some((key, style, key_span)) = key {
-                self.entry(&mut entries, key, style, key_span, value);
+            if let Some((key, key_style, key_span)) = key {
+                self.slips(&key, key_style, key_span, &value, style);
+                self.entry(&mut entries, key, key_style, key_span, value);
             }
+        }
+    }
+
+    /// What YAML takes for a key or a value, and the author hardly did.
+    fn slips(
+        &mut self,
+        key: &str,
+        key_style: ScalarStyle,
+        key_span: Span,
+        value: &Node,
+        style: StructureStyle,
+    ) {
+        if key_style == ScalarStyle::Plain {
+            let found = slip::invisible(key, key_span, true);
+            self.diags_extend(found.or_else(|| slip::curly_quote(key, key_span)));
+        }
+        let source = self.text;
+        if value.kind == Kind::Null && style == StructureStyle::Flow {
+            self.diags_extend(slip::lone_key(key, key_style, key_span, source));
+            return;
+        }
+        let end = match &value.kind {
+            // What is not written at all has no place of its own: it would stand behind the colon.
+            Kind::Null => source[key_span.end as usize..]
+                .find(':')
+                .map(|colon| key_span.end as usize + colon + 1),
+            Kind::Text(Scalar { plain: true, .. }) | Kind::Number(_) | Kind::Bool(_) => {
+                Some(value.span.end as usize)
+            }
+            _ => None,
+        };
+        let comment = end.and_then(|end| slip::comment_behind(self.file, source, end));
+        if let Some(comment) = comment {
+            if secrets::smells(key) {
+                self.diags.mask(comment);
+            }
+            self.diags.push(slip::swallowed(comment));
+        }
+    }
+
+    fn diags_extend(&mut self, found: Option<Diagnostic>) {
+        if let Some(diagnostic) = found {
+            self.diags.push(diagnostic);
         }
     }
 
@@ -263,6 +316,7 @@ impl<'t> Reader<'t, '_> {
             return Err(Stop::Reported);
         };
         let (node, size) = (node.clone(), *size);
+        self.idle.retain(|(idle, _)| *idle != id);
         self.spend(size, at)?;
         Ok(node)
     }
@@ -285,8 +339,25 @@ impl<'t> Reader<'t, '_> {
         let span = self.span(at);
         let plain = style == ScalarStyle::Plain;
         let kind = match plain.then(|| resolve(text)).flatten() {
-            Some(kind) => kind,
+            Some(kind) => {
+                if slip::loses_its_zero(text) {
+                    let short = text.trim_end_matches('0').trim_end_matches('.');
+                    self.diags.push(
+                        Diagnostic::warning(
+                            codes::YAML_TRAP,
+                            span,
+                            format!("`{text}` is a number here, the same as `{short}`"),
+                        )
+                        .label("quote a version; a number needs no zero at its end"),
+                    );
+                }
+                kind
+            }
             None => {
+                if plain {
+                    let found = slip::curly_quote(text, span);
+                    self.diags_extend(found.or_else(|| slip::invisible(text, span, false)));
+                }
                 if plain && let Some(instead) = trap(text) {
                     self.diags.push(
                         Diagnostic::warning(
@@ -334,8 +405,9 @@ impl<'t> Reader<'t, '_> {
         }
         let span = self.span(&at.tag_span().unwrap_or(*at));
         self.diags.push(
-            Diagnostic::error(codes::YAML_TAG, span, "tags are not read")
-                .help("drop the tag; quote a value that must be text"),
+            Diagnostic::error(codes::YAML_TAG, span, "tags are not read").help(
+                "drop the tag; quote a value that must be text, and a text that begins with `!`",
+            ),
         );
     }
 

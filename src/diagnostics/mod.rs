@@ -1,9 +1,10 @@
 //! What is wrong with a configuration: where, what, and what to type now.
 //!
 //! Passes push [`Diagnostic`]s and go on; nobody stops at the first. Renderings are beside this
-//! file: `text` (excerpt and caret) and `json`.
+//! file: `text` (excerpt and caret) and `json`; `pages` explains each code at length.
 
 pub mod json;
+pub mod pages;
 pub mod place;
 pub mod suggest;
 pub mod text;

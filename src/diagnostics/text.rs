@@ -8,6 +8,8 @@ use crate::document::{FileId, Span};
 
 /// Wide enough that no line of a configuration is cut in an excerpt.
 const WIDTH: usize = 240;
+/// The most codes that the last line names: it stays one line.
+const NAMED: usize = 6;
 
 /// Every diagnostic by file and place, and a last line that counts them; empty when there is none.
 pub fn render_text(diags: &Diagnostics, sources: &dyn Sources, color: bool) -> String {
@@ -39,6 +41,25 @@ pub fn summary(diags: &Diagnostics, files: usize) -> String {
         .map(|(count, noun)| counted(count, noun))
         .collect();
     format!("{} in {}", counts.join(", "), counted(files, "file"))
+}
+
+/// The last line for people: how to learn more of what was said; empty when nothing was.
+pub fn learn_more(diags: &Diagnostics) -> String {
+    let mut codes: Vec<&str> = Vec::new();
+    for diagnostic in diags.sorted() {
+        if !codes.contains(&diagnostic.code) {
+            codes.push(diagnostic.code);
+        }
+    }
+    match codes.as_slice() {
+        [] => String::new(),
+        [code] => format!("`cmp-relay help-code {code}` explains it, with a right example\n"),
+        _ => {
+            let more = if codes.len() > NAMED { ", ..." } else { "" };
+            let codes = codes[..codes.len().min(NAMED)].join(", ");
+            format!("`cmp-relay help-code CODE` explains each: {codes}{more}\n")
+        }
+    }
 }
 
 /// `1 file`, `2 files`.

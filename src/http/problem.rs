@@ -10,7 +10,9 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::reload::FORCE_HINT;
 use crate::plan::SideEffect;
+use crate::relay::orphans::Orphans;
 use crate::relay::{Failure, PROBLEM_TYPE, RelayError};
 
 /// The operation that a reply is about.
@@ -234,6 +236,25 @@ pub fn configuration_rejected(diagnostics: &Value, text: &str) -> (StatusCode, V
         "detail": "The configuration does not compile; the one before it goes on.",
         "diagnostics": diagnostics,
         "text": text,
+    });
+    (status, problem.to_string().into_bytes())
+}
+
+/// A reload that would leave mappings without a route or a backend: which, and nothing has changed.
+pub fn reload_refused(orphans: &[Orphans]) -> (StatusCode, Vec<u8>) {
+    let (status, code, title) = REFUSED;
+    let words: Vec<String> = orphans.iter().map(Orphans::words).collect();
+    let problem = json!({
+        "type": format!("/docs/problems#{code}"),
+        "title": title,
+        "status": status.as_u16(),
+        "code": code,
+        "detail": format!(
+            "The reload would leave mappings without a route or a backend: {}. The configuration before \
+             it goes on: {FORCE_HINT}.",
+            words.join("; ")
+        ),
+        "orphans": orphans.iter().map(Orphans::to_json).collect::<Value>(),
     });
     (status, problem.to_string().into_bytes())
 }

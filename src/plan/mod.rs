@@ -32,9 +32,18 @@ pub struct Plan {
     pub table: RouteTable,
     /// SHA-256 over every file of the load, in hex: equal digests, equal behaviour.
     pub digest: Box<str>,
+    pub digests: Digests,
     backends_by_name: BTreeMap<Box<str>, BackendId>,
     routes_by_name: BTreeMap<Box<str>, RouteId>,
     resources_by_name: BTreeMap<Box<str>, ResourceId>,
+}
+
+/// A digest of each part as it is written, by name: equal digests, the same part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Digests {
+    /// With all that a route takes from its file, from shared files and from templates.
+    pub routes: BTreeMap<Box<str>, Box<str>>,
+    pub backends: BTreeMap<Box<str>, Box<str>>,
 }
 
 impl Plan {
@@ -65,6 +74,7 @@ impl Plan {
             routes,
             table,
             digest,
+            digests: Digests::default(),
             backends_by_name,
             routes_by_name,
             resources_by_name,

@@ -1,14 +1,16 @@
 //! What one request sees from its beginning to its end, and how the next plan takes its place.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::Relay;
 use crate::backend::BackendManager;
 use crate::clock::Boottime;
-use crate::plan::Plan;
+use crate::plan::{BackendId, Plan};
 
 /// What one request sees from its beginning to its end, whatever is reloaded meanwhile.
 #[derive(Debug)]
@@ -17,20 +19,37 @@ pub struct Snapshot {
     pub backends: Arc<BackendManager>,
     /// Choices made so far, by route: for `round_robin`.
     pub turns: Vec<AtomicU64>,
+    /// The instance that a preference takes if it is among those left: in a trial, which has no
+    /// history that a preference could go by.
+    pub preferred: Option<BackendId>,
 }
 
-/// What a reload changed, by name.
+/// What a reload changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReloadReport {
-    pub routes_added: Vec<String>,
-    pub routes_removed: Vec<String>,
-    pub backends_added: Vec<String>,
-    pub backends_removed: Vec<String>,
+    pub routes: Changed,
+    pub backends: Changed,
     /// The digests before and after.
     pub digest: (String, String),
 }
 
+/// Which parts of one sort differ, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
+    pub changed: Vec<String>,
+}
+
 impl Relay {
+    /// Forgets the choices made so far, and takes every preference for one of `preferred`.
+    pub fn prefer(&self, preferred: Option<BackendId>) {
+        let before = self.snapshot.load();
+        let next = Snapshot::new(before.plan.clone(), before.backends.clone(), None);
+        self.snapshot
+            .store(Arc::new(Snapshot { preferred, ..next }));
+    }
+
     /// Swaps the plan; limits, breakers, logins and round-robin state go on by name (SEMANTICS 32).
     /// Requests under way end on the plan that they began with; only then are the backends closed
     /// that the next plan does not carry on, and nobody waits for that.
@@ -78,38 +97,47 @@ impl Snapshot {
             plan,
             backends,
             turns,
+            preferred: None,
         }
     }
 }
 
 impl ReloadReport {
     fn between(before: &Plan, after: &Plan) -> Self {
-        fn missing<'a>(
-            names: impl Iterator<Item = &'a str>,
-            known: impl Fn(&str) -> bool,
+        Self {
+            routes: Changed::between(&before.digests.routes, &after.digests.routes),
+            backends: Changed::between(&before.digests.backends, &after.digests.backends),
+            digest: (before.digest.to_string(), after.digest.to_string()),
+        }
+    }
+}
+
+impl Changed {
+    /// Compares the digests of parts, by their names.
+    pub fn between(
+        before: &BTreeMap<Box<str>, Box<str>>,
+        after: &BTreeMap<Box<str>, Box<str>>,
+    ) -> Self {
+        fn names<'a>(
+            of: &'a BTreeMap<Box<str>, Box<str>>,
+            keep: impl Fn(&str, &str) -> bool,
         ) -> Vec<String> {
-            names
-                .filter(|name| !known(name))
-                .map(str::to_owned)
+            of.iter()
+                .filter(|(name, digest)| keep(name, digest))
+                .map(|(name, _)| name.to_string())
                 .collect()
         }
         Self {
-            routes_added: missing(after.routes.iter().map(|route| &*route.name), |name| {
-                before.route_named(name).is_some()
+            added: names(after, |name, _| !before.contains_key(name)),
+            removed: names(before, |name, _| !after.contains_key(name)),
+            changed: names(after, |name, digest| {
+                before.get(name).is_some_and(|old| **old != *digest)
             }),
-            routes_removed: missing(before.routes.iter().map(|route| &*route.name), |name| {
-                after.route_named(name).is_some()
-            }),
-            backends_added: missing(
-                after.backends.iter().map(|backend| &*backend.name),
-                |name| before.backend_named(name).is_some(),
-            ),
-            backends_removed: missing(
-                before.backends.iter().map(|backend| &*backend.name),
-                |name| after.backend_named(name).is_some(),
-            ),
-            digest: (before.digest.to_string(), after.digest.to_string()),
         }
+    }
+
+    pub fn to_json(&self) -> Value {
+        json!({ "added": self.added, "removed": self.removed, "changed": self.changed })
     }
 }
 

@@ -79,10 +79,29 @@ impl Ledger {
         self.mappings.get(key)
     }
 
+    pub(super) fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.values()
+    }
+
+    pub(super) fn mappings(&self) -> impl Iterator<Item = &Mapping> {
+        self.mappings.values()
+    }
+
+    pub(super) fn audits(&self) -> &[Audit] {
+        &self.audits
+    }
+
+    /// The row that has this backend id.
+    pub(super) fn by_backend_id(&self, key: &BackendKey) -> Option<&Mapping> {
+        self.by_backend
+            .get(key)
+            .and_then(|key| self.mappings.get(key))
+    }
+
     /// The row of another object than `mapping`'s that has its backend id.
     pub(super) fn rival(&self, mapping: &Mapping) -> Option<&Mapping> {
-        let key = self.by_backend.get(&backend_key(mapping)?)?;
-        self.mappings.get(key).filter(|row| row.key != mapping.key)
+        self.by_backend_id(&backend_key(mapping)?)
+            .filter(|row| row.key != mapping.key)
     }
 
     /// Inserts or changes a row.
@@ -94,6 +113,17 @@ impl Ledger {
                 .retain_other(old.claim.as_ref(), |id| *id == old.id);
         }
         self.index_operation(row);
+    }
+
+    /// Takes a row out, where the ledger itself is the table.
+    pub(super) fn remove_operation(&mut self, id: OperationId) {
+        let Some(old) = self.operations.remove(&id) else {
+            return;
+        };
+        self.by_claim
+            .retain_other(old.claim.as_ref(), |owner| *owner == id);
+        let key = old.idempotency_key.map(|key| (old.client, key));
+        self.by_key.retain_other(key.as_ref(), |owner| *owner == id);
     }
 
     /// Inserts or changes a row.

@@ -1,6 +1,6 @@
 //! What is recorded: mappings, and the operations that made them.
 //!
-//! [`Store`] is the database (two implementations: `sqlite`, `mariadb`); [`Journal`] is what the
+//! [`Store`] is the database (`sqlite` and `mariadb`; `memory` for what is only tried); [`Journal`] is what the
 //! relay uses: one committer that groups waiting writes into one transaction, and a bounded cache
 //! of mappings in front of the reads. Rows are readable without a plan: they hold names, not ids.
 //!
@@ -13,9 +13,11 @@ pub mod cache;
 pub mod committer;
 pub mod journal;
 pub mod mariadb;
+pub mod memory;
 pub mod retention;
 pub mod sqlite;
 
+mod decide;
 mod ledger;
 mod limits;
 mod lost;
@@ -33,6 +35,7 @@ use uuid::Uuid;
 pub use committer::Options;
 pub use journal::Journal;
 pub use mariadb::{Exclusive, MariaDbStore};
+pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 use crate::plan::Database;
@@ -412,6 +415,22 @@ pub struct MappingFilter {
     pub limit: u32,
 }
 
+/// Which mappings to count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CountOf {
+    All,
+    Resource(String),
+    Backend(String),
+}
+
+/// How many rows a resource has on a backend; none is not listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectCount {
+    pub resource: String,
+    pub backend: String,
+    pub count: u64,
+}
+
 /// Which operations to list, newest first; absent fields do not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct OperationFilter {
@@ -461,6 +480,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many objects each backend holds.
     fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>>;
+
+    /// How many mappings each resource has on each backend, in the order of their names.
+    fn count_mappings<'a>(
+        &'a self,
+        of: &'a CountOf,
+    ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>>;
+
+    /// How many operations are pending or unknown, by resource and backend, in the same order.
+    fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>>;
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>>;
 

@@ -1,7 +1,7 @@
 //! Metrics, in Prometheus' words. Labels come from closed sets alone: route ids, backend names,
 //! outcomes, states; never a path, an id or a client's text.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use metrics::{
@@ -38,6 +38,14 @@ pub const OPERATIONS_NOW: &str = "cmp_relay_operations";
 pub const COMMITS: &str = "cmp_relay_commits_total";
 /// Writes of a commit.
 pub const COMMIT_WRITES: &str = "cmp_relay_commit_writes";
+/// 1 while what serves is what the last reload found.
+pub const RELOAD_WELL: &str = "cmp_relay_config_last_reload_successful";
+/// When the configuration that serves was loaded.
+pub const RELOAD_AT: &str = "cmp_relay_config_last_reload_success_timestamp_seconds";
+/// Reloads, by result.
+pub const RELOADS: &str = "cmp_relay_config_reloads_total";
+/// The configuration that serves, by its digest.
+pub const CONFIG: &str = "cmp_relay_config_info";
 /// 1 on the node that calls backends.
 pub const ACTIVE: &str = "cmp_relay_active";
 
@@ -85,8 +93,20 @@ pub fn install() -> &'static PrometheusHandle {
 
 /// The page that Prometheus reads.
 pub fn page() -> String {
-    install().render()
+    let mut page = install().render();
+    // A recorder never forgets a label: of all digests there were, only this one is told.
+    let digest = SERVES.lock().unwrap_or_else(PoisonError::into_inner);
+    if !digest.is_empty() {
+        page.push_str(&format!(
+            "# HELP {CONFIG} The configuration that serves, by its digest.\n# TYPE {CONFIG} gauge\n\
+             {CONFIG}{{digest=\"{digest}\"}} 1\n\n"
+        ));
+    }
+    page
 }
+
+/// The digest of the configuration that serves, in hex.
+static SERVES: Mutex<String> = Mutex::new(String::new());
 
 /// Folds what histograms have gathered; called now and then, so that an unread page does not grow.
 pub fn upkeep() {
@@ -122,6 +142,16 @@ fn describe() {
     );
     describe_counter!(COMMITS, "Commits.");
     describe_histogram!(COMMIT_WRITES, "Writes of a commit.");
+    describe_gauge!(
+        RELOAD_WELL,
+        "1 while what serves is what the last reload found."
+    );
+    describe_gauge!(
+        RELOAD_AT,
+        Unit::Seconds,
+        "When the configuration that serves was loaded."
+    );
+    describe_counter!(RELOADS, "Reloads, by result.");
     describe_gauge!(ACTIVE, "1 on the node that calls backends.");
 }
 
@@ -214,6 +244,23 @@ pub fn operations_now(state: &'static str, count: u64) {
 pub fn commit(writes: usize) {
     counter!(COMMITS).increment(1);
     histogram!(COMMIT_WRITES).record(writes as f64);
+}
+
+/// One more reload, and what it came to.
+pub fn reload(result: &'static str) {
+    install();
+    counter!(RELOADS, "result" => result).increment(1);
+}
+
+/// Whether what serves is what the folder said last, its digest, and since when (microseconds).
+pub fn configuration(well: bool, digest: &str, at: i64) {
+    install();
+    gauge!(RELOAD_WELL).set(f64::from(u8::from(well)));
+    if well {
+        gauge!(RELOAD_AT).set((at / 1_000_000) as f64);
+    }
+    let mut serves = SERVES.lock().unwrap_or_else(PoisonError::into_inner);
+    digest.clone_into(&mut serves);
 }
 
 /// Whether this node calls backends.

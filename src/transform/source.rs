@@ -237,7 +237,8 @@ impl Source {
         }
     }
 
-    fn describe(&self) -> String {
+    /// In words: "`$.network.id`", "header `location`".
+    pub fn describe(&self) -> String {
         let from = match &self.from {
             From::Path(path) => format!("`{}`", path.as_str()),
             From::Header(name) => format!("header `{name}`"),

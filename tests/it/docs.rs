@@ -551,6 +551,8 @@ fn the_metrics_that_are_documented_are_the_ones_on_the_page() {
     metrics::operations_now("succeeded", 1);
     metrics::commit(1);
     metrics::active(true);
+    metrics::reload("reloaded");
+    metrics::configuration(true, "abc", 1);
     ::metrics::gauge!(metrics::IN_FLIGHT).set(0.0);
     ::metrics::counter!(metrics::ABANDONED).increment(1);
 

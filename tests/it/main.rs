@@ -1,5 +1,7 @@
 //! The only integration binary. Each module is one subject; `support` holds what they share.
 
+mod broken;
+mod codes;
 mod config;
 mod crash;
 mod demo;
@@ -13,3 +15,4 @@ mod program;
 mod relay;
 mod store;
 mod support;
+mod trial;

@@ -1,4 +1,4 @@
-//! The store: one set of tests, run on SQLite and on MariaDB, and the committer and cache on top.
+//! The store: one set of tests, run on SQLite, on MariaDB and in memory, and the committer and cache on top.
 
 mod admin;
 mod begin;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use cmp_relay::plan::MariaDb;
 use cmp_relay::store::{
-    Begun, Effect, Exclusive, Expect, Finished, Intent, Mapping, MappingChange, MariaDbStore,
-    ObjectKey, Operation, OperationId, Outcome, SqliteStore, State, Store, StoreError, Write,
-    Written,
+    Begun, CountOf, Effect, Exclusive, Expect, Finished, Intent, Mapping, MappingChange,
+    MariaDbStore, MemoryStore, ObjectKey, Operation, OperationId, Outcome, SqliteStore, State,
+    Store, StoreError, Write, Written,
 };
 use serde_json::Map;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ pub(crate) struct Db {
 }
 
 pub(crate) enum Place {
+    Memory(Arc<MemoryStore>),
     Sqlite(tempfile::TempDir),
     MariaDb(MariaDb),
 }
@@ -35,6 +36,7 @@ impl Place {
     /// Opens the database, for itself.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match self {
+            Place::Memory(store) => store.clone(),
             Place::Sqlite(folder) => {
                 Arc::new(SqliteStore::open(&folder.path().join("data/relay.db")).await?)
             }
@@ -42,6 +44,10 @@ impl Place {
                 Arc::new(MariaDbStore::connect(server, Exclusive::Yes).await?)
             }
         })
+    }
+
+    pub(crate) fn memory() -> Self {
+        Place::Memory(Arc::default())
     }
 
     pub(crate) async fn sqlite() -> Option<Self> {
@@ -61,7 +67,21 @@ impl Place {
     }
 }
 
-/// Makes of each async function over a [`Db`] one test on SQLite and one on MariaDB.
+/// Makes of each async function over a [`Db`] a test on SQLite, one on MariaDB and one in memory.
+macro_rules! on_all {
+    ($($name:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::store::Place::memory().migrated().await).await;
+            })*
+        }
+        crate::store::on_both!($($name),*);
+    };
+}
+pub(crate) use on_all;
+
+/// The same on the two databases alone: what is about a file or a server.
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
         mod sqlite {

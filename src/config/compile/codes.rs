@@ -37,6 +37,7 @@ pub const UNSEEN_IN_EXAMPLES: &str = "unseen-in-examples";
 pub const BAD_MATCH: &str = "bad-match";
 pub const RESERVED_PATH: &str = "reserved-path";
 pub const ROUTE_COLLISION: &str = "route-collision";
+pub const SHADOWED_ROUTE: &str = "shadowed-route";
 pub const TOO_MANY: &str = "too-many";
 
 // Request schemas.
@@ -51,6 +52,9 @@ pub const AMBIGUOUS_BACKEND: &str = "ambiguous-backend";
 pub const SELECT_REQUIRED: &str = "select-required";
 pub const UNUSED_SELECT: &str = "unused-select";
 pub const NO_MATCHING_BACKEND: &str = "no-matching-backend";
+pub const UNSERVED_VALUE: &str = "unserved-value";
+pub const UNREACHABLE_BACKEND: &str = "unreachable-backend";
+pub const ALL_DRAINING: &str = "all-draining";
 
 // The call, the answer and the reply.
 pub const UNSUPPORTED_CALL: &str = "unsupported-call";
@@ -65,6 +69,9 @@ pub const UNREACHABLE_RULE: &str = "unreachable-rule";
 pub const WRONG_KIND: &str = "wrong-kind";
 pub const NO_OBJECT: &str = "no-object";
 pub const UNKEYED_CREATE: &str = "unkeyed-create";
+pub const UNMARKED_CREATE: &str = "unmarked-create";
+pub const CREATE_WITHOUT_DELETE: &str = "create-without-delete";
+pub const NO_ROUTE_CREATES: &str = "no-route-creates";
 pub const WRITE_ONLY_STORED: &str = "write-only-stored";
 pub const SAFE_WITH_MAPPING: &str = "safe-with-mapping";
 
@@ -73,6 +80,10 @@ pub const UNUSED_TEMPLATE: &str = "unused-template";
 pub const UNUSED_MAP: &str = "unused-map";
 pub const UNUSED_LET: &str = "unused-let";
 pub const UNUSED_EXTRACT: &str = "unused-extract";
+pub const UNUSED_FILE: &str = "unused-file";
+pub const UNUSED_BACKEND: &str = "unused-backend";
+pub const UNUSED_AUTH: &str = "unused-auth";
+pub const UNUSED_VAR: &str = "unused-var";
 
 // Examples.
 pub const BAD_EXAMPLE: &str = "bad-example";

@@ -81,7 +81,7 @@ pub(super) fn check_label_value(
     );
 }
 
-fn label_of<'b>(backend: &'b Backend, label: &str) -> Option<&'b str> {
+pub(super) fn label_of<'b>(backend: &'b Backend, label: &str) -> Option<&'b str> {
     backend
         .labels
         .iter()

@@ -7,6 +7,7 @@ pub mod database;
 pub mod header;
 pub mod login;
 pub mod name;
+pub mod parts;
 pub mod route;
 pub mod server;
 pub mod tls;
@@ -14,12 +15,14 @@ pub mod url;
 
 // The pieces of `route`.
 mod call;
+mod choice;
 mod close;
 mod conflict;
 mod endpoint;
 mod example;
 mod fields;
 mod labels;
+mod links;
 mod lint;
 mod mapping;
 mod matching;
@@ -36,6 +39,8 @@ mod scalar;
 mod schema;
 mod seen;
 mod select;
+mod shadow;
+mod unused;
 mod usage;
 mod uses;
 
@@ -57,13 +62,15 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
     let backends = backend::compile(files, &server, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
     diags.no_errors().then(|| {
-        Plan::new(
+        let mut plan = Plan::new(
             server,
             backends.into_list(),
             routes.resources,
             routes.routes,
             routes.table,
             files.digest(),
-        )
+        );
+        plan.digests = parts::Parts::of(files).digests();
+        plan
     })
 }

@@ -3,16 +3,20 @@
 //! Nothing stops at the first problem: one wrong route hides no other, one wrong part of a route no
 //! other part. What comes out means something only when no error was reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::backend::Backends;
+use super::choice::{Instances, Reach};
 use super::conflict;
 use super::endpoint::Endpoint;
+use super::links::{self, Links};
 use super::names::{Surroundings, check_names};
 use super::reads::Reads;
 use super::recorded::Recorded;
 use super::resource::{self, Sheet};
+use super::shadow;
+use super::unused;
 use super::usage;
 use crate::config::source::SourceFiles;
 use crate::config::spec::decode::{Entries, wrong_type};
@@ -57,7 +61,10 @@ pub fn compile(
     let mut declared = Vec::new();
     let mut routes = Vec::new();
     let mut examples = Vec::new();
-    let mut templates = BTreeSet::new();
+    let mut links = Links::default();
+    let mut reach = Reach::default();
+    let mut reads = Vec::new();
+    let mut idle = Diagnostics::default();
     for sheet in &sheets {
         let maps = maps(sheet, &mut found);
         for (name, spec) in sheet
@@ -77,6 +84,11 @@ pub fn compile(
             let id = RouteId(u16::try_from(declared.len()).unwrap_or(u16::MAX));
             let mut said = Diagnostics::default();
             let (route, matched) = context.compile(id, &maps, &mut said);
+            links.note(&context);
+            if let Some(route) = &route {
+                links::check_mark(route, &context, &mut idle);
+                reach.note(route, &context, &mut said);
+            }
             report_with_route(said, &context, &mut found);
             declared.push(matched);
             routes.extend(route);
@@ -87,10 +99,24 @@ pub fn compile(
                 });
             }
         }
-        templates.extend(check_sheet_usage(sheet, &around, &mut found));
+        reads.push(check_sheet_usage(sheet, &around, &mut found));
     }
     let table = conflict::table(&declared, &mut found);
+    let templates = reads
+        .iter()
+        .flat_map(|reads| reads.templates.clone())
+        .collect();
     usage::check_unused_templates(&around, &templates, &mut found);
+    // What is missing, and what nobody uses, can be told once everything else is right: a part that is
+    // wrong may be the one.
+    if found.no_errors() && diags.no_errors() {
+        links.check(&around, &mut found);
+        reach.check(&Instances::of(&around), &mut found);
+        shadow::check(&declared, &routes, &around, &mut found);
+        unused::check_shared(&around, &mut found);
+        unused::check_backends(&sheets, &reads, &around, &mut found);
+        idle.iter().for_each(|said| found.push(said.clone()));
+    }
     report_once(found, diags);
     Compiled {
         resources,
@@ -129,9 +155,14 @@ fn report_with_route(said: Diagnostics, context: &Endpoint<'_>, diags: &mut Diag
 
 /// A shared piece is compiled once per use; what is wrong with it is said once.
 fn report_once(found: Diagnostics, diags: &mut Diagnostics) {
-    let mut said = BTreeSet::new();
+    let mut said = HashSet::new();
     for diagnostic in found.iter() {
-        if said.insert((diagnostic.span, diagnostic.code, &diagnostic.message)) {
+        let key = (
+            diagnostic.span,
+            diagnostic.code,
+            diagnostic.message.as_str(),
+        );
+        if said.insert(key) {
             diags.push(diagnostic.clone());
         }
     }
@@ -200,12 +231,8 @@ fn value_map(words: &Entries<Node>, diags: &mut Diagnostics) -> ValueMap {
     ValueMap { entries }
 }
 
-/// Unused tables; gives the templates that the file's routes use.
-fn check_sheet_usage(
-    sheet: &Sheet,
-    around: &Surroundings<'_>,
-    diags: &mut Diagnostics,
-) -> BTreeSet<String> {
+/// Unused tables; gives what the file's routes read.
+fn check_sheet_usage(sheet: &Sheet, around: &Surroundings<'_>, diags: &mut Diagnostics) -> Reads {
     let mut reads = Reads::default();
     for key in ["select", "response"] {
         if let Some(node) = sheet.node.get(key) {
@@ -221,7 +248,7 @@ fn check_sheet_usage(
         .map(|maps| maps.0.as_slice())
         .unwrap_or_default();
     usage::check_unused_maps(maps.iter().map(|(name, _)| name), &reads, diags);
-    reads.templates
+    reads
 }
 
 fn route_node<'s>(sheet: &'s Sheet, name: &str) -> &'s Node {

@@ -110,6 +110,17 @@ pub fn wrong_type(node: &Node, wanted: &str, diags: &mut Diagnostics) {
             _ => diagnostic,
         };
     }
+    if wanted == "text" {
+        diagnostic = match &node.kind {
+            Kind::Null => diagnostic.help(
+                "nothing at all, `~` and `null` mean null: write the text, in quotes if it is one of these",
+            ),
+            Kind::Map(entries) if entries.len() == 1 => {
+                diagnostic.label("quote it: a text with `: ` in it is a map to YAML")
+            }
+            _ => diagnostic,
+        };
+    }
     diags.push(diagnostic);
 }
 

@@ -25,6 +25,9 @@ pub(super) fn syntax_error(file: FileId, text: &str, error: &ScanError) -> Diagn
     if let Some(found) = unquoted_template_near(text, at) {
         return quote_template(Span::new(file, found.start, found.end));
     }
+    if let Some(known) = slip_near(file, text, at, &error.kind().to_string()) {
+        return known;
+    }
     match error.kind() {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
@@ -54,10 +57,104 @@ pub(super) fn syntax_error(file: FileId, text: &str, error: &ScanError) -> Diagn
                 end
             };
             let words = format!("this is not YAML: {kind}");
-            let help = remedy(&words);
+            let help = match text[at..].chars().next() {
+                Some('@' | '`' | '%' | '&' | '*' | '!' | ',') => BEGINS_WITH_A_SIGN,
+                _ => remedy(&words),
+            };
             Diagnostic::error(codes::YAML_SYNTAX, Span::new(file, at, end), words).help(help)
         }
     }
+}
+
+const BEGINS_WITH_A_SIGN: &str =
+    "a text that begins with @, `, %, &, *, !, a comma, | or > is quoted";
+
+/// Mistakes whose place is not where the parser gave up.
+fn slip_near(file: FileId, text: &str, at: usize, words: &str) -> Option<Diagnostic> {
+    let span = |start: usize, end: usize| Span::new(file, start, end);
+    if words.contains("unknown escape") {
+        let bad = bad_escape(&text[at..])?;
+        let problem = "in double quotes `\\` begins an escape, and this is none";
+        let start = at + bad;
+        let end = text[start + 1..]
+            .chars()
+            .next()
+            .map_or(start + 1, |c| start + 1 + c.len_utf8());
+        return Some(
+            Diagnostic::error(codes::YAML_SYNTAX, span(start, end), problem)
+                .label("write the text in single quotes, where `\\` is itself")
+                .help("so stands a regular expression: '[0-9]+\\.[0-9]+'"),
+        );
+    }
+    if !words.contains("mapping values are not allowed") {
+        return None;
+    }
+    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    if let Some(first) = text[line..at].find(": ") {
+        let value = line + first + 2;
+        let end = text[value..]
+            .find('\n')
+            .map_or(text.len(), |end| value + end);
+        let end = value + text[value..end].trim_end().len();
+        return Some(
+            Diagnostic::error(
+                codes::YAML_SYNTAX,
+                span(value, end),
+                "a `: ` inside of a value makes it a map",
+            )
+            .label("quote it"),
+        );
+    }
+    // The key above swallowed this line.
+    let above = text[..line.checked_sub(1)?]
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    let before = &text[above..line - 1];
+    let key = before.trim_start().trim_start_matches("- ").trim_end();
+    let start = above + before.find(key)?;
+    let is_key = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+    };
+    match key.split_once(':') {
+        Some((name, value))
+            if is_key(name) && !value.starts_with([' ', '\t', '/']) && !value.is_empty() =>
+        {
+            Some(
+                Diagnostic::error(
+                    codes::YAML_SYNTAX,
+                    span(start + name.len(), start + name.len() + 1),
+                    format!("`{name}:` wants a blank behind the colon: without one this is a text"),
+                )
+                .label("write a blank behind it"),
+            )
+        }
+        None if is_key(key) => Some(
+            Diagnostic::error(
+                codes::YAML_SYNTAX,
+                span(start, start + key.len()),
+                format!("`{key}` has no colon, so it is no key"),
+            )
+            .label(format!("write `{key}:`")),
+        ),
+        _ => None,
+    }
+}
+
+/// The first backslash of a text in double quotes that escapes nothing YAML knows (YAML 1.2, 5.7).
+fn bad_escape(quoted: &str) -> Option<usize> {
+    let mut chars = quoted.char_indices();
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' {
+            let (_, next) = chars.next()?;
+            if !"0abt\tnvfre \"/\\N_LPxuU\n\r".contains(next) {
+                return Some(at);
+            }
+        }
+    }
+    None
 }
 
 /// What most probably helps; the parser's words say what it met, not what to type.
@@ -68,7 +165,13 @@ fn remedy(words: &str) -> &'static str {
     } else if has("block collection") || has("'-' indicator") || has("block mapping") {
         "the entries of one map or list begin in one column, and a list's entries each with `- `; look at the lines above too"
     } else if has("unexpected character") {
-        "a text that begins with @, `, %, &, *, !, | or > is quoted"
+        BEGINS_WITH_A_SIGN
+    } else if has("block scalar") {
+        "`|` and `>` announce a text on the lines below; a text that begins with one of them is quoted"
+    } else if has("block sequence entries") {
+        "the entries of a list begin on lines of their own; a text that begins with `- ` is quoted"
+    } else if has("trailing content") {
+        "a quote inside of a quoted text ends it: write the text in quotes of the other kind, or `''` for `'`"
     } else if has("flow") || has("quote") || has("unclosed") {
         "look for a bracket, a brace or a quote that is not closed, above this line too"
     } else {

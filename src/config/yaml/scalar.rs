@@ -48,12 +48,29 @@ pub(super) fn trap(text: &str) -> Option<&'static str> {
     let special = [".inf", ".nan"]
         .iter()
         .any(|word| digits.eq_ignore_ascii_case(word));
-    (number || special).then_some("quote it")
+    (number || special || is_sexagesimal(digits)).then_some("quote it")
 }
 
 fn is_radix(text: &str, prefix: &str, radix: u32) -> bool {
     text.strip_prefix(prefix)
         .is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
+}
+
+/// `22:30`, which YAML 1.1 reads as 1350, and so `52:54:00:12:34:56`.
+fn is_sexagesimal(text: &str) -> bool {
+    let mut parts = text.split(':');
+    let digits = |part: &str| part.chars().all(|c| c.is_ascii_digit());
+    let first = parts.next().is_some_and(|first| {
+        digits(first) && first.starts_with(|c: char| ('1'..='9').contains(&c))
+    });
+    let mut rest = parts.peekable();
+    first
+        && rest.peek().is_some()
+        && rest.all(|part| {
+            digits(part)
+                && part.parse::<u8>().is_ok_and(|sixtieths| sixtieths < 60)
+                && part.len() < 3
+        })
 }
 
 /// Where `text` stands byte for byte inside the scalar that was written at `span`.

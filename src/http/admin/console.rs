@@ -26,7 +26,8 @@ pub(super) async fn page(State(admin): State<Admin>) -> Result<Response, Problem
     let unknown = store.list_operations(&filter).await?;
 
     let mut body = String::from("<h1>cmp-relay</h1><table>");
-    for (name, value) in status.as_object().into_iter().flatten() {
+    let plain_ones = status.as_object().into_iter().flatten();
+    for (name, value) in plain_ones.filter(|(name, _)| *name != "last_reload") {
         let _ = write!(
             body,
             "<tr><th>{}<td><code>{}</code>",
@@ -34,8 +35,10 @@ pub(super) async fn page(State(admin): State<Admin>) -> Result<Response, Problem
             plain(value)
         );
     }
+    body.push_str("</table>");
+    body.push_str(&last_reload(&admin));
     body.push_str(
-        "</table><h2>Backends</h2><table><tr><th>Name<th>Kind<th>Address<th>State<th>Breaker<th>Objects",
+        "<h2>Backends</h2><table><tr><th>Name<th>Kind<th>Address<th>State<th>Breaker<th>Objects",
     );
     for backend in &backends {
         body.push_str("<tr>");
@@ -75,6 +78,25 @@ pub(super) async fn page(State(admin): State<Admin>) -> Result<Response, Problem
         body.push_str("</table>");
     }
     Ok(respond(layers::html(html("cmp-relay", &body).into())))
+}
+
+/// Whether what serves is what the folder says, and if not, why.
+fn last_reload(admin: &Admin) -> String {
+    let last = admin.reloader.last();
+    let mut told = format!(
+        "<h2>Configuration: {}</h2><p>{} by {}.",
+        last.came.name(),
+        rfc3339(last.at),
+        escape(&last.by),
+    );
+    if let Some(detail) = last.detail() {
+        let _ = write!(
+            told,
+            " The configuration before it goes on.<p><code>{}</code>",
+            escape(detail)
+        );
+    }
+    told
 }
 
 fn plain(value: &Value) -> String {

@@ -77,6 +77,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/status", get(views::status))
         .route("/routes", get(views::routes))
         .route("/backends", get(views::backends))
+        .route("/counts", get(views::counts))
         .route("/mappings", get(mappings::list).post(mappings::adopt))
         .route(
             "/mappings/{resource}/{cmp_id}",

@@ -11,14 +11,18 @@ use crate::clock::{rfc3339, unix_micros};
 use crate::driver::AuthState;
 use crate::http::operations::json_reply;
 use crate::plan::{BackendState, Database, DriverSpec, Plan, Route};
+use crate::store::{CountOf, ObjectCount};
 
 /// `GET /relay/v1/status`:
 ///
 /// ```json
 /// { "version": "0.1.0", "node": "a", "role": "active", "plan": "<digest>", "database": "sqlite",
 ///   "writable": true, "started_at": "…", "uptime_s": 12, "routes": 10, "backends": 3,
-///   "operations": { "pending": 0, "succeeded": 12, "failed": 1, "unknown": 0 } }
+///   "operations": { "pending": 0, "succeeded": 12, "failed": 1, "unknown": 0 },
+///   "last_reload": { "result": "reloaded", … } }
 /// ```
+///
+/// `last_reload` is told at `LastReload::to_json`.
 pub(super) async fn status(State(admin): State<Admin>) -> Result<Response, Problem> {
     Ok(respond(json_reply(
         StatusCode::OK,
@@ -36,6 +40,7 @@ pub(super) async fn status_of(admin: &Admin) -> Result<Value, Problem> {
         operations.insert(state.into(), found.map_or(0, |(_, count)| *count).into());
     }
     let uptime = (unix_micros() - admin.started_at).max(0) / 1_000_000;
+    let last = admin.reloader.last();
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "node": plan.server.node,
@@ -51,11 +56,13 @@ pub(super) async fn status_of(admin: &Admin) -> Result<Value, Problem> {
         "routes": plan.routes.len(),
         "backends": plan.backends.len(),
         "operations": operations,
+        "last_reload": last.to_json(),
     }))
 }
 
 /// `GET /relay/v1/routes`: `{ "items": [{ "name", "method", "path", "resource", "kind", "mutating",
-/// "idempotent", "summary" }] }`, in the order of the plan.
+/// "idempotent", "summary", "per_backend", "object", "digest" }] }`, in the order of the plan. `object`
+/// is the resource of the route's object; equal digests, equal routes.
 pub(super) async fn routes(State(admin): State<Admin>) -> Response {
     let plan = admin.relay.plan();
     let items: Vec<Value> = plan
@@ -77,6 +84,9 @@ fn route_json(plan: &Plan, route: &Route) -> Value {
         "mutating": route.mutating,
         "idempotent": route.idempotent,
         "summary": route.summary,
+        "per_backend": resource.per_backend,
+        "object": route.object.as_ref().map(|object| &plan.resource(object.resource).name),
+        "digest": plan.digests.routes.get(&route.name),
     })
 }
 
@@ -88,7 +98,7 @@ fn route_json(plan: &Plan, route: &Route) -> Value {
 ///   "state": "active", "labels": { "site": "tpe" }, "objects": 12, "concurrency": 8, "queue": 64,
 ///   "in_flight": 0, "queued": 0, "breaker": "closed" | "open" | "half_open",
 ///   "auth": "fixed" | "logged_out" | "logging_in" | "logged_in" | "backing_off",
-///   "last_error": null }
+///   "last_error": null, "digest": "…" }
 /// ```
 pub(super) async fn backends(State(admin): State<Admin>) -> Result<Response, Problem> {
     let items = backends_of(&admin).await?;
@@ -106,7 +116,6 @@ pub(super) async fn backends_of(admin: &Admin) -> Result<Vec<Value>, Problem> {
     let backends = plan.backends.iter().map(|backend| {
         let health = health.iter().find(|health| health.name == backend.name);
         let DriverSpec::Https(driver) = &backend.driver;
-        let scheme = if driver.url.https { "https" } else { "http" };
         let labels: Map<String, Value> = backend
             .labels
             .iter()
@@ -117,7 +126,7 @@ pub(super) async fn backends_of(admin: &Admin) -> Result<Vec<Value>, Problem> {
             "name": backend.name,
             "kind": backend.kind,
             "driver": "https",
-            "address": format!("{scheme}://{}:{}{}", driver.url.host, driver.url.port, driver.url.path),
+            "address": driver.url.to_string(),
             "state": match backend.state {
                 BackendState::Active => "active",
                 BackendState::Drain => "drain",
@@ -131,9 +140,32 @@ pub(super) async fn backends_of(admin: &Admin) -> Result<Vec<Value>, Problem> {
             "breaker": health.map(|health| breaker_name(&health.breaker)),
             "auth": health.map(|health| auth_name(&health.auth)),
             "last_error": health.and_then(|health| health.last_error.as_deref()),
+            "digest": plan.digests.backends.get(&backend.name),
         })
     });
     Ok(backends.collect())
+}
+
+/// `GET /relay/v1/counts`: rows by resource and backend, whether either is configured or not:
+///
+/// ```json
+/// { "mappings": [{ "resource": "network", "backend": "os-1", "count": 12 }], "unsettled": [] }
+/// ```
+///
+/// `unsettled` are pending and unknown operations.
+pub(super) async fn counts(State(admin): State<Admin>) -> Result<Response, Problem> {
+    let store = admin.relay.journal().store();
+    let as_json = |counts: Vec<ObjectCount>| -> Value {
+        let counts = counts.iter();
+        counts
+            .map(|row| json!({ "resource": row.resource, "backend": row.backend, "count": row.count }))
+            .collect()
+    };
+    let counts = json!({
+        "mappings": as_json(store.count_mappings(&CountOf::All).await?),
+        "unsettled": as_json(store.count_unsettled().await?),
+    });
+    Ok(respond(json_reply(StatusCode::OK, &counts)))
 }
 
 fn breaker_name(breaker: &BreakerState) -> &'static str {

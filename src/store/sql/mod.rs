@@ -24,8 +24,8 @@ use self::session::{Fault, Session};
 use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter,
-    OperationId, State, Store, StoreError, Write, Written, limits, rules, settle,
+    Async, Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
+    OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
 };
 
 /// How often a batch is run again after a deadlock or a lost connection.
@@ -127,7 +127,7 @@ async fn together<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<Wr
         tables::load(session, &Wanted::of(named), &mut ledger).await?;
         let more = Wanted::then(named, &ledger);
         tables::load(session, &more, &mut ledger).await?;
-        written.extend(named.iter().map(|write| decide(&mut ledger, write)));
+        written.extend(named.iter().map(|write| decide::one(&mut ledger, write)));
         tables::store(session, &ledger).await?;
         rest = after;
     }
@@ -150,34 +150,6 @@ async fn each_alone<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<
         session.command("RELEASE SAVEPOINT one").await?;
     }
     Ok(written)
-}
-
-fn decide(ledger: &mut Ledger, write: &Write) -> Written {
-    match write {
-        Write::Begin(intent) => match limits::intent(intent) {
-            Ok(()) => Written::Begun(rules::begin(ledger, intent)),
-            Err(words) => Written::Invalid(words),
-        },
-        Write::Finish(outcome) => match limits::outcome(outcome) {
-            Ok(()) => Written::Finished(rules::finish(ledger, outcome)),
-            Err(words) => Written::Invalid(words),
-        },
-        Write::Settle(settlement) => Written::Settled(settle::settle(ledger, settlement)),
-        Write::Adopt { mapping, by } => Written::Settled(settle::adopt(ledger, mapping, by)),
-        Write::Forget { key, by, at } => Written::Settled(settle::forget(ledger, key, by, *at)),
-        Write::Audit {
-            by,
-            action,
-            detail,
-            at,
-        } => {
-            ledger.audit(by, action, detail.clone(), *at);
-            Written::Count(1)
-        }
-        Write::ExpirePending { .. } | Write::RecoverPending { .. } | Write::Prune { .. } => {
-            unreachable!("a sweep is never decided in a ledger")
-        }
-    }
 }
 
 /// Runs a question on a connection for reading.
@@ -232,6 +204,17 @@ impl<E: Engine> Store for SqlStore<E> {
 
     fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>> {
         ask!(self, count_by_backend)
+    }
+
+    fn count_mappings<'a>(
+        &'a self,
+        of: &'a CountOf,
+    ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>> {
+        ask!(self, count_mappings, of)
+    }
+
+    fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>> {
+        ask!(self, count_unsettled)
     }
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::rows::{self, MAPPING, OPERATION, Reader};
-use super::session::{Cell, Fault, Session};
+use super::session::{Cell, Columns, Fault, Session};
 use super::tables::operations_by;
 use super::tables::{mappings_by_backend_id as rows_by_backend_id, mappings_by_key, object_cells};
 use crate::store::{
-    Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter, OperationId, State,
+    Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
+    OperationFilter, OperationId, State,
 };
 
 pub(super) async fn mappings<S: Session>(
@@ -124,6 +125,57 @@ pub(super) async fn count_by_backend<S: Session>(
         Ok((row.text()?, row.int()?))
     });
     counts.collect()
+}
+
+/// Of a resource by the primary key; else by `mapping_backend`, whose entries end in that key: the
+/// rows themselves are not read.
+pub(super) fn count_mappings_sql(of: &CountOf) -> String {
+    let (condition, order) = match of {
+        CountOf::All => ("", "backend, resource"),
+        CountOf::Resource(_) => (" WHERE resource = ?", "resource, backend"),
+        CountOf::Backend(_) => (" WHERE backend = ?", "backend, resource"),
+    };
+    format!("SELECT resource, backend, COUNT(*) FROM mapping{condition} GROUP BY {order}")
+}
+
+pub(super) async fn count_mappings<S: Session>(
+    session: &mut S,
+    of: &CountOf,
+) -> Result<Vec<ObjectCount>, Fault> {
+    let cells = match of {
+        CountOf::All => Vec::new(),
+        CountOf::Resource(name) | CountOf::Backend(name) => vec![Cell::Text(name)],
+    };
+    let found = session.fetch(count_mappings_sql(of), &cells).await?;
+    object_counts(&found)
+}
+
+/// By `operation_state`: few operations are not settled.
+pub(super) const COUNT_UNSETTLED: &str = "SELECT resource, backend, COUNT(*) FROM operation \
+     WHERE state IN ('pending', 'unknown') GROUP BY resource, backend";
+
+pub(super) async fn count_unsettled<S: Session>(
+    session: &mut S,
+) -> Result<Vec<ObjectCount>, Fault> {
+    let found = session.fetch(COUNT_UNSETTLED.to_owned(), &[]).await?;
+    object_counts(&found)
+}
+
+/// Grouping goes along an index; the few groups are put in the order of their names here.
+fn object_counts<R: Columns>(found: &[R]) -> Result<Vec<ObjectCount>, Fault> {
+    let mut counts = found
+        .iter()
+        .map(|row| {
+            let mut row = Reader::new(row);
+            Ok(ObjectCount {
+                resource: row.text()?,
+                backend: row.text()?,
+                count: row.int()?,
+            })
+        })
+        .collect::<Result<Vec<_>, Fault>>()?;
+    counts.sort_by(|a, b| (&a.resource, &a.backend).cmp(&(&b.resource, &b.backend)));
+    Ok(counts)
 }
 
 pub(super) async fn operation<S: Session>(

@@ -273,6 +273,7 @@ pub(super) fn chunks<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reads::{COUNT_UNSETTLED, count_mappings_sql};
     use super::*;
 
     #[test]
@@ -294,7 +295,7 @@ mod tests {
     /// A scan would lock every row of a table on MariaDB, and cost its size on both.
     #[tokio::test]
     async fn every_look_up_uses_an_index() {
-        use sqlx::{Connection, Row, SqliteConnection};
+        use sqlx::{Connection, SqliteConnection};
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         let tables = include_str!("../../../migrations/sqlite/0001_tables.sql");
         sqlx::raw_sql(tables)
@@ -312,16 +313,32 @@ mod tests {
                 where_in::<S, 3>(&mapping, ["resource", "cmp_id", "scope"], count, true),
                 where_in::<S, 3>(&mapping, ["resource", "backend", "backend_id"], count, true),
             ] {
-                let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-                for step in sqlx::query(explain)
-                    .fetch_all(&mut connection)
-                    .await
-                    .unwrap()
-                {
-                    let step: String = step.get("detail");
+                for step in steps(&mut connection, &sql).await {
                     assert!(!step.starts_with("SCAN"), "{step}: {sql}");
                 }
             }
         }
+        // Counting all of them goes through an index, and never to a row.
+        use crate::store::CountOf;
+        let counts = [
+            (count_mappings_sql(&CountOf::Resource("r".into())), "SEARCH"),
+            (count_mappings_sql(&CountOf::Backend("b".into())), "SEARCH"),
+            (
+                count_mappings_sql(&CountOf::All),
+                "SCAN mapping USING COVERING INDEX",
+            ),
+            (COUNT_UNSETTLED.to_owned(), "SEARCH"),
+        ];
+        for (sql, begins) in counts {
+            let steps = steps(&mut connection, &sql).await;
+            assert!(steps[0].starts_with(begins), "{steps:?}: {sql}");
+        }
+    }
+
+    async fn steps(connection: &mut sqlx::SqliteConnection, sql: &str) -> Vec<String> {
+        use sqlx::Row;
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let steps = sqlx::query(explain).fetch_all(connection).await.unwrap();
+        steps.iter().map(|step| step.get("detail")).collect()
     }
 }

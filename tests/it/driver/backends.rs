@@ -353,6 +353,7 @@ fn text(template: &str) -> Text {
 }
 
 const FACTS: Facts<'static> = Facts {
+    preferred: None,
     parent: None,
     objects: &[5, 2, 2],
     turn: 0,

@@ -4,7 +4,7 @@ use cmp_relay::store::{Settled, Settlement, Verdict};
 
 use super::*;
 
-on_both!(
+on_all!(
     an_operation_settled_as_failed_frees_its_object,
     an_operation_settled_as_succeeded_maps_its_object,
     before_the_deadline_settling_needs_force,

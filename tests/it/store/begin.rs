@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_all!(
     an_intent_reads_back_as_it_was_written,
     an_explicit_key_belongs_to_one_operation_of_its_client,
     an_object_has_one_unsettled_operation,

@@ -4,7 +4,7 @@ use cmp_relay::store::{MappingFilter, OperationFilter};
 
 use super::*;
 
-on_both!(
+on_all!(
     ids_are_equal_when_their_bytes_are,
     ids_at_their_limits_are_stored_and_beyond_refused,
     mappings_come_in_the_order_that_was_asked_for,

@@ -4,13 +4,14 @@ use serde_json::json;
 
 use super::*;
 
-on_both!(
+on_all!(
     an_outcome_and_its_mapping_are_one,
     an_outcome_of_another_attempt_epoch_or_state_writes_nothing,
     a_backend_id_that_another_object_has_is_a_conflict,
     a_conflict_leaves_none_of_the_changes,
     an_object_that_another_operation_mapped_is_a_conflict,
     one_backend_id_may_be_on_two_backends_and_resources,
+    what_is_not_settled_is_counted_by_resource_and_backend,
     an_unknown_create_keeps_its_claim,
     an_update_merges_and_a_put_replaces,
     a_pending_backend_id_is_filled_in_later,
@@ -145,6 +146,37 @@ async fn one_backend_id_may_be_on_two_backends_and_resources(db: Db) {
     assert_eq!(db.finish(&success(&intent, changes)).await, Finished::Done);
     let counts = db.store.count_by_backend().await.unwrap();
     assert_eq!(counts, [("neutron-1".into(), 2), ("neutron-2".into(), 1)]);
+    let count = async |of: CountOf| -> Vec<(String, String, u64)> {
+        let found = db.store.count_mappings(&of).await.unwrap();
+        let found = found.into_iter();
+        found
+            .map(|one| (one.resource, one.backend, one.count))
+            .collect()
+    };
+    let on = |resource: &str, backend: &str, count| (resource.into(), backend.into(), count);
+    let networks = [on("network", "neutron-1", 1), on("network", "neutron-2", 1)];
+    let port = on("port", "neutron-1", 1);
+    let all = [networks.as_slice(), std::slice::from_ref(&port)].concat();
+    assert_eq!(count(CountOf::All).await, all);
+    assert_eq!(count(CountOf::Resource("network".into())).await, networks);
+    let first = [networks[0].clone(), port];
+    assert_eq!(count(CountOf::Backend("neutron-1".into())).await, first);
+    assert_eq!(count(CountOf::Backend("neutron-9".into())).await, []);
+}
+
+async fn what_is_not_settled_is_counted_by_resource_and_backend(db: Db) {
+    db.created("n1", "b1").await;
+    assert_eq!(db.store.count_unsettled().await.unwrap(), []);
+    let (pending, unknown) = (create("n2"), create("n3"));
+    db.begin(&pending).await;
+    db.begin(&unknown).await;
+    db.finish(&outcome(&unknown, State::Unknown)).await;
+    let found = db.store.count_unsettled().await.unwrap();
+    let [one] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    let named = (&*one.resource, &*one.backend, one.count);
+    assert_eq!(named, ("network", "neutron-1", 2));
 }
 
 async fn an_unknown_create_keeps_its_claim(db: Db) {

@@ -14,6 +14,8 @@ macro_rules! delegate {
             fn mappings_by_backend_id<'a>(&'a self, resource: &'a str, backend: &'a str, ids: &'a [String]) -> Vec<Option<Mapping>>;
             fn list_mappings<'a>(&'a self, filter: &'a cmp_relay::store::MappingFilter) -> Vec<Mapping>;
             fn count_by_backend<'a>(&'a self) -> Vec<(String, u64)>;
+            fn count_mappings<'a>(&'a self, of: &'a cmp_relay::store::CountOf) -> Vec<cmp_relay::store::ObjectCount>;
+            fn count_unsettled<'a>(&'a self) -> Vec<cmp_relay::store::ObjectCount>;
             fn operation<'a>(&'a self, id: OperationId) -> Option<Operation>;
             fn operation_by_key<'a>(&'a self, client: &'a str, key: &'a str) -> Option<Operation>;
             fn operation_by_claim<'a>(&'a self, claim: cmp_relay::store::Claim) -> Option<Operation>;

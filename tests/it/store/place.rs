@@ -25,6 +25,7 @@ async fn a_second_instance_is_refused(db: Db) {
 /// Runs a statement beside the store.
 async fn beside(place: &Place, statement: &'static str) {
     match place {
+        Place::Memory(_) => unreachable!("memory takes no statement"),
         Place::Sqlite(folder) => {
             let mut connection = sqlx::sqlite::SqliteConnectOptions::new()
                 .filename(folder.path().join("data/relay.db"))

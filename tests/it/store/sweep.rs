@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(
+on_all!(
     what_is_overdue_and_not_owned_becomes_unknown,
     after_a_restart_every_pending_operation_is_unknown,
     only_creates_and_deletes_keep_their_claim,

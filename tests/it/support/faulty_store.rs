@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use cmp_relay::store::{
-    Async, Audit, Claim, Mapping, MappingFilter, ObjectKey, Operation, OperationFilter,
-    OperationId, State, Store, StoreError, Write, Written,
+    Async, Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
+    OperationFilter, OperationId, State, Store, StoreError, Write, Written,
 };
 
 /// When, seen from the database.
@@ -73,6 +73,17 @@ impl Store for FaultyStore {
 
     fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>> {
         self.inner.count_by_backend()
+    }
+
+    fn count_mappings<'a>(
+        &'a self,
+        of: &'a CountOf,
+    ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>> {
+        self.inner.count_mappings(of)
+    }
+
+    fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>> {
+        self.inner.count_unsettled()
     }
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {

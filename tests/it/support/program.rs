@@ -96,8 +96,14 @@ impl Drop for Served {
 impl Served {
     /// Starts it and waits until it serves; one that ends instead fails the test in its own words.
     pub(crate) fn start(folder: &Folder) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn start_with(folder: &Folder, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
             .args(["serve", "--config", folder.argument()])
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,0 +1,32 @@
+//! Embeds the pages of docs/codes: a page that is written is in the binary, and no list of them is kept by hand.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs, io};
+
+const FOLDER: &str = "docs/codes";
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a build script has no other way of being told"
+)]
+fn main() -> io::Result<()> {
+    println!("cargo::rerun-if-changed={FOLDER}");
+    println!("cargo::rerun-if-changed=build.rs");
+    let mut codes: Vec<String> = fs::read_dir(FOLDER)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<_>>()?;
+    codes.retain(|name| name.ends_with(".md") && name != "README.md");
+    codes.sort();
+    let mut list = String::from("&[\n");
+    for name in codes {
+        let code = name.trim_end_matches(".md");
+        let _ = writeln!(
+            list,
+            "    ({code:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{FOLDER}/{name}\"))),"
+        );
+    }
+    list.push_str("]\n");
+    let out = env::var_os("OUT_DIR").expect("cargo gives a build script its folder");
+    fs::write(Path::new(&out).join("code_pages.rs"), list)
+}

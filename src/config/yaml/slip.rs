@@ -1,0 +1,158 @@
+//! What YAML reads without a word and hardly anybody means: a comment inside of a value, a comma that
+//! ends one, quotes of a word processor, blanks that are none, an anchor that nothing repeats.
+//!
+//! Each is a warning that names the mistake, but for a key with an invisible character: no key has one.
+
+use serde_yaml::granit_parser::ScalarStyle;
+
+use crate::config::codes;
+use crate::diagnostics::Diagnostic;
+use crate::document::{FileId, Span};
+
+/// Quotes that a word processor or a web page puts where `"` or `'` was typed.
+const CURLY: [char; 10] = [
+    '\u{201c}', '\u{201d}', '\u{201e}', '\u{201f}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{ab}',
+    '\u{bb}', '\u{ff02}',
+];
+
+/// Characters that look like a blank or like nothing, with their names.
+const INVISIBLE: [(char, &str); 10] = [
+    ('\u{a0}', "a no-break space"),
+    ('\u{ad}', "a soft hyphen"),
+    ('\u{2007}', "a figure space"),
+    ('\u{200b}', "a zero-width space"),
+    ('\u{200c}', "a zero-width non-joiner"),
+    ('\u{200d}', "a zero-width joiner"),
+    ('\u{202f}', "a narrow no-break space"),
+    ('\u{2060}', "a word joiner"),
+    ('\u{3000}', "an ideographic space"),
+    ('\u{feff}', "a byte order mark"),
+];
+
+/// A text without quotes that begins with a quote which YAML does not know.
+pub(super) fn curly_quote(text: &str, span: Span) -> Option<Diagnostic> {
+    let first = text.chars().next().filter(|c| CURLY.contains(c))?;
+    Some(
+        Diagnostic::warning(
+            codes::YAML_TRAP,
+            span,
+            format!("`{first}` is no quote to YAML: it becomes a part of the text"),
+        )
+        .label("write \" or '"),
+    )
+}
+
+/// The first invisible character of a plain text or key that stands at `start`.
+pub(super) fn invisible(text: &str, span: Span, is_key: bool) -> Option<Diagnostic> {
+    let (at, c, name) = text.char_indices().find_map(|(at, c)| {
+        let (_, name) = INVISIBLE.iter().find(|(known, _)| *known == c)?;
+        // Between the words of a text it is how some languages are written.
+        let inside = c == '\u{3000}' && !is_key && !text.starts_with(c) && !text.ends_with(c);
+        (!inside).then_some((at, c, name))
+    })?;
+    let start = span.start as usize + at;
+    let place = match span.end as usize >= start + c.len_utf8() {
+        true => Span::new(span.file, start, start + c.len_utf8()),
+        false => span,
+    };
+    let message = format!(
+        "an invisible character stands here: {name}, U+{:04X}",
+        u32::from(c)
+    );
+    let diagnostic = match is_key {
+        true => Diagnostic::error(codes::YAML_INVISIBLE, place, message),
+        false => Diagnostic::warning(codes::YAML_INVISIBLE, place, message),
+    };
+    Some(
+        diagnostic.help(
+            "type the line anew, with ordinary blanks; quote a text that needs the character",
+        ),
+    )
+}
+
+/// A comment right behind a plain value, without a blank behind its `#`: `color: #fff`, `name: a #1`.
+/// `at` is where the value ends.
+pub(super) fn comment_behind(file: FileId, source: &str, at: usize) -> Option<Span> {
+    let rest = source.get(at..)?;
+    let line = &rest[..rest.find('\n').unwrap_or(rest.len())];
+    let comment = line.trim_start_matches([' ', '\t']);
+    let blank = comment.len() < line.len();
+    let behind = comment.strip_prefix('#')?;
+    let is_meant = behind.is_empty() || behind.starts_with([' ', '\t', '#', '!', '-', '=', '\r']);
+    (blank && !is_meant).then(|| {
+        let start = at + line.len() - comment.len();
+        Span::new(file, start, start + comment.trim_end().len())
+    })
+}
+
+/// What to say of such a comment.
+pub(super) fn swallowed(comment: Span) -> Diagnostic {
+    Diagnostic::warning(
+        codes::YAML_TRAP,
+        comment,
+        "this is a comment to YAML, and no part of the value before it",
+    )
+    .label("quote the whole value; a comment has a blank behind its `#`")
+}
+
+/// A key between braces that has no value: `{ ports: 80, 443 }`, `{a:1}`.
+pub(super) fn lone_key(
+    key: &str,
+    style: ScalarStyle,
+    span: Span,
+    source: &str,
+) -> Option<Diagnostic> {
+    let next = source.get(span.end as usize..)?.trim_start().chars().next();
+    if style != ScalarStyle::Plain || !matches!(next, Some(',' | '}')) {
+        return None;
+    }
+    let colon = key.find(':').filter(|at| *at > 0);
+    Some(
+        Diagnostic::warning(
+            codes::YAML_TRAP,
+            span,
+            format!("`{key}` is a key without a value here"),
+        )
+        .label(match colon {
+            Some(_) => "a blank belongs behind the colon",
+            None => "a comma ends a value between braces: quote a text that holds one",
+        }),
+    )
+}
+
+/// A number whose last digit is a zero behind the point: as a number it has none.
+pub(super) fn loses_its_zero(text: &str) -> bool {
+    let Some((whole, digits)) = text.split_once('.') else {
+        return false;
+    };
+    whole.starts_with(|c: char| ('1'..='9').contains(&c))
+        && whole.chars().all(|c| c.is_ascii_digit())
+        && digits.len() > 1
+        && digits.ends_with('0')
+        && digits.chars().all(|c| c.is_ascii_digit())
+}
+
+/// Where an anchor is written, given where the value behind it begins.
+pub(super) fn anchor_before(file: FileId, source: &str, start: usize) -> Option<Span> {
+    let mut end = (start + 1).min(source.len());
+    while !source.is_char_boundary(end) {
+        end += 1;
+    }
+    let at = source[..end].rfind('&')?;
+    let name = &source[at..];
+    let length = name
+        .find(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}'))
+        .unwrap_or(name.len());
+    Some(Span::new(file, at, at + length))
+}
+
+/// An anchor that no alias repeats: most often a text that begins with `&`.
+pub(super) fn idle_anchor(span: Span, source: &str) -> Diagnostic {
+    let name = &source[span.start as usize..span.end as usize];
+    Diagnostic::warning(
+        codes::YAML_TRAP,
+        span,
+        format!("`{name}` is an anchor to YAML, and no part of the value; nothing repeats it"),
+    )
+    .label("quote a text that begins with `&`, or remove this")
+}
