@@ -108,7 +108,7 @@ fn every_example_of_a_page_is_what_it_says() {
 /// Every code that the sources name. A code is a constant, and its files are these.
 fn codes() -> BTreeSet<String> {
     let constant =
-        Regex::new("const [A-Z0-9_]+: &str =\\s+\"([a-z0-9]+(?:-[a-z0-9]+)+)\";").unwrap();
+        Regex::new("const [A-Z0-9_]+: &str =\\s+\"([a-z0-9]+(?:-[a-z0-9]+)*)\";").unwrap();
     let mut codes = BTreeSet::new();
     for file in [
         "src/config/codes.rs",
@@ -173,11 +173,14 @@ fn every_code_has_a_broken_bundle() {
 fn the_index_has_every_page_with_its_first_sentence() {
     let path = "docs/codes/README.md";
     let index = fs::read_to_string(path).unwrap();
-    let line = |code: &str, page: &str| format!("* [`{code}`]({code}.md): {}", pages::summary(page));
+    let line =
+        |code: &str, page: &str| format!("* [`{code}`]({code}.md): {}", pages::summary(page));
     let written = written();
     let mut lines: Vec<String> = Vec::new();
     for old in index.lines() {
-        let code = old.strip_prefix("* [`").and_then(|rest| rest.split_once('`'));
+        let code = old
+            .strip_prefix("* [`")
+            .and_then(|rest| rest.split_once('`'));
         match code {
             Some((code, _)) => lines.extend(
                 written
@@ -199,7 +202,10 @@ fn the_index_has_every_page_with_its_first_sentence() {
     if crate::support::told("UPDATE_EXPECTED").is_some() {
         fs::write(path, &current).unwrap();
     } else {
-        assert_eq!(index, current, "{path} is stale: UPDATE_EXPECTED=1 writes it");
+        assert_eq!(
+            index, current,
+            "{path} is stale: UPDATE_EXPECTED=1 writes it"
+        );
     }
 }
 
