@@ -123,12 +123,18 @@ fn backends_without_labels_are_told_apart_by_name() {
 }
 
 #[test]
-fn a_backend_has_the_labels_of_its_kind_and_any_way_to_authenticate() {
+fn a_backend_has_the_labels_of_its_kind() {
     let folder = shipped();
     made(folder.path(), &["backend", "neutron-3"]);
     let text = read(folder.path(), "backends.d/neutron-3.yaml");
     assert!(text.contains("kind: neutron\n") && text.contains("  region: neutron-3\n"));
     is_valid(folder.path());
+}
+
+#[test]
+fn a_backend_has_any_way_to_authenticate() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "https://10.0.0.1:9696";
     for auth in [
         "basic",
         "bearer",
@@ -138,12 +144,11 @@ fn a_backend_has_the_labels_of_its_kind_and_any_way_to_authenticate() {
         "keystone",
         "login",
     ] {
-        let name = format!("neutron-{}", auth.replace('_', "-"));
-        let url = "https://10.0.0.1:9696";
+        let name = format!("fw-{}", auth.replace('_', "-"));
         made(
             folder.path(),
             &[
-                "backend", &name, "--kind", "neutron", "--auth", auth, "--url", url,
+                "backend", &name, "--kind", "fw", "--auth", auth, "--url", url,
             ],
         );
         let text = read(folder.path(), &format!("backends.d/{name}.yaml"));
@@ -152,6 +157,7 @@ fn a_backend_has_the_labels_of_its_kind_and_any_way_to_authenticate() {
             "{text}"
         );
     }
+    made(folder.path(), &["route", "zone", "--kind", "fw"]);
     is_valid(folder.path());
     let out = made(folder.path(), &["backend", "switch-1"]);
     assert!(
