@@ -33,6 +33,15 @@ fn is_valid(folder: &Path) {
     assert_eq!(status, 0, "{out}{err}");
 }
 
+/// Every example holds, and the skeletons leave no route and no rule of theirs untried.
+fn passes_its_examples(folder: &Path, resources: &[&str]) {
+    let (status, out, err) = told(&run(&["test", "--config", folder.to_str().unwrap()]));
+    assert_eq!(status, 0, "{out}{err}");
+    for resource in resources {
+        assert!(!out.contains(resource), "{resource} is left out:\n{out}");
+    }
+}
+
 fn shipped() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in pack::FILES {
@@ -65,6 +74,7 @@ fn a_pack_in_an_empty_folder_validates() {
     }
     assert!(out.contains("cmp-relay validate-config --config"), "{out}");
     is_valid(folder.path());
+    passes_its_examples(folder.path(), &["fw_group", "fw_member"]);
     // Another one beside it.
     made(
         folder.path(),
@@ -85,6 +95,7 @@ fn a_route_in_an_empty_folder_brings_its_backend() {
     assert!(err.contains("--kind"), "{err}");
     made(folder.path(), &["route", "firewall_rule", "--kind", "fw"]);
     is_valid(folder.path());
+    passes_its_examples(folder.path(), &["firewall_rule"]);
     // The next one finds the only kind that there is.
     let out = made(folder.path(), &["route", "address"]);
     assert!(!out.contains("backends.d"), "{out}");
@@ -100,6 +111,7 @@ fn a_route_in_the_shipped_pack_chooses_as_its_routes_do() {
     assert!(text.contains("region: \"{{ body.region }}\""), "{text}");
     assert!(text.contains("region: RegionOne"), "{text}");
     is_valid(folder.path());
+    passes_its_examples(folder.path(), &["trunk"]);
     made(folder.path(), &["pack", "fw"]);
     is_valid(folder.path());
     // Its routes name no backend, for there is one: a second one would leave them open.
@@ -120,6 +132,7 @@ fn backends_without_labels_are_told_apart_by_name() {
     let text = read(folder.path(), "routes.d/zone.yaml");
     assert!(text.contains("instance: \"{{ body.backend }}\""), "{text}");
     is_valid(folder.path());
+    passes_its_examples(folder.path(), &["zone"]);
 }
 
 #[test]
