@@ -38,8 +38,12 @@ fn passes_its_examples(folder: &Path, resources: &[&str]) {
     let (status, out, err) = told(&run(&["test", "--config", folder.to_str().unwrap()]));
     assert_eq!(status, 0, "{out}{err}");
     for resource in resources {
-        assert!(!out.contains(resource), "{resource} is left out:\n{out}");
+        let line = format!("ok   routes.d/{resource}.yaml: ");
+        assert!(out.contains(&line), "{resource}:\n{out}");
     }
+    let all = regex::Regex::new(r"coverage: (\d+) of (\d+) routes .* meet (\d+) of (\d+) rules").unwrap();
+    let found = all.captures(&out).unwrap_or_else(|| panic!("{out}"));
+    assert_eq!((&found[1], &found[3]), (&found[2], &found[4]), "{out}");
 }
 
 fn shipped() -> tempfile::TempDir {
