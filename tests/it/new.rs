@@ -41,7 +41,8 @@ fn passes_its_examples(folder: &Path, resources: &[&str]) {
         let line = format!("ok   routes.d/{resource}.yaml: ");
         assert!(out.contains(&line), "{resource}:\n{out}");
     }
-    let all = regex::Regex::new(r"coverage: (\d+) of (\d+) routes .* meet (\d+) of (\d+) rules").unwrap();
+    let all =
+        regex::Regex::new(r"coverage: (\d+) of (\d+) routes .* meet (\d+) of (\d+) rules").unwrap();
     let found = all.captures(&out).unwrap_or_else(|| panic!("{out}"));
     assert_eq!((&found[1], &found[3]), (&found[2], &found[4]), "{out}");
 }
