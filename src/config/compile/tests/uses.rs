@@ -35,6 +35,8 @@ fn told(loaded: &Loaded) -> Vec<String> {
     loaded
         .diagnostics
         .iter()
+        // The backends of these tests have one that no route names.
+        .filter(|item| item.code != "unused-auth")
         .map(|item| {
             let name = item.message.split('`').nth(1).unwrap_or_default();
             format!("{} {name}", item.code)
@@ -605,8 +607,8 @@ fn what_is_made_of_optional_things_is_optional() {
     assert_eq!(
         told(&load(&[("routes.d/thing.yaml", &routes)])),
         [
+            "unknown-variable extracted",
             "optional-field let.note",
-            "unknown-variable extracted.first",
             "optional-field extracted.next",
         ]
     );
@@ -643,7 +645,13 @@ fn a_var_that_some_backend_lacks_is_told_with_its_name() {
     assert_eq!(said(both, "vars.vdmo"), ["unknown-var fw"]);
     assert_eq!(said(both, "labels.stie"), ["unknown-label fw"]);
     let one = ["vdom: root", "other: x"];
-    assert_eq!(said(one, "vars.vdom"), ["not-on-every-backend fw-khh-1"]);
+    assert_eq!(
+        said(one, "vars.vdom"),
+        [
+            "not-on-every-backend fw-khh-1",
+            "unused-var backend.vars.other"
+        ]
+    );
 }
 
 #[test]
