@@ -13,6 +13,7 @@ mod facts;
 mod helpers;
 mod node;
 mod number;
+pub mod outline;
 mod parse;
 pub mod path;
 mod program;
@@ -42,6 +43,8 @@ use crate::document::FileId;
 
 pub use condition::{AnswerView, Condition, Expected, Test};
 pub use expr::Expr;
+pub use number::same_value;
+pub use outline::Outline;
 pub use path::PathTemplate;
 pub use scope::{Lookup, LookupRow, Root, Scope};
 pub use select::{Found, JsonPath};

@@ -17,7 +17,7 @@ use crate::transform::Root;
 use crate::transform::uses::{Fact, Key, Place, Use};
 
 use keywords::{entries, indexed, is_index, named, subschemas, types, words};
-pub(super) use names::{NoSuch, Why, no_such};
+pub(super) use names::{Why, no_such};
 
 /// Steps of one proof; behind them nothing is said. No schema written by hand comes near.
 const BUDGET: u32 = 2_000;

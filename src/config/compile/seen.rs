@@ -101,7 +101,7 @@ impl Answers {
             successes: Vec::new(),
             by_rule: rules.errors.iter().map(|_| Vec::new()).collect(),
         };
-        for response in examples.iter().filter_map(|e| e.response.as_ref()) {
+        for response in examples.iter().filter_map(ExampleSpec::answer) {
             let headers = headers(response);
             let is_json = headers
                 .get(header::CONTENT_TYPE)

@@ -1,6 +1,6 @@
 //! Whether there can be such a field at all, in whatever branch of a schema.
 
-use super::keywords::{entries, indexed, is_index, items, named, properties, subschemas, types};
+use super::keywords::{indexed, is_index, items, named, properties, subschemas, types};
 use crate::config::compile::close::{BRANCHES, local_target};
 use crate::document::{Kind, Node};
 use crate::transform::uses::Key;
