@@ -2,6 +2,7 @@
 
 mod select;
 mod slips;
+mod uses;
 
 use http::{Method, StatusCode};
 use serde_json::json;
