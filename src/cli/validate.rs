@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::config::{self, Env, Loaded};
-use crate::diagnostics::{json, text};
+use crate::diagnostics::{json, sarif, text};
 use crate::plan::Plan;
 use crate::trial;
 
@@ -39,6 +39,8 @@ pub enum Format {
     Text,
     /// An array of objects.
     Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
 }
 
 /// What a check came to.
@@ -88,6 +90,7 @@ pub fn run(
     let rendered = match args.format {
         Format::Text => as_text(&loaded, plan.as_deref(), color),
         Format::Json => json::render_json(&loaded.diagnostics, &loaded.files),
+        Format::Sarif => sarif::render_sarif(&loaded.diagnostics, &loaded.files),
     };
     out.write_all(rendered.as_bytes())
         .and_then(|()| out.flush())

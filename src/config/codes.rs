@@ -31,6 +31,9 @@ pub const BAD_VALUE: &str = "bad-value";
 // Examples, played.
 pub const EXAMPLE_FAILED: &str = "example-failed";
 
+// Drafts.
+pub const UNDECIDED: &str = "undecided";
+
 // Secrets.
 pub const SECRET_IN_CLEAR: &str = "secret-in-clear";
 pub const UNRESOLVED_SECRET: &str = "unresolved-secret";

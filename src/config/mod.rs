@@ -13,9 +13,11 @@ pub mod codes;
 pub mod compile;
 pub mod env;
 pub mod example;
+pub mod handbook;
 pub mod secrets;
 pub mod source;
 pub mod spec;
+mod undecided;
 pub mod yaml;
 
 pub use env::Env;
@@ -60,7 +62,11 @@ pub fn load_from_memory(sources: &[(&str, &str)], env: &Env) -> Loaded {
 }
 
 fn compiled(files: SourceFiles, env: &Env, mut diagnostics: Diagnostics) -> Loaded {
-    let (plan, examples) = compile::compile(&files, env, &mut diagnostics);
+    let mut said = Diagnostics::default();
+    let (plan, examples) = compile::compile(&files, env, &mut said);
+    undecided::check(&files, said, &mut diagnostics);
+    // A mark in a place that nobody reads keeps the configuration from being served all the same.
+    let plan = plan.filter(|_| diagnostics.no_errors());
     Loaded {
         plan,
         examples,

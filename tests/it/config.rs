@@ -54,7 +54,7 @@ fn validate(case: &Path, format: Format) -> String {
     let out = String::from_utf8(out).unwrap();
     match format {
         Format::Text => format!("{out}exit status {}\n", verdict.status()),
-        Format::Json => out,
+        Format::Json | Format::Sarif => out,
     }
 }
 

@@ -11,6 +11,7 @@ use super::conflict::Declared;
 use super::example;
 use super::mapping;
 use super::matching::{self, Match};
+use super::name::Shape;
 use super::names::{Names, Stage, Surroundings, check_name};
 use super::reads::Reads;
 use super::reply;
@@ -75,7 +76,12 @@ impl Endpoint<'_> {
             Some(lets) => request::lets(lets, &mut names, around, diags),
             None => Some(Vec::new()),
         };
-        names.lets = usage::keys(self.node.get("let"));
+        // One that did not compile is a name all the same.
+        for name in usage::keys(self.node.get("let")) {
+            if !names.lets.contains(&name) {
+                names.lets.push(name);
+            }
+        }
         let call = self.call(&names, diags);
         let response = response::compile(
             right(&spec.response),
@@ -138,6 +144,9 @@ impl Endpoint<'_> {
                 reply: reply?,
                 confirm: self.confirm(),
                 reads: self.reads_for_templates(),
+                examples: example::published(
+                    right(&spec.examples).map_or(&[], |examples| examples.as_slice()),
+                ),
             })
         });
         let declared = Declared {
@@ -329,7 +338,22 @@ impl Endpoint<'_> {
             response_head: reads
                 .of_root(Root::Response.name())
                 .any(|(path, _)| !is_body(path)),
+            rows: self.asks_for_rows(),
         }
+    }
+
+    /// Whether something that is rendered before the call names a helper over the mapping table.
+    fn asks_for_rows(&self) -> bool {
+        let before_call = ["let", "call"]
+            .into_iter()
+            .filter_map(|key| self.node.get(key));
+        before_call.into_iter().any(|node| {
+            let reads = usage::of_node(node, self.around);
+            reads
+                .variables
+                .iter()
+                .any(|(name, _)| matches!(name.as_str(), "backend_id" | "cmp_id" | "mapped"))
+        })
     }
 
     /// Keys that say what happens anyway, or that nothing reads.
@@ -448,9 +472,13 @@ struct Behaviour {
 
 /// The parameters of a path that is wrong otherwise.
 fn braced(text: &str) -> Vec<Box<str>> {
-    text.split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split_once('}'))
-        .map(|(name, _)| name.into())
+    // As other notations have them, too: `{{ path.id }}`, `:id`.
+    text.split('/')
+        .filter_map(|segment| {
+            let (_, name) = segment.split_once(['{', ':'])?;
+            let name = name.trim_matches(['{', '}', ' ']);
+            let name = name.strip_prefix("path.").unwrap_or(name);
+            Shape::Word.fits(name).then(|| name.into())
+        })
         .collect()
 }

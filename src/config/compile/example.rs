@@ -26,6 +26,7 @@ use crate::config::spec::part::{Written, right};
 use crate::config::spec::response::ResponseSpec;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Kind, Node, Span};
+use crate::plan::PublishedExample;
 use crate::transform::encode::{percent, text_of};
 
 /// The route that examples are of.
@@ -139,6 +140,38 @@ fn one(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Example {
             .as_ref()
             .map(|at| expected_reply(&at.value, at.span, diags)),
         mapping,
+    }
+}
+
+/// What is published of the examples: the requests, and the replies as far as they are written.
+pub(super) fn published(examples: &[ExampleSpec]) -> Vec<PublishedExample> {
+    examples.iter().map(publish).collect()
+}
+
+fn publish(example: &ExampleSpec) -> PublishedExample {
+    let request = example.request.as_ref();
+    let values = |entries: Option<&Entries<Node>>| {
+        entries
+            .into_iter()
+            .flat_map(|entries| &entries.0)
+            .map(|(name, value)| (name.value.clone(), value.to_json()))
+            .collect()
+    };
+    let reply = example.expect_reply.as_ref().map(|reply| &reply.value);
+    PublishedExample {
+        name: example.name.text().into(),
+        path: values(request.and_then(|request| request.path.as_ref())),
+        query: values(request.and_then(|request| request.query.as_ref())),
+        headers: values(request.and_then(|request| request.headers.as_ref())),
+        body: request
+            .and_then(|request| request.body.as_ref())
+            .map(Node::to_json),
+        status: reply
+            .and_then(|reply| reply.status.as_ref())
+            .map(|status| status.value),
+        reply: reply
+            .and_then(|reply| reply.body.as_ref())
+            .map(Node::to_json),
     }
 }
 

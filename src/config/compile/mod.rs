@@ -4,6 +4,7 @@ pub mod auth;
 pub mod backend;
 pub mod codes;
 pub mod database;
+mod echo;
 pub mod header;
 pub mod login;
 pub mod name;
@@ -19,6 +20,7 @@ mod choice;
 mod close;
 mod conflict;
 mod endpoint;
+mod evidence;
 mod example;
 mod fields;
 mod labels;
@@ -43,6 +45,8 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
+pub(super) use names::variables_at;
+
 use super::env::{Env, World};
 use super::example::RouteExamples;
 use super::source::SourceFiles;
@@ -62,6 +66,7 @@ pub fn compile(
     let server = server::compile(files, world, diags);
     let backends = backend::compile(files, &server, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
+    echo::silence(files, diags);
     let plan = diags.no_errors().then(|| {
         let mut plan = Plan::new(
             server,

@@ -10,6 +10,7 @@ use super::backend::Backends;
 use super::choice::{Instances, Reach};
 use super::conflict;
 use super::endpoint::Endpoint;
+use super::evidence::Evidence;
 use super::example;
 use super::links::{self, Links};
 use super::names::{Surroundings, check_names};
@@ -56,6 +57,7 @@ pub fn compile(
     let mut examples = Vec::new();
     let mut links = Links::default();
     let mut reach = Reach::default();
+    let mut evidence = Evidence::default();
     let mut reads = Vec::new();
     let mut idle = Diagnostics::default();
     for sheet in &sheets {
@@ -81,6 +83,7 @@ pub fn compile(
             if let Some(route) = &route {
                 links::check_mark(route, &context, &mut idle);
                 reach.note(route, &context, &mut said);
+                evidence.note(route, &context);
             }
             report_with_route(said, &context, &mut found);
             declared.push(matched);
@@ -109,6 +112,7 @@ pub fn compile(
     if found.no_errors() && diags.no_errors() {
         links.check(&around, &mut found);
         reach.check(&Instances::of(&around), &mut found);
+        evidence.check(&mut found);
         shadow::check(&declared, &routes, &around, &mut found);
         unused::check_shared(&around, &mut found);
         unused::check_backends(&sheets, &reads, &around, &mut found);
