@@ -151,8 +151,7 @@ fn every_yaml_block_compiles_with_the_others_of_its_page() {
                 .map(|(path, text)| (path.as_str(), text.as_str()))
                 .chain([("relay.yaml", server.as_str())])
                 .collect();
-            let mut loaded =
-                config::load_from_memory(&files, &Env::new([]).without_secrets());
+            let mut loaded = config::load_from_memory(&files, &Env::new([]).without_secrets());
             let plan = trial::check(&mut loaded).unwrap();
             let said = text::render_text(&loaded.diagnostics, &loaded.files, false);
             assert!(plan.is_some(), "{path}\n{server}\n{said}");

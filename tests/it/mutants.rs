@@ -342,8 +342,15 @@ fn every_slip_in_the_pack_is_noticed_or_excused() {
     assert!(sites.len() > 1500, "found only {} words", sites.len());
     let all: Vec<&Site> = sites.iter().collect();
     let left = unnoticed(&pack, &all);
-    let in_routes: Vec<&Site> = left.iter().filter(|site| site.route.is_some()).copied().collect();
-    let mut left: Vec<&Site> = left.into_iter().filter(|site| site.route.is_none()).collect();
+    let in_routes: Vec<&Site> = left
+        .iter()
+        .filter(|site| site.route.is_some())
+        .copied()
+        .collect();
+    let mut left: Vec<&Site> = left
+        .into_iter()
+        .filter(|site| site.route.is_none())
+        .collect();
     let still = unnoticed(&pack, &in_routes);
     let alone: Vec<Vec<&Site>> = still.iter().map(|site| vec![*site]).collect();
     left.extend(in_parallel(&alone, |load| match noticed(&pack, load)[0] {
