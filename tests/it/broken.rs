@@ -79,7 +79,9 @@ impl Bundle {
 
     /// What is said, as values.
     pub(crate) fn load(&self) -> Loaded {
-        config::load(self.dir.path(), &self.env().without_secrets())
+        let mut loaded = config::load(self.dir.path(), &self.env().without_secrets());
+        cmp_relay::trial::check(&mut loaded).unwrap();
+        loaded
     }
 
     /// What `validate-config` prints; the folder is called `CONFIG`.

@@ -17,6 +17,7 @@ use cmp_relay::plan::{Database, MariaDb};
 use cmp_relay::secret::Secret;
 use cmp_relay::store::{self, Journal, Write};
 use cmp_relay::telemetry::metrics;
+use cmp_relay::trial;
 use regex::Regex;
 use sqlx::Executor;
 
@@ -150,9 +151,10 @@ fn every_yaml_block_compiles_with_the_others_of_its_page() {
                 .map(|(path, text)| (path.as_str(), text.as_str()))
                 .chain([("relay.yaml", server.as_str())])
                 .collect();
-            let loaded = config::load_from_memory(&files, &Env::new([]).without_secrets());
+            let mut loaded = config::load_from_memory(&files, &Env::new([]).without_secrets());
+            let plan = trial::check(&mut loaded).unwrap();
             let said = text::render_text(&loaded.diagnostics, &loaded.files, false);
-            assert!(loaded.plan.is_some(), "{path}\n{server}\n{said}");
+            assert!(plan.is_some(), "{path}\n{server}\n{said}");
             // What only the reader's machine has is not here.
             let elsewhere = ["unresolved-secret", "missing-file"];
             let here = |code: &str| !elsewhere.contains(&code);

@@ -13,6 +13,7 @@ mod hostile;
 mod http;
 mod import;
 mod invariants;
+mod mutants;
 mod neutron;
 mod new;
 mod openapi;
