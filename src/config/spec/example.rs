@@ -29,10 +29,13 @@ crate::spec! {
 crate::spec! {
     /// What the CMP sends.
     ExampleRequestSpec as "an example's request" {
-        /// The parameters of the route's path.
+        /// The parameters of the route's path, by name.
         path: Option<Entries<Node>>,
+        /// The query parameters, by name.
         query: Option<Entries<Node>>,
+        /// The headers that the route declares, by name.
         headers: Option<Entries<Node>>,
+        /// The JSON body.
         body: Option<Node>,
     }
 }
@@ -40,10 +43,15 @@ crate::spec! {
 crate::spec! {
     /// A row of the mapping table.
     ExampleMappingSpec as "an example's mapping" {
+        /// The resource of the CMP object.
         resource: Written,
+        /// The CMP object's id.
         cmp_id: Written,
+        /// The backend that has it.
         backend: Written,
+        /// What that backend calls it. Default: none yet, it is pending.
         backend_id: Option<Written>,
+        /// What was kept beside the id: `object.attributes.<name>`.
         attributes: Option<Entries<Node>>,
     }
 }
@@ -52,7 +60,9 @@ crate::spec! {
     /// What the backend answers.
     ExampleResponseSpec as "an example's response" {
         /// Default: 200.
+        #[schemars(range(min = 100, max = 599))]
         status: Option<At<u16>>,
+        /// Its headers.
         headers: Option<Entries<Written>>,
         /// A JSON body.
         body: Option<Node>,
@@ -64,8 +74,12 @@ crate::spec! {
 crate::spec! {
     /// What the CMP must be told.
     ExampleReplySpec as "an example's reply" {
+        /// Its status.
+        #[schemars(range(min = 100, max = 599))]
         status: Option<At<u16>>,
+        /// Its headers; what is not named is not compared.
         headers: Option<Entries<Written>>,
+        /// Its JSON body; a member that is not named is not compared.
         body: Option<Node>,
     }
 }
