@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod docs;
 mod driver;
+mod editor;
 mod hostile;
 mod http;
 mod invariants;

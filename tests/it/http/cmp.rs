@@ -384,10 +384,8 @@ async fn the_published_document_names_every_route_and_knows_itself_again() {
     for (path, method) in routes {
         let operation = &document["paths"][&path][&method];
         assert!(operation["operationId"].is_string(), "{method} {path}");
-        assert_eq!(
-            operation["responses"]["401"],
-            json!({ "$ref": "#/components/responses/unauthenticated" })
-        );
+        let refused = &operation["responses"]["401"]["$ref"];
+        assert_eq!(refused, "#/components/responses/unauthenticated");
     }
     let create = &document["paths"]["/v1/things"]["post"];
     let schema = &create["requestBody"]["content"]["application/json"]["schema"];
