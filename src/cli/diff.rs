@@ -149,7 +149,7 @@ fn with_folder(before: &Plan, old: &Parts, next: &Plan, new: &Parts) -> Comparis
         routes: changed(&then.routes, &now.routes, &old.routes, &new.routes),
         backends: changed(&then.backends, &now.backends, &old.backends, &new.backends),
         server: Some(differences(&old.server, &new.server)),
-        restart_needed: restart_needed(&before.server, &next.server),
+        restart_needed: at_the_next_start(before, next, old, new),
         orphans: risks.is_empty().then(Vec::new),
         risks,
     }
@@ -194,11 +194,20 @@ async fn with_live(
         ),
         server: same.map(|_| differences(&old.server, &new.server)),
         restart_needed: same
-            .map(|plan| restart_needed(&plan.server, &next.server))
+            .map(|plan| at_the_next_start(plan, next, &old, new))
             .unwrap_or_default(),
         risks,
         orphans: Some(orphans),
     })
+}
+
+/// The settings that take effect at the next start. The database's default lies in the folder itself, and
+/// so differs between any two.
+fn at_the_next_start(before: &Plan, next: &Plan, old: &Parts, new: &Parts) -> Vec<&'static str> {
+    let mut keys = restart_needed(&before.server, &next.server);
+    let same = old.server["database"] == new.server["database"];
+    keys.retain(|key| *key != "database" || !same);
+    keys
 }
 
 impl Compared {

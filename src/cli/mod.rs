@@ -72,7 +72,8 @@ pub enum Command {
     /// Explain a code of a diagnostic or a problem, with a wrong and a right example
     HelpCode(help_code::Args),
     /// Write a commented skeleton that validates: a route, a backend, a pack
-    New(new::Args),
+    #[command(subcommand)]
+    New(new::Command),
     /// Draft a route file from a backend's own API description
     Import(import::Args),
     /// Print the CMP API as an OpenAPI 3.1 document
@@ -123,7 +124,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Test(args) => test::run(&args, vars),
         Command::Explain(args) => explain::run(&args, vars),
         Command::HelpCode(args) => help_code::run(&args, vars),
-        Command::New(args) => new::run(&args, vars),
+        Command::New(command) => new::run(command, vars),
         Command::Import(args) => import::run(&args, vars),
         Command::Openapi(args) => openapi::run(&args, vars),
         Command::Diff(args) => diff::run(&args, vars),

@@ -15,7 +15,7 @@ mod nearest;
 pub mod request;
 pub mod rows;
 mod tell;
-mod text;
+pub mod text;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,6 +34,7 @@ use crate::driver::{DriverError, Phase, SendOutcome};
 use crate::http::auth::require;
 use crate::http::inbound::{check_head, request_id};
 use crate::http::listener::Bounds;
+use crate::http::operations::is_operations_path;
 use crate::http::problem;
 use crate::plan::{BackendId, Plan, Prefer, Role};
 use crate::relay::witness::{Seen, Step, Witness};
@@ -114,6 +115,7 @@ fn plan(dir: &Path, vars: &Vars) -> Result<(Arc<Plan>, SourceFiles)> {
         plan,
         diagnostics,
         files,
+        ..
     } = config::load(dir, &env);
     let plan = plan.ok_or_else(|| {
         anyhow::anyhow!(
@@ -145,6 +147,12 @@ pub fn explain(
     mut rows: Vec<Mapping>,
     mut live: Option<Live>,
 ) -> Result<Account> {
+    if let Some(own) = answered_by_the_relay(asked) {
+        let mut account =
+            told(plan, asked, who, &Seen::default(), None).map_err(anyhow::Error::msg)?;
+        account.notes.push(own.to_owned());
+        return Ok(account);
+    }
     let inbound = match admitted(plan, asked, who) {
         Ok(inbound) => inbound,
         Err(error) => {
@@ -223,6 +231,19 @@ pub fn explain(
     };
     account.notes.extend(notes);
     Ok(account)
+}
+
+/// What the listener answers itself, without a route and without a call.
+fn answered_by_the_relay(asked: &Asked) -> Option<&'static str> {
+    match asked.uri.path() {
+        "/openapi.json" | "/docs" | "/docs/problems" => {
+            Some("the relay answers this path itself, from its configuration")
+        }
+        path if is_operations_path(path) => {
+            Some("the relay answers this path itself, from its operations")
+        }
+        _ => None,
+    }
 }
 
 /// What a listener asks before the relay hears of a request, in its order.

@@ -8,7 +8,7 @@ use crate::plan::{Match, Plan, Route, RouteId};
 /// At most so many are told.
 const TOLD: usize = 3;
 /// What is further away than the nearest one by more than this was not meant.
-const MARGIN: usize = 2;
+const MARGIN: usize = 1;
 /// What is further away than this was not meant at all.
 const FURTHEST: usize = 9;
 

@@ -70,6 +70,9 @@ fn uri(written: &str) -> Result<Uri, Misuse> {
         let words = format!("`{written}`: a `#` in a path is written `%23`");
         return Err(Misuse(words));
     }
+    if !written.starts_with('/') && !written.contains("://") {
+        return Err(Misuse(format!("`{written}` must begin with `/`")));
+    }
     let uri: Uri = written.parse().map_err(|error| {
         Misuse(format!(
             "`{written}` is no path ({error}); a blank is written `%20`"

@@ -13,8 +13,10 @@ crate::spec! {
         /// Statuses that are a success. Default: any 2xx.
         success: Option<Part<OneOrMany<At<u16>>>>,
         /// A condition that a success must also meet.
+        #[schemars(extend("x-holds" = "condition"))]
         success_when: Option<Node>,
         /// A condition, or a list of them, that makes the answer a failure.
+        #[schemars(extend("x-holds" = "condition"))]
         fail_when: Option<Part<OneOrMany<Node>>>,
         /// Rules for answers that are no success; the first that holds wins.
         errors: Option<Part<Vec<Part<ErrorRuleSpec>>>>,
@@ -31,6 +33,7 @@ crate::spec! {
     /// A failure that the backend reports, and what the CMP hears of it.
     ErrorRuleSpec as "an error rule" {
         /// The condition.
+        #[schemars(extend("x-holds" = "condition"))]
         when: Node,
         /// The CMP's status, 4xx or 5xx, such as `409`.
         #[schemars(range(min = 400, max = 599))]
@@ -39,6 +42,7 @@ crate::spec! {
         #[schemars(extend("pattern" = "^[a-z][a-z0-9_]*$"))]
         code: Option<Written>,
         /// A text, such as `{{ response.body.message }}`.
+        #[schemars(extend("x-stage" = "answer"))]
         detail: Option<Written>,
         /// What is known of the backend; `none` asserts that nothing was done.
         side_effect: Option<SideEffectWord>,
