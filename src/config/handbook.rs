@@ -266,7 +266,7 @@ impl<'s> Walk<'s> {
         if let Some(test) = schema["if"]["type"].as_str() {
             return self.by_form(path, test, schema);
         }
-        if schema.get("maxProperties").is_some() {
+        if schema.get("not").is_some() {
             return self.choice(path, schema);
         }
         if schema["type"].is_array() {

@@ -77,7 +77,7 @@ fn ask(texts: &[(String, String)]) -> Option<Vec<Said>> {
 
 /// A text of a file in `folder`, of which there is one each: the server remembers files by their names.
 fn question(index: usize, folder: &str, schema: &str, text: &str) -> (String, String) {
-    let up = if folder.is_empty() { "" } else { "../" };
+    let up = if folder == "." { "" } else { "../" };
     let header = format!("# yaml-language-server: $schema={up}schema/{schema}.schema.json\n");
     (format!("{folder}/new-{index}.yaml"), header + text)
 }
@@ -147,7 +147,7 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
     };
     let cases: Vec<(&str, &str, String, Vec<&str>)> = vec![
         (
-            "",
+            ".",
             "relay",
             "limits:\n  |".into(),
             vec![
@@ -159,7 +159,7 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
             ],
         ),
         (
-            "",
+            ".",
             "relay",
             "log:\n  format: |".into(),
             vec!["text", "json"],
@@ -187,6 +187,14 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
             "routes",
             route("    call:\n      http: POST /x\n    mapping:\n      |"),
             vec!["create", "update", "put", "delete", "$ref"],
+        ),
+        (
+            "routes.d",
+            "routes",
+            route("    call:\n      |"),
+            vec![
+                "http", "query", "headers", "body", "form", "template", "auth", "timeout", "$ref",
+            ],
         ),
         (
             "routes.d",
@@ -228,7 +236,7 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
 #[test]
 fn an_editor_explains_a_key_where_it_stands() {
     let texts = [
-        question(100, "", "relay", "limits:\n  in_|flight: 5\n"),
+        question(100, ".", "relay", "limits:\n  in_|flight: 5\n"),
         question(
             101,
             "backends.d",

@@ -126,12 +126,13 @@ pub fn schema(what: &str, alternatives: Vec<Alternative>) -> Schema {
         content.insert("description".to_owned(), description.into());
         properties.insert(word.to_owned(), content.into());
     }
+    // `maxProperties` would say it, too; but a language server then offers no key where one is being typed.
     let map = json_schema!({
         "type": "object",
         "title": what,
         "properties": properties,
         "minProperties": 1,
-        "maxProperties": 1,
+        "not": { "type": "object", "minProperties": 2 },
         "additionalProperties": false,
     });
     if words.is_empty() {

@@ -133,6 +133,11 @@ fn with_default_and_example(schema: &mut Map<String, Value>) {
     };
     let default = said_after(text, "Default: ").and_then(literal);
     let example = said_after(text, "such as ").and_then(quoted).map(scalar);
+    // What a later version takes is known, and not what anybody should be offered (yaml-language-server).
+    let later = text.contains("Not in this version");
+    if later {
+        schema.insert("doNotSuggest".into(), true.into());
+    }
     if let Some(default) = default {
         schema.entry("default").or_insert(default);
     }

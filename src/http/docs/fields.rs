@@ -84,17 +84,21 @@ pub(super) fn words(document: &Value, schema: &Value) -> String {
     if let Some(value) = schema.get("const") {
         said.push(code(value));
     }
-    for (keyword, meaning) in [
-        ("minimum", "from"),
-        ("maximum", "to"),
-        ("minLength", "at least (characters)"),
-        ("maxLength", "at most (characters)"),
-        ("minItems", "at least (items)"),
-        ("maxItems", "at most (items)"),
-        ("pattern", "like"),
+    for (keyword, before, after) in [
+        ("minimum", "from ", ""),
+        ("maximum", "to ", ""),
+        ("minLength", "at least ", " characters"),
+        ("maxLength", "at most ", " characters"),
+        ("minItems", "at least ", " items"),
+        ("maxItems", "at most ", " items"),
+        ("pattern", "matching ", ""),
     ] {
-        if let Some(bound) = schema.get(keyword) {
-            said.push(format!("{meaning} {}", code(bound)));
+        // That something is there at all needs no words.
+        let bound = schema
+            .get(keyword)
+            .filter(|bound| keyword != "minLength" || **bound != 1);
+        if let Some(bound) = bound {
+            said.push(format!("{before}{}{after}", code(bound)));
         }
     }
     if said.is_empty() {
