@@ -8,6 +8,7 @@ mod crash;
 mod demo;
 mod docs;
 mod driver;
+mod editor;
 mod explain;
 mod hostile;
 mod http;
