@@ -28,6 +28,9 @@ pub const MISSING_KEY: &str = "missing-key";
 pub const WRONG_TYPE: &str = "wrong-type";
 pub const BAD_VALUE: &str = "bad-value";
 
+// Examples, played.
+pub const EXAMPLE_FAILED: &str = "example-failed";
+
 // Drafts.
 pub const UNDECIDED: &str = "undecided";
 

@@ -155,6 +155,7 @@ impl SourceFiles {
             message: format!("`{path}` is not read: files here end in `{wanted}`"),
             span: None,
             label: None,
+            suggestion: None,
             help: Some("rename it, or move it elsewhere".into()),
             related: Vec::new(),
         });
@@ -316,6 +317,7 @@ fn no_folder(dir: &Path, why: &str, diags: &mut Diagnostics) {
         ),
         span: None,
         label: None,
+        suggestion: None,
         help: Some("name it with `--config DIR`".into()),
         related: Vec::new(),
     });

@@ -61,6 +61,13 @@ pub fn parse(file: FileId, text: &str, diags: &mut Diagnostics) -> Option<Node> 
     }
 }
 
+/// A key as it is written.
+struct Key {
+    text: String,
+    style: ScalarStyle,
+    span: Span,
+}
+
 /// Why a file cannot be read to its end.
 enum Stop {
     Scan(ScanError),
@@ -143,9 +150,15 @@ impl<'t> Reader<'t, '_> {
             Event::Alias(id) => return self.alias(id, at),
             _ => return Err(Stop::Reported),
         };
+        let mut node = node;
         if let Some(id) = anchor {
             let place = slip::anchor_before(self.file, self.text, self.span(at).start as usize);
-            self.idle.extend(place.map(|place| (id, place)));
+            if let (Some(place), Kind::Null) = (place, &node.kind) {
+                self.diags.push(slip::empty_anchor(place, self.text));
+                node = self.meant(place);
+            } else {
+                self.idle.extend(place.map(|place| (id, place)));
+            }
             self.anchors
                 .insert(id, (node.clone(), self.nodes - before + 1));
         }
@@ -216,35 +229,45 @@ impl<'t> Reader<'t, '_> {
             let (event, value_at) = self.next()?;
             let value = self.node(event, &value_at)?;
             if let Some((key, key_style, key_span)) = key {
-                self.slips(&key, key_style, key_span, &value, style);
-                self.entry(&mut entries, key, key_style, key_span, value);
+                let key = Key {
+                    text: key,
+                    style: key_style,
+                    span: key_span,
+                };
+                if let Some((key, value)) = self.slips(key, value, style) {
+                    self.entry(&mut entries, key, value);
+                }
             }
         }
     }
 
-    /// What YAML takes for a key or a value, and the author hardly did.
+    /// Reports what YAML takes for a key or a value, and the author hardly did; gives what was meant.
     fn slips(
         &mut self,
-        key: &str,
-        key_style: ScalarStyle,
-        key_span: Span,
-        value: &Node,
+        mut key: Key,
+        mut value: Node,
         style: StructureStyle,
-    ) {
-        if key_style == ScalarStyle::Plain {
-            let found = slip::invisible(key, key_span, true);
-            self.diags_extend(found.or_else(|| slip::curly_quote(key, key_span)));
+    ) -> Option<(Key, Node)> {
+        if key.style == ScalarStyle::Plain {
+            if let Some(found) = slip::invisible(&key.text, key.span, true) {
+                self.diags.push(found);
+                key.text = slip::visible(&key.text);
+            }
+            self.diags_extend(slip::curly_quote(&key.text, key.span));
         }
         let source = self.text;
-        if value.kind == Kind::Null && style == StructureStyle::Flow {
-            self.diags_extend(slip::lone_key(key, key_style, key_span, source));
-            return;
-        }
         let end = match &value.kind {
+            Kind::Null if style == StructureStyle::Flow => {
+                if let Some(lone) = slip::lone_key(&key.text, key.style, key.span, source) {
+                    self.diags.push(lone);
+                    return None;
+                }
+                None
+            }
             // What is not written at all has no place of its own: it would stand behind the colon.
-            Kind::Null => source[key_span.end as usize..]
+            Kind::Null => source[key.span.end as usize..]
                 .find(':')
-                .map(|colon| key_span.end as usize + colon + 1),
+                .map(|colon| key.span.end as usize + colon + 1),
             Kind::Text(Scalar { plain: true, .. }) | Kind::Number(_) | Kind::Bool(_) => {
                 Some(value.span.end as usize)
             }
@@ -252,10 +275,27 @@ impl<'t> Reader<'t, '_> {
         };
         let comment = end.and_then(|end| slip::comment_behind(self.file, source, end));
         if let Some(comment) = comment {
-            if secrets::smells(key) {
+            if secrets::smells(&key.text) {
                 self.diags.mask(comment);
             }
-            self.diags.push(slip::swallowed(comment));
+            let instead = value.kind == Kind::Null;
+            self.diags.push(slip::swallowed(comment, instead));
+            if instead {
+                value = self.meant(comment);
+            }
+        }
+        Some((key, value))
+    }
+
+    /// The text at a place, as the value that was meant.
+    fn meant(&self, span: Span) -> Node {
+        Node {
+            span,
+            kind: Kind::Text(Scalar {
+                text: self.text[span.start as usize..span.end as usize].to_owned(),
+                verbatim_at: Some(span.start),
+                plain: true,
+            }),
         }
     }
 
@@ -269,9 +309,11 @@ impl<'t> Reader<'t, '_> {
     fn entry(
         &mut self,
         entries: &mut Vec<Entry>,
-        key: String,
-        style: ScalarStyle,
-        key_span: Span,
+        Key {
+            text: key,
+            style,
+            span: key_span,
+        }: Key,
         value: Node,
     ) {
         secrets::mask_value(&key, &value, self.diags);
@@ -387,16 +429,8 @@ impl<'t> Reader<'t, '_> {
 
     /// Reports `name: {{ body.name }}` and takes it for the text that was meant.
     fn unquoted_template(&mut self, span: Span) -> Node {
-        let text = &self.text[span.start as usize..span.end as usize];
         self.diags.push(quote_template(span));
-        Node {
-            span,
-            kind: Kind::Text(Scalar {
-                text: text.to_owned(),
-                verbatim_at: Some(span.start),
-                plain: true,
-            }),
-        }
+        self.meant(span)
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, at: &granit::Span) {

@@ -1,11 +1,12 @@
 //! What is wrong with a configuration: where, what, and what to type now.
 //!
 //! Passes push [`Diagnostic`]s and go on; nobody stops at the first. Renderings are beside this
-//! file: `text` (excerpt and caret) and `json`; `pages` explains each code at length.
+//! file: `text` (excerpt and caret), `json` and `sarif`; `pages` explains each code at length.
 
 pub mod json;
 pub mod pages;
 pub mod place;
+pub mod sarif;
 pub mod suggest;
 pub mod text;
 
@@ -38,6 +39,8 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// What stands beside the caret, such as ``did you mean `body.name`?``
     pub label: Option<String>,
+    /// The nearest right name, where the place is a wrong one.
+    pub suggestion: Option<String>,
     /// What to type now.
     pub help: Option<String>,
     /// Other places that matter, such as the first of two equal keys.
@@ -52,6 +55,7 @@ impl Diagnostic {
             message: message.into(),
             span: Some(span),
             label: None,
+            suggestion: None,
             help: None,
             related: Vec::new(),
         }
@@ -74,6 +78,7 @@ impl Diagnostic {
     pub fn did_you_mean(mut self, nearest: Option<&str>) -> Self {
         if let Some(name) = nearest {
             self.label = Some(format!("did you mean `{name}`?"));
+            self.suggestion = Some(name.to_owned());
         }
         self
     }

@@ -58,12 +58,12 @@ pub struct Route {
     pub confirm: Option<super::Confirm>,
     pub reads: Reads,
     /// What is published of its `examples`.
-    pub examples: Vec<Example>,
+    pub examples: Vec<PublishedExample>,
 }
 
 /// An example as a reader of the API needs it: a request and what it is told.
 #[derive(Debug)]
-pub struct Example {
+pub struct PublishedExample {
     pub name: Box<str>,
     pub path: Map<String, Value>,
     pub query: Map<String, Value>,

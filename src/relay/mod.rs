@@ -5,7 +5,7 @@
 //! `operation` sends and settles, `outcome` judges, `record` and `reply` take from the answer what is
 //! kept and what is told. Statuses of errors are not known here.
 
-mod answer;
+pub(crate) mod answer;
 mod call;
 pub mod error;
 mod gate;
@@ -15,7 +15,7 @@ mod json;
 mod keeper;
 mod operation;
 pub mod orphans;
-mod outcome;
+pub(crate) mod outcome;
 mod owned;
 mod record;
 mod replay;
@@ -48,9 +48,11 @@ use crate::store::{Journal, Operation, OperationId};
 pub use error::{Failure, RelayError};
 pub use gate::Gate;
 use operation::{Ended, Ready};
+pub use outcome::{Met, met};
 use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
+pub use route::percent::decode;
 pub use snapshot::{Changed, ReloadReport, Snapshot, longest_call};
 use witness::{Made, Seen, Step, Witness};
 

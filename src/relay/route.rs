@@ -17,7 +17,7 @@ use crate::plan::{Match, Role, Route, RouteId, ScalarType, Schema, Violation};
 use crate::store::OperationId;
 use crate::transform::{Root, Scope};
 
-mod percent;
+pub mod percent;
 
 /// A request of a route.
 #[derive(Debug)]

@@ -41,6 +41,7 @@ use crate::document::FileId;
 
 pub use condition::{AnswerView, Condition, Expected, Test};
 pub use expr::Expr;
+pub use number::same_value;
 pub use outline::Outline;
 pub use path::PathTemplate;
 pub use scope::{Lookup, LookupRow, Root, Scope};

@@ -54,7 +54,7 @@ fn validate(case: &Path, format: Format) -> String {
     let out = String::from_utf8(out).unwrap();
     match format {
         Format::Text => format!("{out}exit status {}\n", verdict.status()),
-        Format::Json => out,
+        Format::Json | Format::Sarif => out,
     }
 }
 
@@ -131,6 +131,7 @@ fn a_folder_that_is_not_there_is_a_wrong_use() {
         format: Format::Text,
         deny_warnings: false,
         no_secrets: false,
+        no_examples: false,
     };
     let mut out = Vec::new();
     let verdict = validate::run(&args, &Env::new([]), false, &mut out).unwrap();

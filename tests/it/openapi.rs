@@ -90,7 +90,11 @@ fn what_is_published_is_openapi_by_an_independent_validator() {
     let get = "/paths/~1v1~1networks~1{id}/get";
     let wrong = [
         with(&pack, &format!("{get}/parameters"), json!([])),
-        with(&pack, &format!("{get}/responses/404"), json!({ "$ref": "#/components/responses/none" })),
+        with(
+            &pack,
+            &format!("{get}/responses/404"),
+            json!({ "$ref": "#/components/responses/none" }),
+        ),
         with(&pack, &format!("{get}/operationId"), json!("list_networks")),
         with(&pack, "/components/schemas/network/type", json!("objekt")),
     ];
@@ -151,7 +155,10 @@ fn every_wrong_file_is_refused_at_its_place() {
     files.sort();
     let wrong_at = |file: &PathBuf| {
         let text = std::fs::read_to_string(file).unwrap();
-        let line = text.lines().nth(1).and_then(|line| line.strip_prefix("# wrong at: "));
+        let line = text
+            .lines()
+            .nth(1)
+            .and_then(|line| line.strip_prefix("# wrong at: "));
         line.map(str::to_owned)
     };
     files.retain(|file| wrong_at(file).is_some());
@@ -168,7 +175,14 @@ fn conforms(python: &Path, document: &str, url: &str, more: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     Command::new(python.with_file_name("schemathesis"))
         .args(["run", document, "--url", url])
-        .args(["--seed", "1", "--suppress-health-check", "all", "--warnings", "off"])
+        .args([
+            "--seed",
+            "1",
+            "--suppress-health-check",
+            "all",
+            "--warnings",
+            "off",
+        ])
         .args(["--checks", CHECKS, "--continue-on-failure", "--no-color"])
         .args(more)
         .env("PYTHONPATH", root().join("tests/peers/tools"))
@@ -195,15 +209,35 @@ fn the_demo_keeps_what_its_document_promises() {
         .find_map(|line| line.strip_prefix("The relay"))
         .unwrap()
         .trim();
-    let said = conforms(python, &format!("{url}/openapi.json"), url, &["--max-examples", "10"]);
+    let said = conforms(
+        python,
+        &format!("{url}/openapi.json"),
+        url,
+        &["--max-examples", "10"],
+    );
     assert!(said.status.success(), "{}", words(&said));
 
     // A promise that is not kept is found: a network without its name, a missing status.
     let document = document(".");
-    let reading = ["--include-operation-id", "get_network", "--phases", "fuzzing", "--max-examples", "5"];
+    let reading = [
+        "--include-operation-id",
+        "get_network",
+        "--phases",
+        "fuzzing",
+        "--max-examples",
+        "5",
+    ];
     let wrong = [
-        with(&document, "/paths/~1v1~1networks~1{id}/get/responses", json!({ "200": { "description": "Done." } })),
-        with(&document, "/components/schemas/Problem/required", json!(["typo"])),
+        with(
+            &document,
+            "/paths/~1v1~1networks~1{id}/get/responses",
+            json!({ "200": { "description": "Done." } }),
+        ),
+        with(
+            &document,
+            "/components/schemas/Problem/required",
+            json!(["typo"]),
+        ),
     ];
     for wrong in wrong {
         let file = data.path().join("wrong.json");
@@ -220,5 +254,9 @@ fn a_configuration_that_does_not_compile_has_no_document() {
     let said = run(&["openapi", "--config", folder.to_str().unwrap()]);
     assert_eq!(said.status.code(), Some(1));
     assert!(said.stdout.is_empty());
-    assert!(words(&said).contains("does not compile"), "{}", words(&said));
+    assert!(
+        words(&said).contains("does not compile"),
+        "{}",
+        words(&said)
+    );
 }

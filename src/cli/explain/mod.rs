@@ -115,6 +115,7 @@ fn plan(dir: &Path, vars: &Vars) -> Result<(Arc<Plan>, SourceFiles)> {
         plan,
         diagnostics,
         files,
+        ..
     } = config::load(dir, &env);
     let plan = plan.ok_or_else(|| {
         anyhow::anyhow!(

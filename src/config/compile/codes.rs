@@ -75,3 +75,6 @@ pub const UNUSED_VAR: &str = "unused-var";
 
 // Examples.
 pub const BAD_EXAMPLE: &str = "bad-example";
+pub const FINDS_NOTHING: &str = "finds-nothing";
+pub const UNTRIED_RULE: &str = "untried-rule";
+pub const ROOT_FILTER: &str = "root-filter";

@@ -20,6 +20,7 @@ use super::resource::Sheet;
 use super::response;
 use super::select::{self, Wanted};
 use super::usage::{self, WriteOnly};
+use crate::config::example::Example;
 use crate::config::spec::decode::At;
 use crate::config::spec::part::{Part, Written, right};
 use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
@@ -44,7 +45,7 @@ impl Endpoint<'_> {
         id: RouteId,
         maps: &BTreeMap<Box<str>, Arc<ValueMap>>,
         diags: &mut Diagnostics,
-    ) -> (Option<Route>, Declared) {
+    ) -> (Option<Route>, Declared, Vec<Example>) {
         let (spec, around) = (self.spec, self.around);
         check_name(&self.name.value, self.name.span, "a route", diags);
 
@@ -102,9 +103,17 @@ impl Endpoint<'_> {
         let behaviour = self.behaviour(matched.as_ref(), call.as_ref(), diags);
         let store_reply = self.check_usage(&schemas, diags);
         let clients = self.clients(diags);
-        if let Some(examples) = right(&spec.examples) {
-            example::check(examples, &names.path, around, diags);
-        }
+        let of = example::Of {
+            matched: matched.as_ref(),
+            params: &names.path,
+            schemas: &schemas,
+            resource: right(&self.sheet.spec.resource).map_or("", Written::text),
+            kind: self.sheet.kind(),
+            around,
+        };
+        let examples = right(&spec.examples)
+            .map(|examples| example::compile(examples, &of, diags))
+            .unwrap_or_default();
 
         let route = matched.clone().and_then(|matched| {
             let resource = self.sheet.resource?;
@@ -145,7 +154,7 @@ impl Endpoint<'_> {
             matched,
             match_span: right(&spec.r#match).map_or(self.name.span, Written::span),
         };
-        (route, declared)
+        (route, declared, examples)
     }
 
     fn matched(&self, diags: &mut Diagnostics) -> Option<Match> {

@@ -20,6 +20,7 @@ mod choice;
 mod close;
 mod conflict;
 mod endpoint;
+mod evidence;
 mod example;
 mod fields;
 mod labels;
@@ -47,12 +48,17 @@ mod tests;
 pub(super) use names::variables_at;
 
 use super::env::{Env, World};
+use super::example::RouteExamples;
 use super::source::SourceFiles;
 use crate::diagnostics::Diagnostics;
 use crate::plan::Plan;
 
-/// Compiles a whole configuration.
-pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Option<Plan> {
+/// Compiles a whole configuration; the examples of its routes are beside the plan.
+pub fn compile(
+    files: &SourceFiles,
+    env: &Env,
+    diags: &mut Diagnostics,
+) -> (Option<Plan>, Vec<RouteExamples>) {
     let world = World {
         dir: files.dir(),
         env,
@@ -61,7 +67,7 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
     let backends = backend::compile(files, &server, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
     echo::silence(files, diags);
-    diags.no_errors().then(|| {
+    let plan = diags.no_errors().then(|| {
         let mut plan = Plan::new(
             server,
             backends.into_list(),
@@ -72,5 +78,6 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
         );
         plan.digests = parts::Parts::of(files).digests();
         plan
-    })
+    });
+    (plan, routes.examples)
 }

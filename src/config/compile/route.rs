@@ -10,6 +10,8 @@ use super::backend::Backends;
 use super::choice::{Instances, Reach};
 use super::conflict;
 use super::endpoint::Endpoint;
+use super::evidence::Evidence;
+use super::example;
 use super::links::{self, Links};
 use super::names::{Surroundings, check_names};
 use super::reads::Reads;
@@ -17,9 +19,9 @@ use super::resource::{self, Sheet};
 use super::shadow;
 use super::unused;
 use super::usage;
+use crate::config::example::RouteExamples;
 use crate::config::source::SourceFiles;
 use crate::config::spec::decode::{Entries, wrong_type};
-use crate::config::spec::example::ExampleSpec;
 use crate::config::spec::part::{misplaced, right};
 use crate::diagnostics::Diagnostics;
 use crate::diagnostics::codes::UNKNOWN_VARIABLE;
@@ -34,14 +36,8 @@ pub struct Compiled {
     /// By [`RouteId`], when no error was reported.
     pub routes: Vec<Route>,
     pub table: RouteTable,
+    /// Of every route, whether it has examples or not.
     pub examples: Vec<RouteExamples>,
-}
-
-/// The examples of one route, as written.
-#[derive(Debug)]
-pub struct RouteExamples {
-    pub route: Box<str>,
-    pub examples: Vec<ExampleSpec>,
 }
 
 /// Compiles every route file against the backends and the server's settings.
@@ -61,6 +57,7 @@ pub fn compile(
     let mut examples = Vec::new();
     let mut links = Links::default();
     let mut reach = Reach::default();
+    let mut evidence = Evidence::default();
     let mut reads = Vec::new();
     let mut idle = Diagnostics::default();
     for sheet in &sheets {
@@ -81,21 +78,26 @@ pub fn compile(
             };
             let id = RouteId(u16::try_from(declared.len()).unwrap_or(u16::MAX));
             let mut said = Diagnostics::default();
-            let (route, matched) = context.compile(id, &maps, &mut said);
+            let (route, matched, written) = context.compile(id, &maps, &mut said);
             links.note(&context);
             if let Some(route) = &route {
                 links::check_mark(route, &context, &mut idle);
                 reach.note(route, &context, &mut said);
+                evidence.note(route, &context);
             }
             report_with_route(said, &context, &mut found);
             declared.push(matched);
             routes.extend(route);
-            if let Some(written) = right(&spec.examples) {
-                examples.push(RouteExamples {
-                    route: name.value.as_str().into(),
-                    examples: written.clone(),
-                });
-            }
+            examples.push(RouteExamples {
+                route: name.value.as_str().into(),
+                span: name.span,
+                examples: written,
+                rules: example::places(
+                    right(&spec.response),
+                    right(&sheet.spec.response),
+                    right(&spec.mapping),
+                ),
+            });
         }
         reads.push(check_sheet_usage(sheet, &around, &mut found));
     }
@@ -110,6 +112,7 @@ pub fn compile(
     if found.no_errors() && diags.no_errors() {
         links.check(&around, &mut found);
         reach.check(&Instances::of(&around), &mut found);
+        evidence.check(&mut found);
         shadow::check(&declared, &routes, &around, &mut found);
         unused::check_shared(&around, &mut found);
         unused::check_backends(&sheets, &reads, &around, &mut found);

@@ -1,7 +1,8 @@
 //! What YAML reads without a word and hardly anybody means: a comment inside of a value, a comma that
 //! ends one, quotes of a word processor, blanks that are none, an anchor that nothing repeats.
 //!
-//! Each is a warning that names the mistake, but for a key with an invisible character: no key has one.
+//! Where YAML then reads nothing at all, it is an error, and the text that was meant is read on; the
+//! rest are warnings.
 
 use serde_yaml::granit_parser::ScalarStyle;
 
@@ -70,6 +71,18 @@ pub(super) fn invisible(text: &str, span: Span, is_key: bool) -> Option<Diagnost
     )
 }
 
+/// The text with ordinary blanks, or none, for what is invisible.
+pub(super) fn visible(text: &str) -> String {
+    let shown: String = text
+        .chars()
+        .map(|c| match INVISIBLE.iter().any(|(known, _)| *known == c) {
+            true => ' ',
+            false => c,
+        })
+        .collect();
+    shown.trim().to_owned()
+}
+
 /// A comment right behind a plain value, without a blank behind its `#`: `color: #fff`, `name: a #1`.
 /// `at` is where the value ends.
 pub(super) fn comment_behind(file: FileId, source: &str, at: usize) -> Option<Span> {
@@ -85,14 +98,22 @@ pub(super) fn comment_behind(file: FileId, source: &str, at: usize) -> Option<Sp
     })
 }
 
-/// What to say of such a comment.
-pub(super) fn swallowed(comment: Span) -> Diagnostic {
-    Diagnostic::warning(
-        codes::YAML_TRAP,
-        comment,
-        "this is a comment to YAML, and no part of the value before it",
-    )
-    .label("quote the whole value; a comment has a blank behind its `#`")
+/// What to say of such a comment; `instead`: it stands where the value belongs.
+pub(super) fn swallowed(comment: Span, instead: bool) -> Diagnostic {
+    let label = "quote the whole value; a comment has a blank behind its `#`";
+    let diagnostic = match instead {
+        true => Diagnostic::error(
+            codes::YAML_TRAP,
+            comment,
+            "this is a comment to YAML, so there is no value",
+        ),
+        false => Diagnostic::warning(
+            codes::YAML_TRAP,
+            comment,
+            "this is a comment to YAML, and no part of the value before it",
+        ),
+    };
+    diagnostic.label(label)
 }
 
 /// A key between braces that has no value: `{ ports: 80, 443 }`, `{a:1}`.
@@ -108,7 +129,7 @@ pub(super) fn lone_key(
     }
     let colon = key.find(':').filter(|at| *at > 0);
     Some(
-        Diagnostic::warning(
+        Diagnostic::error(
             codes::YAML_TRAP,
             span,
             format!("`{key}` is a key without a value here"),
@@ -155,4 +176,15 @@ pub(super) fn idle_anchor(span: Span, source: &str) -> Diagnostic {
         format!("`{name}` is an anchor to YAML, and no part of the value; nothing repeats it"),
     )
     .label("quote a text that begins with `&`, or remove this")
+}
+
+/// An anchor with nothing behind it.
+pub(super) fn empty_anchor(span: Span, source: &str) -> Diagnostic {
+    let name = &source[span.start as usize..span.end as usize];
+    Diagnostic::error(
+        codes::YAML_TRAP,
+        span,
+        format!("`{name}` is an anchor to YAML, so there is no value"),
+    )
+    .label("quote a text that begins with `&`")
 }

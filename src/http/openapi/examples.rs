@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::plan::{Example, Route};
+use crate::plan::{PublishedExample, Route};
 
 /// Adds the examples' bodies to a request's media type.
 pub fn of_request(route: &Route, media: &mut Value) {
@@ -45,7 +45,7 @@ pub fn of_replies(route: &Route, schema: &Value) -> Option<Value> {
 }
 
 /// Under names that the document takes; the example's own is its summary.
-fn named<'e>(examples: impl Iterator<Item = (&'e Example, Value)>) -> Map<String, Value> {
+fn named<'e>(examples: impl Iterator<Item = (&'e PublishedExample, Value)>) -> Map<String, Value> {
     let mut named = Map::new();
     for (example, value) in examples {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

@@ -386,7 +386,7 @@ async fn the_published_document_names_every_route_and_knows_itself_again() {
         assert!(operation["operationId"].is_string(), "{method} {path}");
         assert_eq!(
             operation["responses"]["401"],
-            json!({ "$ref": "#/components/responses/unauthenticated" })
+            serde_json::json!({ "$ref": "#/components/responses/unauthenticated" })
         );
     }
     let create = &document["paths"]["/v1/things"]["post"];
