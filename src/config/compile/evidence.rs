@@ -315,7 +315,7 @@ impl Evidence {
 
 /// The answer that an example gives, as the driver would hand it on.
 fn answer_of(example: &ExampleSpec) -> Option<Answer> {
-    let spec = example.response.as_ref()?;
+    let spec = example.answer()?;
     let mut headers = HeaderMap::new();
     for (name, value) in spec.headers.iter().flat_map(|headers| &headers.0) {
         if let (Ok(name), Ok(value)) = (
