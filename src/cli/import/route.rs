@@ -57,7 +57,8 @@ pub fn draft(scene: &Scene<'_>, resource: &Resource, taken: &mut Vec<String>) ->
     file.text = format!(
         "# yaml-language-server: $schema=../schema/routes.schema.json\n\
          #\n# Drafted from \"{}\". What a person must decide is marked `$decide`: put one of the candidates, or\n\
-         # something better, in the place of the mark. `cmp-relay validate-config` points at each.\n{made}{body}",
+         # something better, in the place of the mark. `cmp-relay validate-config` points at each.\n\
+         # The examples take the first candidate of every mark.\n{made}{body}",
         one_line(scene.document.title()).unwrap_or_default()
     );
     file
