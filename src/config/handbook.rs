@@ -59,6 +59,8 @@ pub struct Position {
 /// A map of the language, and where it stands first.
 struct Section {
     path: String,
+    /// Where else it stands.
+    aliases: Vec<String>,
     description: String,
     rows: Vec<Row>,
 }
@@ -68,7 +70,6 @@ struct Row {
     says: String,
     type_name: String,
     default: String,
-    example: String,
     stage: Option<String>,
 }
 
@@ -78,8 +79,8 @@ struct File {
     sections: Vec<Section>,
 }
 
-/// The page.
-pub fn page() -> String {
+/// The page; the examples are found in a sample of each file: of routes, of a backend, of relay.yaml.
+pub fn page(samples: &[Value; 3]) -> String {
     let mut page = PREFACE.to_owned();
     page.push_str(VARIABLES);
     page.push_str("| when | variables |\n|---|---|\n");
@@ -89,10 +90,10 @@ pub fn page() -> String {
     }
     page.push('\n');
     page.push_str(SHAPES);
-    for file in files() {
+    for (file, sample) in files().into_iter().zip(samples) {
         let _ = writeln!(page, "## {}\n", file.heading);
-        for section in file.sections {
-            section.write(&mut page);
+        for section in &file.sections {
+            section.write(&file, sample, &mut page);
         }
     }
     page.truncate(page.trim_end().len());
@@ -173,6 +174,13 @@ impl<'s> Walk<'s> {
     fn map(&mut self, path: &str, schema: &'s Value) -> String {
         let identity = schema["properties"].to_string();
         if let Some(first) = self.known.get(&identity) {
+            let section = self
+                .sections
+                .iter_mut()
+                .find(|section| section.path == *first);
+            if let Some(section) = section.filter(|section| section.path != path) {
+                section.aliases.push(path.to_owned());
+            }
             return first.clone();
         }
         let path = match path {
@@ -183,6 +191,7 @@ impl<'s> Walk<'s> {
         let at = self.sections.len();
         self.sections.push(Section {
             path: path.clone(),
+            aliases: Vec::new(),
             description: text_of(schema, "description"),
             rows: Vec::new(),
         });
@@ -210,20 +219,11 @@ impl<'s> Walk<'s> {
             Some(default) => code(&default.to_string().replace('"', "")),
             None => said_default,
         };
-        let example = match property["examples"].get(0) {
-            Some(example) => inline(example),
-            None => such_as(&text_of(property, "description")),
-        };
         Row {
             key: key.to_owned(),
             says,
             type_name,
             default,
-            example: if example.is_empty() {
-                example
-            } else {
-                code(&example)
-            },
             stage: property
                 .get("x-stage")
                 .and_then(Value::as_str)
@@ -333,7 +333,7 @@ impl<'s> Walk<'s> {
 }
 
 impl Section {
-    fn write(&self, page: &mut String) {
+    fn write(&self, file: &File, sample: &Value, page: &mut String) {
         let is_file = self.path.contains(' ') || self.path.ends_with(".yaml");
         if !is_file {
             let _ = writeln!(page, "### {}\n", self.path);
@@ -351,7 +351,9 @@ impl Section {
                 row.says.clone(),
                 row.type_name.clone(),
                 row.default.clone(),
-                row.example.clone(),
+                self.example(file, sample, &row.key)
+                    .map(|example| code(&example))
+                    .unwrap_or_default(),
                 variables
                     .map(|roots| code(&roots.join(" ")))
                     .unwrap_or_default(),
@@ -360,6 +362,60 @@ impl Section {
             let _ = writeln!(page, "| {} |", cells.join(" | "));
         }
         page.push('\n');
+    }
+}
+
+impl Section {
+    /// What stands at a key in the sample, where that is short.
+    fn example(&self, file: &File, sample: &Value, key: &str) -> Option<String> {
+        let is_inside = |path: &str, outer: &str| {
+            let rest = path.strip_prefix(outer);
+            rest.is_some_and(|rest| rest.starts_with('.') || rest.starts_with("[]"))
+        };
+        let mut paths = vec![self.path.clone()];
+        paths.extend(self.aliases.iter().cloned());
+        // What stands inside a map that stands in several places stands in each of them.
+        for outer in file
+            .sections
+            .iter()
+            .filter(|outer| is_inside(&self.path, &outer.path))
+        {
+            let rest = &self.path[outer.path.len()..];
+            paths.extend(outer.aliases.iter().map(|alias| format!("{alias}{rest}")));
+        }
+        let found = paths.iter().find_map(|path| {
+            let path = joined(path, key);
+            find(sample, &path.split('.').collect::<Vec<_>>())
+        })?;
+        let nested = |value: &Value| {
+            value
+                .as_object()
+                .is_some_and(|map| map.values().any(Value::is_object))
+        };
+        let short = inline(found);
+        let fits = short.chars().count() <= 72 && !(nested(found) && short.chars().count() > 40);
+        fits.then_some(short)
+    }
+}
+
+/// The first value at a path; `NAME` is any key, `[]` any item.
+fn find<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    let Some((step, rest)) = path.split_first() else {
+        return Some(value);
+    };
+    if *step == "NAME" {
+        return value
+            .as_object()?
+            .values()
+            .find_map(|inner| find(inner, rest));
+    }
+    match step.strip_suffix("[]") {
+        Some(key) => value
+            .get(key)?
+            .as_array()?
+            .iter()
+            .find_map(|inner| find(inner, rest)),
+        None => find(value.get(step)?, rest),
     }
 }
 
@@ -403,16 +459,6 @@ fn text_of(schema: &Value, key: &str) -> String {
         .unwrap_or_default()
         .trim()
         .to_owned()
-}
-
-/// The example in a description: "such as `x`".
-fn such_as(description: &str) -> String {
-    let example = description
-        .split_once("such as `")
-        .and_then(|(_, rest)| rest.split_once('`'));
-    example
-        .map(|(example, _)| example.to_owned())
-        .unwrap_or_default()
 }
 
 /// What a description says, and the default in it.
