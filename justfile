@@ -21,6 +21,10 @@ snap:
     UPDATE_EXPECTED=1 cargo test --locked --test it -- config:: broken:: codes::
     git diff --stat -- tests/config tests/broken docs/codes
 
+# docs/reference.md and schema/, from the program's own declarations.
+reference:
+    UPDATE_EXPECTED=1 cargo test --locked --test it -- authoring::the_reference the_committed_schemas
+
 # The shipped pack, checked.
 pack:
     OS_PASSWORD=x cargo run --quiet -- validate-config --config . --deny-warnings

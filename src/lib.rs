@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! main -> cli -> { config, http, trial, telemetry }
-//! trial -> relay, http::problem
+//! trial -> { config, relay, http::problem }
 //! http -> relay (route -> resource) -> { backend -> driver, store } -> plan -> transform
 //! config -> { diagnostics, plan, transform }            secret, clock, shutdown: leaves
 //! ```

@@ -57,13 +57,7 @@ pub fn choose(
             return Err(ChooseError::NoSuchBackend(name));
         }
     }
-    let mut wanted = Vec::with_capacity(select.labels.len());
-    for (label, text) in &select.labels {
-        // An absent `optional` label is not asked for.
-        if let Some(value) = text.render(scope)? {
-            wanted.push((&**label, value));
-        }
-    }
+    let wanted = wanted_labels(select, scope)?;
     left.retain(|id| has_labels(plan.backend(*id), &wanted));
     if left.is_empty() {
         return Err(ChooseError::NoBackend(nothing_matches(&wanted)));
@@ -105,11 +99,26 @@ pub fn choose(
     })
 }
 
-fn rendered(text: Option<&Text>, scope: &Scope) -> Result<Option<String>, RenderError> {
+/// The labels that are asked for.
+pub(super) fn wanted_labels<'s>(
+    select: &'s Select,
+    scope: &Scope,
+) -> Result<Vec<(&'s str, String)>, RenderError> {
+    let mut wanted = Vec::with_capacity(select.labels.len());
+    for (label, text) in &select.labels {
+        // An absent `optional` label is not asked for.
+        if let Some(value) = text.render(scope)? {
+            wanted.push((&**label, value));
+        }
+    }
+    Ok(wanted)
+}
+
+pub(super) fn rendered(text: Option<&Text>, scope: &Scope) -> Result<Option<String>, RenderError> {
     text.map_or(Ok(None), |text| text.render(scope))
 }
 
-fn has_labels(backend: &Backend, wanted: &[(&str, String)]) -> bool {
+pub(super) fn has_labels(backend: &Backend, wanted: &[(&str, String)]) -> bool {
     wanted.iter().all(|(label, value)| {
         backend
             .labels
@@ -137,7 +146,7 @@ fn join(words: impl Iterator<Item = String>) -> String {
 /// Rendezvous hashing (Thaler and Ravishankar, 1998): each name weighs the key for itself, so a
 /// backend that comes or goes moves only the keys that it wins or held. The digest is stable over
 /// releases and machines.
-fn weight(name: &str, key: &str) -> [u8; 32] {
+pub(super) fn weight(name: &str, key: &str) -> [u8; 32] {
     let mut digest = Context::new(&SHA256);
     // A name has no zero byte, so no two pairs run together.
     digest.update(name.as_bytes());

@@ -5,6 +5,7 @@ pub mod choose;
 mod fingerprint;
 pub mod limits;
 pub mod manager;
+pub mod why;
 
 pub use breaker::BreakerState;
 pub use choose::{ChooseError, Facts, choose};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use reqwest::{Certificate, Client, Identity, Method, Url};
 use serde_json::Value;
 
@@ -157,8 +157,22 @@ impl Api {
         if status.is_success() {
             return Ok(value);
         }
-        bail!("{}", problem_words(status.as_u16(), &value));
+        let status = status.as_u16();
+        Err(Refusal {
+            words: problem_words(status, &value),
+            problem: value,
+        }
+        .into())
     }
+}
+
+/// An answer that is a problem.
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
+pub struct Refusal {
+    words: String,
+    /// As it came (RFC 9457).
+    pub problem: Value,
 }
 
 /// A problem as a line: its code, its words, and what to do about a missing token.

@@ -16,6 +16,7 @@ pub mod migrate;
 pub mod new;
 pub mod openapi;
 pub mod operations;
+pub mod reload;
 pub mod schema;
 pub mod serve;
 pub mod table;
@@ -53,8 +54,9 @@ pub enum Command {
     Demo(demo::Args),
     /// Serve the configured routes
     #[command(
-        after_help = "Examples:\n  cmp-relay serve\n  cmp-relay serve --config /etc/cmp-relay\n\n\
-        SIGHUP reloads the configuration; one that does not compile changes nothing.\n\
+        after_help = "Examples:\n  cmp-relay serve\n  cmp-relay serve --config /etc/cmp-relay --watch\n\n\
+        SIGHUP reloads the configuration, and so does `cmp-relay reload`; --watch does it by itself. One that\n\
+        does not compile, or would leave mappings without a route or a backend, changes nothing.\n\
         SIGTERM and SIGINT finish what is in hand, then exit; a second one exits at once."
     )]
     Serve(serve::Args),
@@ -70,12 +72,18 @@ pub enum Command {
     /// Explain a code of a diagnostic or a problem, with a wrong and a right example
     HelpCode(help_code::Args),
     /// Write a commented skeleton that validates: a route, a backend, a pack
-    New(new::Args),
+    #[command(subcommand)]
+    New(new::Command),
     /// Draft a route file from a backend's own API description
     Import(import::Args),
     /// Print the CMP API as an OpenAPI 3.1 document
     Openapi(openapi::Args),
     /// Say what a reload of a folder would add, remove and change
+    #[command(
+        after_help = "Examples:\n  cmp-relay diff /srv/next --config /etc/cmp-relay\n  cmp-relay diff . --live\n\n\
+        Exit status: 0 nothing differs or nothing is in the way; 1 the folder does not compile, or a reload of it\n\
+        would be refused, or could be (only --live knows which mappings there are)."
+    )]
     Diff(diff::Args),
     /// Print the JSON Schema of a configuration file, for editors with a YAML language server
     Schema(schema::Args),
@@ -94,6 +102,9 @@ pub enum Command {
     /// Mappings: list, show, adopt, forget, export (through the admin API of a running relay)
     #[command(subcommand, after_help = api::HELP)]
     Mappings(mappings::Command),
+    /// Let a running relay take its folder anew, as SIGHUP does, and say what changed
+    #[command(after_help = api::HELP)]
+    Reload(reload::Args),
     /// The routes that a running relay serves
     #[command(after_help = api::HELP)]
     Routes(views::Args),
@@ -113,7 +124,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Test(args) => test::run(&args, vars),
         Command::Explain(args) => explain::run(&args, vars),
         Command::HelpCode(args) => help_code::run(&args, vars),
-        Command::New(args) => new::run(&args, vars),
+        Command::New(command) => new::run(command, vars),
         Command::Import(args) => import::run(&args, vars),
         Command::Openapi(args) => openapi::run(&args, vars),
         Command::Diff(args) => diff::run(&args, vars),
@@ -122,6 +133,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Operations(command) => operations::run(command, vars),
         Command::Mappings(command) => mappings::run(command, vars),
+        Command::Reload(args) => reload::run(&args, vars),
         Command::Routes(args) => views::routes(&args, vars),
         Command::Backends(args) => views::backends(&args, vars),
     };

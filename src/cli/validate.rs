@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 
 use crate::config::{self, Env, Loaded};
 use crate::diagnostics::{json, sarif, text};
+use crate::plan::Plan;
+use crate::trial;
 
 /// Check a configuration folder and print every problem, each with its place.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +27,9 @@ pub struct ValidateArgs {
     /// Say nothing of secrets and certificates that are not on this machine.
     #[arg(long)]
     pub no_secrets: bool,
+    /// Do not run the examples of the routes.
+    #[arg(long)]
+    pub no_examples: bool,
 }
 
 /// How problems are printed.
@@ -76,9 +82,14 @@ pub fn run(
         true => env.clone().ignoring_secrets(),
         false => env.clone().without_secrets(),
     };
-    let loaded = config::load(&args.config, &env);
+    let mut loaded = config::load(&args.config, &env);
+    let plan = loaded.plan.take().map(Arc::new);
+    if let (Some(plan), false) = (&plan, args.no_examples) {
+        let report = trial::play(plan, &loaded.examples, &[])?;
+        trial::diagnose(&report, &mut loaded.diagnostics);
+    }
     let rendered = match args.format {
-        Format::Text => as_text(&loaded, color),
+        Format::Text => as_text(&loaded, plan.as_deref(), color),
         Format::Json => json::render_json(&loaded.diagnostics, &loaded.files),
         Format::Sarif => sarif::render_sarif(&loaded.diagnostics, &loaded.files),
     };
@@ -95,9 +106,9 @@ pub fn run(
     })
 }
 
-fn as_text(loaded: &Loaded, color: bool) -> String {
+fn as_text(loaded: &Loaded, plan: Option<&Plan>, color: bool) -> String {
     let rendered = text::render_text(&loaded.diagnostics, &loaded.files, color);
-    match &loaded.plan {
+    match plan {
         Some(plan) if rendered.is_empty() => format!(
             "configuration is fine: {}, {}, {}\n",
             text::counted(plan.routes.len(), "route"),

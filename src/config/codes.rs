@@ -28,6 +28,12 @@ pub const MISSING_KEY: &str = "missing-key";
 pub const WRONG_TYPE: &str = "wrong-type";
 pub const BAD_VALUE: &str = "bad-value";
 
+// Examples, played.
+pub const EXAMPLE_FAILED: &str = "example-failed";
+
+// Drafts.
+pub const UNDECIDED: &str = "undecided";
+
 // Secrets.
 pub const SECRET_IN_CLEAR: &str = "secret-in-clear";
 pub const UNRESOLVED_SECRET: &str = "unresolved-secret";

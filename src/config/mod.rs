@@ -12,12 +12,16 @@ use crate::plan::Plan;
 pub mod codes;
 pub mod compile;
 pub mod env;
+pub mod example;
+pub mod handbook;
 pub mod secrets;
 pub mod source;
 pub mod spec;
+mod undecided;
 pub mod yaml;
 
 pub use env::Env;
+pub use example::RouteExamples;
 pub use source::SourceFiles;
 
 /// One load of a configuration.
@@ -25,6 +29,8 @@ pub use source::SourceFiles;
 pub struct Loaded {
     /// `None` when there are errors: what does not compile is never served.
     pub plan: Option<Plan>,
+    /// The examples of every route, in the order of the files; they mean something only with a plan.
+    pub examples: Vec<RouteExamples>,
     pub diagnostics: Diagnostics,
     /// What the diagnostics point into.
     pub files: SourceFiles,
@@ -56,9 +62,14 @@ pub fn load_from_memory(sources: &[(&str, &str)], env: &Env) -> Loaded {
 }
 
 fn compiled(files: SourceFiles, env: &Env, mut diagnostics: Diagnostics) -> Loaded {
-    let plan = compile::compile(&files, env, &mut diagnostics);
+    let mut said = Diagnostics::default();
+    let (plan, examples) = compile::compile(&files, env, &mut said);
+    undecided::check(&files, said, &mut diagnostics);
+    // A mark in a place that nobody reads keeps the configuration from being served all the same.
+    let plan = plan.filter(|_| diagnostics.no_errors());
     Loaded {
         plan,
+        examples,
         diagnostics,
         files,
     }

@@ -110,6 +110,11 @@ impl Diagnostics {
         self.items.iter()
     }
 
+    /// Leaves out what is not wanted.
+    pub fn retain(&mut self, wanted: impl FnMut(&Diagnostic) -> bool) {
+        self.items.retain(wanted);
+    }
+
     /// By file, then by place; what has no place comes first, and equal places stay in order.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut sorted: Vec<_> = self.items.iter().collect();

@@ -3,7 +3,9 @@
 /// The candidate nearest to `name`, when it is near enough to be what was meant: a slip of the
 /// fingers, or the same word with more or less behind it.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let candidates: Vec<&str> = candidates.into_iter().collect();
+    // A version is not a typing error of another one.
+    let a_word = |candidate: &&str| candidate.contains(char::is_alphabetic);
+    let candidates: Vec<&str> = candidates.into_iter().filter(a_word).collect();
     let longer = |a: &str, b: &str| {
         a.len() > 3
             && b.strip_prefix(a)
@@ -26,9 +28,21 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         })
 }
 
+/// Whether `name` is surely `meant` with a slip of the fingers: nearer than what is worth a suggestion.
+pub fn is_slip(name: &str, meant: &str) -> bool {
+    let allowed = if meant.len() > 5 { 2 } else { 1 };
+    strsim::damerau_levenshtein(name, meant) <= allowed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_is_less_than_another_word() {
+        assert!(is_slip("nmae", "name") && is_slip("resorce", "resource"));
+        assert!(!is_slip("note", "name") && !is_slip("username", "user"));
+    }
 
     #[test]
     fn a_slip_of_the_fingers_finds_its_name() {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Driver;
-use super::https::HttpsDriver;
+use super::https::{HttpsDriver, wire};
+use super::{Driver, RenderedCall};
 use crate::plan::{Backend, DriverSpec};
 
 /// Makes the drivers.
@@ -17,4 +17,20 @@ impl DriverManager {
             DriverSpec::Https(spec) => Ok(Arc::new(HttpsDriver::new(spec, &backend.limits)?)),
         }
     }
+
+    /// What a backend would hear, with `***` for each secret; nothing is opened, read or sent. The
+    /// error names what of the call cannot be sent.
+    pub fn preview(backend: &Backend, call: &RenderedCall) -> Result<Preview, String> {
+        match (&backend.driver, call) {
+            (DriverSpec::Https(spec), RenderedCall::Http(call)) => {
+                Ok(Preview::Https(wire::of(spec, call)?))
+            }
+        }
+    }
+}
+
+/// A call as a backend would hear it, by driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Preview {
+    Https(wire::Wire),
 }

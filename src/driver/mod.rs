@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use crate::clock::Boottime;
 
 pub use https::body::text_of;
-pub use manager::DriverManager;
+pub use manager::{DriverManager, Preview};
 
 /// A boxed future: `Driver` is used as a trait object.
 pub type Async<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -69,7 +69,7 @@ pub const TABLE: &[Entry] = &[
 
 macro_rules! entries {
     ($($name:ident = $status:ident $code:literal $title:literal;)*) => {
-        $(const $name: Entry = (StatusCode::$status, $code, $title);)*
+        $(pub(super) const $name: Entry = (StatusCode::$status, $code, $title);)*
     };
 }
 

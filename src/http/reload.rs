@@ -123,9 +123,7 @@ impl Reloader {
         let _turn = self.one_at_a_time.lock().await;
         let done = self.attempt(&order).await;
         if let Some(last) = LastReload::of(order.by, &done, &self.relay.plan()) {
-            last.publish();
-            last.log();
-            self.last.store(Arc::new(last));
+            self.keep(last);
         }
         if let Ok(report) = &done {
             self.audit(order.by, report).await;
@@ -140,10 +138,15 @@ impl Reloader {
 
     /// Notes that the folder says again what serves already.
     fn unchanged(&self, by: &str) {
-        let last = LastReload::unchanged(by, &self.relay.plan());
+        self.keep(LastReload::unchanged(by, &self.relay.plan()));
+    }
+
+    /// Whoever reads the line finds status and metrics saying the same.
+    fn keep(&self, last: LastReload) {
+        let last = Arc::new(last);
+        self.last.store(last.clone());
         last.publish();
         last.log();
-        self.last.store(Arc::new(last));
     }
 
     async fn attempt(&self, order: &Order<'_>) -> Result<Value, ReloadError> {

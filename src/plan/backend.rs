@@ -83,6 +83,23 @@ pub struct BaseUrl {
     pub path: Box<str>,
 }
 
+impl BaseUrl {
+    /// `host:port`, without the port that the scheme has anyway.
+    pub fn authority(&self) -> String {
+        let default_port = if self.https { 443 } else { 80 };
+        match self.port == default_port {
+            true => self.host.to_string(),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// `https://host:port`, where the base path begins.
+    pub fn origin(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+}
+
 impl std::fmt::Display for BaseUrl {
     /// With its port, whether it was written or not.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
+use serde_json::{Map, Value};
 
 use super::{BackendId, ResourceId, RouteId, Schema};
 use crate::transform::{Condition, PathTemplate, Source, Template, Text, Tree};
@@ -13,6 +14,8 @@ pub struct Resource {
     pub name: Box<str>,
     /// The kind of backend that serves it.
     pub kind: Box<str>,
+    /// One line for people.
+    pub summary: Option<Box<str>>,
     /// One CMP object may have one mapping on each of several backends.
     pub per_backend: bool,
 }
@@ -54,6 +57,21 @@ pub struct Route {
     /// `replication.confirm` of the route, where it has one of its own.
     pub confirm: Option<super::Confirm>,
     pub reads: Reads,
+    /// What is published of its `examples`.
+    pub examples: Vec<PublishedExample>,
+}
+
+/// An example as a reader of the API needs it: a request and what it is told.
+#[derive(Debug)]
+pub struct PublishedExample {
+    pub name: Box<str>,
+    pub path: Map<String, Value>,
+    pub query: Map<String, Value>,
+    pub headers: Map<String, Value>,
+    pub body: Option<Value>,
+    /// The status of the reply; `None`: the example does not say it.
+    pub status: Option<u16>,
+    pub reply: Option<Value>,
 }
 
 /// Whether a template of the route names what has to be made for templates alone.
@@ -63,6 +81,8 @@ pub struct Reads {
     pub request: bool,
     /// `response.*` beside the body: status, headers, text.
     pub response_head: bool,
+    /// Rows of the mapping table, before the call: `backend_id 'network' id`.
+    pub rows: bool,
 }
 
 impl Route {

@@ -25,11 +25,12 @@ mod route;
 mod rows;
 pub mod settle;
 mod snapshot;
+pub mod witness;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -47,10 +48,13 @@ use crate::store::{Journal, Operation, OperationId};
 pub use error::{Failure, RelayError};
 pub use gate::Gate;
 use operation::{Ended, Ready};
+pub use outcome::{Met, met};
 use owned::{InHand, Owned};
 use replay::Earlier;
 use route::Request;
+pub use route::percent::decode;
 pub use snapshot::{Changed, ReloadReport, Snapshot, longest_call};
+use witness::{Made, Seen, Step, Witness};
 
 /// How long a stop waits for the database to take what is left.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -108,6 +112,7 @@ pub struct Relay {
     draining: AtomicBool,
     /// Backends that a reload took away, being closed.
     retiring: Mutex<Vec<JoinHandle<()>>>,
+    witness: OnceLock<Arc<Witness>>,
 }
 
 impl fmt::Debug for Relay {
@@ -152,6 +157,7 @@ impl Relay {
             node,
             draining: AtomicBool::new(false),
             retiring: Mutex::default(),
+            witness: OnceLock::new(),
         });
         keeper::spawn_janitor(&relay.journal, orphans);
         Ok(relay)
@@ -160,8 +166,11 @@ impl Relay {
     /// One CMP request, answered.
     pub async fn handle(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Failure> {
         let snapshot = self.snapshot.load_full();
+        self.note(|seen| *seen = Seen::default());
+        self.reaches(Step::Matched);
         let (route, params) = route::find(&snapshot, &inbound)
             .map_err(|error| Failure::of_method(&inbound.method, error))?;
+        self.note(|seen| (seen.route, seen.params) = (Some(route), params.clone()));
         let inbound = Arc::new(inbound);
         let refused = |error| Failure::of_route(snapshot.plan.route(route), error);
         if !self.gate.is_open() {
@@ -175,8 +184,16 @@ impl Relay {
         const ROUNDS: usize = 4;
         for round in 0..ROUNDS {
             let key = &self.fingerprint_key;
+            self.reaches(Step::Allowed);
+            route::authorize(snapshot.plan.route(route), &inbound.caller).map_err(refused)?;
+            self.reaches(Step::Parsed);
             let parsed = route::parse(snapshot.clone(), route, &params, &inbound, key);
             let request = parsed.map_err(refused)?;
+            self.note(|seen| {
+                seen.idempotency_key = request.idempotency_key.clone();
+                seen.masks = request.masks.clone();
+                seen.rows.clear();
+            });
             if let Some(reply) = self.round(request, round > 0).await? {
                 return Ok(reply);
             }
@@ -201,6 +218,7 @@ impl Relay {
             let read = self.read(request, prepared.map_err(refused)?).await;
             return read.map(Some);
         }
+        self.reaches(Step::Replayed);
         let previous = match self.earlier(&request).await? {
             Earlier::None => None,
             Earlier::Replay(reply) => return Ok(Some(reply)),
@@ -359,7 +377,9 @@ impl Relay {
         previous: Option<&Operation>,
         ask: bool,
     ) -> Result<Prepared, RelayError> {
+        self.reaches(Step::Validated);
         route::validate(request, id)?;
+        self.reaches(Step::Resolved);
         let target = resource::resolve(self, request, previous).await?;
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
@@ -386,6 +406,7 @@ impl Relay {
         request: &mut Request,
         backend: BackendId,
     ) -> Result<(Place, RenderedCall, Boottime), RelayError> {
+        self.reaches(Step::Rendered);
         resource::render_lets(self, request, backend).await?;
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
@@ -394,6 +415,7 @@ impl Relay {
             .timeout
             .unwrap_or(snapshot.plan.backend(backend).limits.timeout);
         let deadline = Boottime::now() + timeout;
+        self.reaches(Step::Admitted);
         let place =
             snapshot
                 .backends
@@ -405,8 +427,13 @@ impl Relay {
                         RelayError::BreakerOpen { retry_after }
                     }
                 })?;
+        self.reaches(Step::Rendered);
         let render = |scope: &_| call::render(&route.call, scope);
         let call = rows::with_rows(self, request, backend, render).await?;
+        self.note(|seen| {
+            let call = call.clone();
+            seen.call = Some(Made { backend, call });
+        });
         Ok((place, call, deadline))
     }
 
@@ -429,6 +456,7 @@ impl Relay {
             mutating: false,
             gate: Arc::new(move || gate.is_open()),
         };
+        self.reaches(Step::Sent);
         let clean = reply::cleaner(&request, prepared.target.backend);
         let failed = |judged: outcome::Judged, status| Failure {
             safe_to_retry: judged.safe_to_retry,

@@ -13,6 +13,7 @@ use super::outcome::{Judged, Verdict, call_acts, judge, judge_silence};
 use super::owned::InHand;
 use super::reply::{self, Rendered};
 use super::route::Request;
+use super::witness::Step;
 use super::{Failure, Prepared, Relay, RelayError, Reply, intent, record};
 use crate::clock;
 use crate::driver::{Answer, Clearance};
@@ -44,8 +45,10 @@ pub enum Ended {
 
 /// Runs a ready request to its end.
 pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
+    relay.reaches(Step::Intended);
     let intent = intent::of(&relay, &ready);
     let operation = intent.operation.clone();
+    relay.note(|seen| seen.intent = Some(operation.clone()));
     let in_hand = relay.owned().take(super::owned::Attempt {
         id: operation.id,
         attempt: operation.attempt,
@@ -67,6 +70,7 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
         Err(error) => return intent::unwritten(&relay, &ready, &operation, error, in_hand),
     }
 
+    relay.reaches(Step::Sent);
     let gate = relay.gate().clone();
     let epoch = operation.epoch;
     let clearance = Clearance {

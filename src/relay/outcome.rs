@@ -3,8 +3,8 @@
 use http::{Method, StatusCode};
 
 use super::RelayError;
-use super::answer::ReadAnswer;
-use crate::driver::{DriverError, SendOutcome};
+use super::answer::{self, ReadAnswer};
+use crate::driver::{Answer, DriverError, SendOutcome};
 use crate::plan::{Action, Route, SideEffect};
 use crate::store::{Mapping, State};
 use crate::transform::{AnswerView, Condition, Scope, Test};
@@ -174,6 +174,48 @@ fn is_success(route: &Route, answer: &ReadAnswer, view: &AnswerView<'_>) -> bool
 fn asks_status(condition: &Condition) -> bool {
     let tests = condition.tests();
     tests.iter().any(|test| matches!(test, Test::Status(_)))
+}
+
+/// Which rules of a route an answer meets, by their places in the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    pub success_when: bool,
+    pub fail_when: Vec<usize>,
+    /// The one that is applied; they are asked of what is not a success.
+    pub error: Option<usize>,
+    /// The mapping changes whose `when` holds of a success.
+    pub changes: Vec<usize>,
+}
+
+/// Tells which rules of a route an answer meets: for what is tried, never for what is served.
+pub fn met(route: &Route, answer: Answer) -> Met {
+    let mut read = answer::read(answer, &route.response);
+    let mut scope = Scope::new();
+    read.publish(&mut scope, false);
+    let view = read.view(&scope);
+    let rules = &route.response;
+    let holding = |conditions: &mut dyn Iterator<Item = Option<&Condition>>| {
+        let conditions = conditions.enumerate();
+        let holding = conditions.filter(|(_, one)| one.is_some_and(|one| one.holds(&view)));
+        holding.map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    let fail_when = holding(&mut rules.fail_when.iter().map(Some));
+    let success = fail_when.is_empty() && is_success(route, &read, &view);
+    Met {
+        success_when: rules
+            .success_when
+            .as_ref()
+            .is_some_and(|condition| condition.holds(&view)),
+        error: match success {
+            true => None,
+            false => rules.errors.iter().position(|rule| rule.when.holds(&view)),
+        },
+        changes: match success {
+            true => holding(&mut route.mapping.iter().map(|change| change.when.as_ref())),
+            false => Vec::new(),
+        },
+        fail_when,
+    }
 }
 
 /// Judges the absence of an answer.

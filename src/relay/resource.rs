@@ -11,11 +11,14 @@ use uuid::Uuid;
 
 use super::route::Request;
 use super::rows::with_rows;
+use super::witness::{Purpose, Sought, Step};
 use super::{Relay, RelayError};
 use crate::backend::choose::Facts;
+use crate::backend::why::{Choice, why};
 use crate::backend::{ChooseError, choose};
 use crate::plan::{
-    BackendId, CmpIdSource, IdTemplate, MappingOp, Plan, Prefer, ResourceId, Route, Verb, Violation,
+    BackendId, CmpIdSource, IdTemplate, MappingOp, ObjectRef, Parent, Plan, Prefer, ResourceId,
+    Route, Verb, Violation,
 };
 use crate::store::{Expect, Mapping, ObjectKey, Operation, StoreError};
 use crate::transform::{RenderError, Root, Scope};
@@ -52,46 +55,35 @@ pub async fn resolve(
     let mut parents: Vec<Option<Arc<Mapping>>> = vec![None; route.parents.len()];
     for (slot, parent) in parents.iter_mut().zip(&route.parents) {
         if !plan.resource(parent.resource).per_backend {
-            *slot = find(relay, plan, parent.resource, &parent.id, "", &request.scope).await?;
+            *slot = find(relay, plan, parent, "", &request.scope).await?;
         }
     }
     publish_parents(route, &parents, &mut request.scope);
 
     let mut object = None;
     if let (Some(wanted), false) = (&route.object, per_backend) {
-        object = find(relay, plan, wanted.resource, &wanted.id, "", &request.scope).await?;
+        object = find(relay, plan, wanted, "", &request.scope).await?;
     }
+    relay.reaches(Step::Chosen);
     let backend = match &object {
-        Some(mapping) => backend_of(plan, mapping)?,
+        Some(mapping) => {
+            relay.note(|seen| seen.choice = Some(Choice::Object));
+            backend_of(plan, mapping)?
+        }
         None => choose_instance(relay, request, &parents).await?,
     };
+    relay.reaches(Step::Resolved);
     let instance = plan.backend(backend);
     request.scope.share(Root::Backend, &instance.scope);
 
     for (slot, parent) in parents.iter_mut().zip(&route.parents) {
         if plan.resource(parent.resource).per_backend {
-            let found = find(
-                relay,
-                plan,
-                parent.resource,
-                &parent.id,
-                &instance.name,
-                &request.scope,
-            );
-            *slot = found.await?;
+            *slot = find(relay, plan, parent, &instance.name, &request.scope).await?;
         }
     }
     publish_parents(route, &parents, &mut request.scope);
     if let (Some(wanted), true) = (&route.object, per_backend) {
-        let found = find(
-            relay,
-            plan,
-            wanted.resource,
-            &wanted.id,
-            &instance.name,
-            &request.scope,
-        );
-        object = found.await?;
+        object = find(relay, plan, wanted, &instance.name, &request.scope).await?;
     }
     if let Some(mapping) = &object {
         request.scope.set(Root::Object, mapping_value(mapping));
@@ -109,6 +101,9 @@ pub async fn resolve(
         previous,
         &request.scope,
     )?;
+    if relay.is_witnessed() {
+        note_created(relay, route, &keys).await?;
+    }
     refuse_remembered(relay, route, &keys)?;
     let before = mapped_before(relay, plan, route, backend, &keys).await?;
     let creates = |index: &usize| matches!(route.mapping[*index].verb, Verb::Create | Verb::Put);
@@ -132,25 +127,59 @@ pub async fn resolve(
     Ok(target)
 }
 
+/// An object that a request names: its `object`, or one of its `parents`.
+struct Named<'r> {
+    alias: Option<&'r str>,
+    resource: ResourceId,
+    id: &'r IdTemplate,
+}
+
+impl Named<'_> {
+    fn purpose(&self) -> Purpose {
+        self.alias
+            .map_or(Purpose::Object, |alias| Purpose::Parent(alias.to_owned()))
+    }
+}
+
+impl<'r> From<&'r ObjectRef> for Named<'r> {
+    fn from(object: &'r ObjectRef) -> Self {
+        Self {
+            alias: None,
+            resource: object.resource,
+            id: &object.id,
+        }
+    }
+}
+
+impl<'r> From<&'r Parent> for Named<'r> {
+    fn from(parent: &'r Parent) -> Self {
+        Self {
+            alias: Some(&parent.alias),
+            resource: parent.resource,
+            id: &parent.id,
+        }
+    }
+}
+
 /// The mapping of an object that a request names; `None` only when the id is `optional` and absent.
 async fn find(
     relay: &Relay,
     plan: &Plan,
-    resource: ResourceId,
-    id: &IdTemplate,
+    named: impl Into<Named<'_>>,
     scope_name: &str,
     scope: &Scope,
 ) -> Result<Option<Arc<Mapping>>, RelayError> {
-    let Some(cmp_id) = render_id(id, scope)? else {
+    let named = named.into();
+    let Some(cmp_id) = render_id(named.id, scope)? else {
         return Ok(None);
     };
-    let resource = &plan.resource(resource).name;
+    let resource = &plan.resource(named.resource).name;
     let key = ObjectKey {
         resource: resource.to_string(),
         cmp_id,
         scope: scope_name.to_owned(),
     };
-    match mapped_or_in_doubt(relay, &key).await? {
+    match mapped_or_in_doubt(relay, &key, || named.purpose()).await? {
         Some(mapping) if mapping.backend_id.is_none() => Err(RelayError::PendingObject {
             resource: key.resource,
             id: key.cmp_id,
@@ -167,9 +196,14 @@ async fn find(
 pub async fn mapped_or_in_doubt(
     relay: &Relay,
     key: &ObjectKey,
+    purpose: impl Fn() -> Purpose,
 ) -> Result<Option<Arc<Mapping>>, RelayError> {
-    if let Some(mapping) = relay.journal().mapping(key).await? {
-        return Ok(Some(mapping));
+    let found = relay.journal().mapping(key).await?;
+    if relay.is_witnessed() {
+        relay.note_row(purpose(), Sought::Object(key.clone()), found.as_ref());
+    }
+    if found.is_some() {
+        return Ok(found);
     }
     let holder = relay
         .journal()
@@ -290,6 +324,10 @@ async fn choose_instance(
         turn,
         preferred: snapshot.preferred,
     };
+    if relay.is_witnessed() {
+        let choice = why(plan, select, &request.scope, &facts)?;
+        relay.note(|seen| seen.choice = Some(choice));
+    }
     Ok(choose(plan, select, &request.scope, &facts)?)
 }
 
@@ -393,6 +431,16 @@ fn created_keys<'k>(route: &Route, keys: &'k [ObjectKey]) -> impl Iterator<Item 
         .map(|(_, key)| key)
 }
 
+/// What a create asks only in the intent's own transaction, asked for a witness now.
+async fn note_created(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Result<(), RelayError> {
+    relay.note(|seen| seen.keys = keys.to_vec());
+    for key in created_keys(route, keys) {
+        let found = relay.journal().mapping(key).await?;
+        relay.note_row(Purpose::Create, Sought::Object(key.clone()), found.as_ref());
+    }
+    Ok(())
+}
+
 fn already_mapped(key: &ObjectKey) -> RelayError {
     RelayError::AlreadyMapped {
         resource: key.resource.clone(),
@@ -412,6 +460,9 @@ async fn mapped_before(
     for ((row, change), key) in rows.iter_mut().zip(&route.mapping).zip(keys) {
         if change.verb == Verb::Put {
             *row = relay.journal().mapping(key).await?;
+            if relay.is_witnessed() {
+                relay.note_row(Purpose::Put, Sought::Object(key.clone()), row.as_ref());
+            }
             if let Some(mapping) = row {
                 check_backend(plan, route, backend, mapping)?;
             }

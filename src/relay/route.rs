@@ -17,7 +17,7 @@ use crate::plan::{Match, Role, Route, RouteId, ScalarType, Schema, Violation};
 use crate::store::OperationId;
 use crate::transform::{Root, Scope};
 
-mod percent;
+pub mod percent;
 
 /// A request of a route.
 #[derive(Debug)]
@@ -65,8 +65,6 @@ pub fn parse(
     fingerprint_key: &hmac::Key,
 ) -> Result<Request, RelayError> {
     let route = snapshot.plan.route(route_id);
-    authorize(route, &inbound.caller)?;
-
     let mut path = Map::new();
     for (name, raw) in params {
         path.insert(name.clone(), Value::String(decode(raw, false)?));
@@ -184,7 +182,8 @@ fn about(request: &Request, operation: Option<OperationId>) -> Value {
     Value::Object(about)
 }
 
-fn authorize(route: &Route, caller: &Caller) -> Result<(), RelayError> {
+/// Whether the caller may use the route.
+pub fn authorize(route: &Route, caller: &Caller) -> Result<(), RelayError> {
     if !caller.roles.contains(&Role::Cmp) {
         return Err(RelayError::Forbidden(format!(
             "client `{}` has not the role `cmp`",

@@ -3,6 +3,7 @@
 
 use super::resource::{check_backend, mapped_or_in_doubt};
 use super::route::Request;
+use super::witness::{Purpose, Sought};
 use super::{Relay, RelayError};
 use crate::plan::{BackendId, Plan};
 use crate::store::ObjectKey;
@@ -47,7 +48,7 @@ async fn supply_rows(
                     cmp_id: cmp_id.clone(),
                     scope: scope.to_owned(),
                 };
-                let row = match mapped_or_in_doubt(relay, &key).await? {
+                let row = match mapped_or_in_doubt(relay, &key, || Purpose::Helper).await? {
                     None => LookupRow::Unmapped,
                     Some(mapping) => {
                         check_backend(plan, route, backend, &mapping)?;
@@ -79,6 +80,16 @@ async fn supply_rows(
         let rows = journal
             .mappings_by_backend_id(&resource, &instance.name, &ids)
             .await?;
+        if relay.is_witnessed() {
+            for (backend_id, row) in ids.iter().zip(&rows) {
+                let sought = Sought::BackendId {
+                    resource: resource.to_string(),
+                    backend: instance.name.to_string(),
+                    backend_id: backend_id.clone(),
+                };
+                relay.note_row(Purpose::Helper, sought, row.as_ref());
+            }
+        }
         request
             .scope
             .supply(ids.into_iter().zip(rows).map(|(backend_id, row)| {

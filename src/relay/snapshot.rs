@@ -118,8 +118,8 @@ impl Changed {
         before: &BTreeMap<Box<str>, Box<str>>,
         after: &BTreeMap<Box<str>, Box<str>>,
     ) -> Self {
-        fn names<'a>(
-            of: &'a BTreeMap<Box<str>, Box<str>>,
+        fn names(
+            of: &BTreeMap<Box<str>, Box<str>>,
             keep: impl Fn(&str, &str) -> bool,
         ) -> Vec<String> {
             of.iter()

@@ -174,15 +174,9 @@ fn is(wanted: Option<&str>, found: &str) -> bool {
     wanted.is_none_or(|wanted| wanted == found)
 }
 
-/// How many of each, in order.
-fn counted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<(T, u64)> {
-    let mut counts = std::collections::BTreeMap::new();
-    found.for_each(|one| *counts.entry(one).or_default() += 1);
-    counts.into_iter().collect()
-}
-
-fn object_counts(found: impl Iterator<Item = (String, String)>) -> Vec<ObjectCount> {
-    let counts = counted(found).into_iter();
+/// How often each resource is on each backend, in the order of their names.
+fn object_counts(rows: impl Iterator<Item = (String, String)>) -> Vec<ObjectCount> {
+    let counts = counted(rows).into_iter();
     counts
         .map(|((resource, backend), count)| ObjectCount {
             resource,
@@ -190,6 +184,13 @@ fn object_counts(found: impl Iterator<Item = (String, String)>) -> Vec<ObjectCou
             count,
         })
         .collect()
+}
+
+/// How many of each, in order.
+fn counted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<(T, u64)> {
+    let mut counts = std::collections::BTreeMap::new();
+    found.for_each(|one| *counts.entry(one).or_default() += 1);
+    counts.into_iter().collect()
 }
 
 impl Store for MemoryStore {
@@ -251,20 +252,19 @@ impl Store for MemoryStore {
         &'a self,
         of: &'a CountOf,
     ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>> {
-        let wanted = |row: &&Mapping| match of {
-            CountOf::All => true,
-            CountOf::Resource(name) => row.key.resource == *name,
-            CountOf::Backend(name) => row.backend == *name,
-        };
         self.answer(|tables| {
-            let rows = tables.ledger.mappings().filter(wanted);
+            let rows = tables.ledger.mappings().filter(|row| match of {
+                CountOf::All => true,
+                CountOf::Resource(name) => row.key.resource == *name,
+                CountOf::Backend(name) => row.backend == *name,
+            });
             object_counts(rows.map(|row| (row.key.resource.clone(), row.backend.clone())))
         })
     }
 
     fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>> {
-        let unsettled = |row: &&Operation| matches!(row.state, State::Pending | State::Unknown);
         self.answer(|tables| {
+            let unsettled = |row: &&Operation| matches!(row.state, State::Pending | State::Unknown);
             let rows = tables.ledger.operations().filter(unsettled);
             object_counts(rows.map(|row| (row.object.resource.clone(), row.backend.clone())))
         })

@@ -12,6 +12,7 @@ pub mod expr;
 mod helpers;
 mod node;
 mod number;
+pub mod outline;
 mod parse;
 pub mod path;
 mod program;
@@ -40,6 +41,8 @@ use crate::document::FileId;
 
 pub use condition::{AnswerView, Condition, Expected, Test};
 pub use expr::Expr;
+pub use number::same_value;
+pub use outline::Outline;
 pub use path::PathTemplate;
 pub use scope::{Lookup, LookupRow, Root, Scope};
 pub use select::{Found, JsonPath};

@@ -4,7 +4,7 @@
 use serde_json::{Number, Value};
 
 /// Whether two values are equal, numbers by value.
-pub(super) fn same_value(a: &Value, b: &Value) -> bool {
+pub fn same_value(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => same_number(a, b),
         (Value::Array(a), Value::Array(b)) => {

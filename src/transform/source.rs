@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::condition::compile_regex;
 use super::encode::text_of;
 use super::number::is_integer;
+use super::outline::MadeKind;
 use super::select::Found;
-use super::{AnswerView, Env, JsonPath, RenderError, Scope, Tree};
+use super::{AnswerView, Env, JsonPath, Outline, RenderError, Scope, Tree};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Entry, Kind, Node};
 
@@ -141,6 +142,17 @@ impl Source {
         self.optional
     }
 
+    /// The form of its value.
+    pub fn outline(&self) -> Outline<'_> {
+        match &self.from {
+            _ if self.regex.is_some() => Outline::Kind(MadeKind::Text),
+            From::Header(_) | From::Text => Outline::Kind(MadeKind::Text),
+            From::Path(_) => Outline::Unknown,
+            From::Value(tree) => tree.outline(),
+            From::First(sources) => Outline::OneOf(sources.iter().map(Source::outline).collect()),
+        }
+    }
+
     /// The JSONPaths that it reads.
     pub fn paths(&self) -> Vec<&JsonPath> {
         match &self.from {
@@ -237,7 +249,8 @@ impl Source {
         }
     }
 
-    fn describe(&self) -> String {
+    /// In words: "`$.network.id`", "header `location`".
+    pub fn describe(&self) -> String {
         let from = match &self.from {
             From::Path(path) => format!("`{}`", path.as_str()),
             From::Header(name) => format!("header `{name}`"),

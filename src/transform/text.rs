@@ -75,6 +75,14 @@ impl Text {
         }
     }
 
+    /// The variable that it is, where it is one and nothing else: `body.region`.
+    pub fn as_variable(&self) -> Option<&str> {
+        match self.segments.as_slice() {
+            [Segment::Value { expr, .. }] => expr.node.list_variable(),
+            _ => None,
+        }
+    }
+
     /// The variables that it reads, such as `body.user.password`.
     pub fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();

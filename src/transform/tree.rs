@@ -130,6 +130,10 @@ impl Tree {
     pub fn may_be_absent(&self) -> bool {
         self.shape.may_be_absent()
     }
+
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
 }
 
 impl Shape {

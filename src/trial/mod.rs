@@ -5,7 +5,14 @@
 //! are others. Nothing here opens a socket or a file. One [`Trial`] serves any number of scenes, one
 //! after the other; none sees anything of the one before.
 
+mod compare;
+mod coverage;
+mod example;
+mod examples;
+pub mod junit;
 mod stage;
+pub mod text;
+mod witnessed;
 
 use std::sync::Arc;
 
@@ -21,6 +28,9 @@ use crate::relay::{Caller, Failure, Gate, Inbound, Relay, Reply};
 use crate::store::{Journal, Mapping, MemoryStore, ObjectKey, Operation, Store};
 
 pub use crate::store::memory::Asked;
+pub use compare::Difference;
+pub use coverage::{Coverage, Unmet};
+pub use examples::{Played, Report, diagnose, play};
 use stage::Stage;
 pub use stage::{Act, Sent};
 

@@ -215,13 +215,26 @@ fn the_base_is_fine() {
 fn each_fault_is_said_once_and_at_its_own_place() {
     let cases = cases();
     let update = crate::support::told("UPDATE_EXPECTED").is_some();
-    let wrong: Vec<String> = cases
-        .iter()
-        .filter_map(|case| {
-            let error = check(case, update).err()?;
-            Some(format!("{}\n{error}", case.display()))
-        })
-        .collect();
+    // Four at a time: each is loaded twice, once for its text and once for its places.
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let parts = cases.chunks(cases.len().div_ceil(4));
+        let threads: Vec<_> = parts
+            .map(|part| {
+                scope.spawn(move || {
+                    part.iter()
+                        .filter_map(|case| {
+                            let error = check(case, update).err()?;
+                            Some(format!("{}\n{error}", case.display()))
+                        })
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    });
     assert!(
         wrong.is_empty(),
         "{}\n{} of {} cases",
@@ -229,5 +242,32 @@ fn each_fault_is_said_once_and_at_its_own_place() {
         wrong.len(),
         cases.len()
     );
-    assert!(!cases.is_empty(), "found no cases");
+    assert!(cases.len() >= 240, "found only {} cases", cases.len());
+}
+
+/// What no folder of this repository can hold: a file beyond the limit, one that cannot be read, none at all.
+#[test]
+fn a_file_that_cannot_be_read_is_said_alone() {
+    let too_big = Bundle::base();
+    too_big.write("backends.d/fw-2.yaml", &vec![b'#'; (4 << 20) + 1]);
+    let unreadable = Bundle::base();
+    let link = unreadable.dir.path().join("backends.d/fw-2.yaml");
+    std::os::unix::fs::symlink("nowhere.yaml", link).unwrap();
+    let empty = Bundle::base();
+    for path in files(empty.dir.path()) {
+        fs::remove_file(empty.dir.path().join(path)).unwrap();
+    }
+    for (bundle, expected) in [
+        (too_big, "file-too-big at backends.d/fw-2.yaml:1:1"),
+        (unreadable, "unreadable at backends.d/fw-2.yaml:1:1"),
+        (empty, "empty-folder"),
+    ] {
+        let loaded = bundle.load();
+        let said: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .map(|said| as_fault(said, &loaded.files))
+            .collect();
+        assert_eq!(said, [expected]);
+    }
 }

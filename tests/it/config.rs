@@ -131,6 +131,7 @@ fn a_folder_that_is_not_there_is_a_wrong_use() {
         format: Format::Text,
         deny_warnings: false,
         no_secrets: false,
+        no_examples: false,
     };
     let mut out = Vec::new();
     let verdict = validate::run(&args, &Env::new([]), false, &mut out).unwrap();

@@ -1,5 +1,6 @@
 //! The only integration binary. Each module is one subject; `support` holds what they share.
 
+mod authoring;
 mod broken;
 mod codes;
 mod config;
@@ -7,10 +8,14 @@ mod crash;
 mod demo;
 mod docs;
 mod driver;
+mod explain;
 mod hostile;
 mod http;
+mod import;
 mod invariants;
 mod neutron;
+mod new;
+mod openapi;
 mod program;
 mod relay;
 mod store;

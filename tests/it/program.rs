@@ -2,6 +2,7 @@
 
 mod commands;
 mod database;
+mod diff;
 mod reload;
 mod soak;
 mod stopping;

@@ -11,6 +11,7 @@ use super::conflict::Declared;
 use super::example;
 use super::mapping;
 use super::matching::{self, Match};
+use super::name::Shape;
 use super::names::{Names, Stage, Surroundings, check_name};
 use super::reads::Reads;
 use super::reply;
@@ -19,6 +20,7 @@ use super::resource::Sheet;
 use super::response;
 use super::select::{self, Wanted};
 use super::usage::{self, WriteOnly};
+use crate::config::example::Example;
 use crate::config::spec::decode::At;
 use crate::config::spec::part::{Part, Written, right};
 use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
@@ -43,7 +45,7 @@ impl Endpoint<'_> {
         id: RouteId,
         maps: &BTreeMap<Box<str>, Arc<ValueMap>>,
         diags: &mut Diagnostics,
-    ) -> (Option<Route>, Declared) {
+    ) -> (Option<Route>, Declared, Vec<Example>) {
         let (spec, around) = (self.spec, self.around);
         check_name(&self.name.value, self.name.span, "a route", diags);
 
@@ -74,7 +76,12 @@ impl Endpoint<'_> {
             Some(lets) => request::lets(lets, &mut names, around, diags),
             None => Some(Vec::new()),
         };
-        names.lets = usage::keys(self.node.get("let"));
+        // One that did not compile is a name all the same.
+        for name in usage::keys(self.node.get("let")) {
+            if !names.lets.contains(&name) {
+                names.lets.push(name);
+            }
+        }
         let call = self.call(&names, diags);
         let response = response::compile(
             right(&spec.response),
@@ -96,9 +103,17 @@ impl Endpoint<'_> {
         let behaviour = self.behaviour(matched.as_ref(), call.as_ref(), diags);
         let store_reply = self.check_usage(&schemas, diags);
         let clients = self.clients(diags);
-        if let Some(examples) = right(&spec.examples) {
-            example::check(examples, &names.path, around, diags);
-        }
+        let of = example::Of {
+            matched: matched.as_ref(),
+            params: &names.path,
+            schemas: &schemas,
+            resource: right(&self.sheet.spec.resource).map_or("", Written::text),
+            kind: self.sheet.kind(),
+            around,
+        };
+        let examples = right(&spec.examples)
+            .map(|examples| example::compile(examples, &of, diags))
+            .unwrap_or_default();
 
         let route = matched.clone().and_then(|matched| {
             let resource = self.sheet.resource?;
@@ -129,6 +144,9 @@ impl Endpoint<'_> {
                 reply: reply?,
                 confirm: self.confirm(),
                 reads: self.reads_for_templates(),
+                examples: example::published(
+                    right(&spec.examples).map_or(&[], |examples| examples.as_slice()),
+                ),
             })
         });
         let declared = Declared {
@@ -136,7 +154,7 @@ impl Endpoint<'_> {
             matched,
             match_span: right(&spec.r#match).map_or(self.name.span, Written::span),
         };
-        (route, declared)
+        (route, declared, examples)
     }
 
     fn matched(&self, diags: &mut Diagnostics) -> Option<Match> {
@@ -320,7 +338,22 @@ impl Endpoint<'_> {
             response_head: reads
                 .of_root(Root::Response.name())
                 .any(|(path, _)| !is_body(path)),
+            rows: self.asks_for_rows(),
         }
+    }
+
+    /// Whether something that is rendered before the call names a helper over the mapping table.
+    fn asks_for_rows(&self) -> bool {
+        let before_call = ["let", "call"]
+            .into_iter()
+            .filter_map(|key| self.node.get(key));
+        before_call.into_iter().any(|node| {
+            let reads = usage::of_node(node, self.around);
+            reads
+                .variables
+                .iter()
+                .any(|(name, _)| matches!(name.as_str(), "backend_id" | "cmp_id" | "mapped"))
+        })
     }
 
     /// Keys that say what happens anyway, or that nothing reads.
@@ -439,9 +472,13 @@ struct Behaviour {
 
 /// The parameters of a path that is wrong otherwise.
 fn braced(text: &str) -> Vec<Box<str>> {
-    text.split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split_once('}'))
-        .map(|(name, _)| name.into())
+    // As other notations have them, too: `{{ path.id }}`, `:id`.
+    text.split('/')
+        .filter_map(|segment| {
+            let (_, name) = segment.split_once(['{', ':'])?;
+            let name = name.trim_matches(['{', '}', ' ']);
+            let name = name.strip_prefix("path.").unwrap_or(name);
+            Shape::Word.fits(name).then(|| name.into())
+        })
         .collect()
 }

@@ -8,7 +8,7 @@ use crate::config::spec::part::Written;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::Snippet;
 
-const METHODS: [Method; 6] = [
+pub(super) const METHODS: [Method; 6] = [
     Method::GET,
     Method::HEAD,
     Method::POST,

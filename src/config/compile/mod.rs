@@ -4,6 +4,7 @@ pub mod auth;
 pub mod backend;
 pub mod codes;
 pub mod database;
+mod echo;
 pub mod header;
 pub mod login;
 pub mod name;
@@ -44,13 +45,20 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
+pub(super) use names::variables_at;
+
 use super::env::{Env, World};
+use super::example::RouteExamples;
 use super::source::SourceFiles;
 use crate::diagnostics::Diagnostics;
 use crate::plan::Plan;
 
-/// Compiles a whole configuration.
-pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Option<Plan> {
+/// Compiles a whole configuration; the examples of its routes are beside the plan.
+pub fn compile(
+    files: &SourceFiles,
+    env: &Env,
+    diags: &mut Diagnostics,
+) -> (Option<Plan>, Vec<RouteExamples>) {
     let world = World {
         dir: files.dir(),
         env,
@@ -58,7 +66,8 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
     let server = server::compile(files, world, diags);
     let backends = backend::compile(files, &server, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
-    diags.no_errors().then(|| {
+    echo::silence(files, diags);
+    let plan = diags.no_errors().then(|| {
         let mut plan = Plan::new(
             server,
             backends.into_list(),
@@ -69,5 +78,6 @@ pub fn compile(files: &SourceFiles, env: &Env, diags: &mut Diagnostics) -> Optio
         );
         plan.digests = parts::Parts::of(files).digests();
         plan
-    })
+    });
+    (plan, routes.examples)
 }

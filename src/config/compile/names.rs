@@ -58,6 +58,31 @@ pub(super) enum Stage {
     Answer,
 }
 
+/// The roots that a position may name where the route declares all there is, by the stage's word:
+/// `x-stage` of a key in `spec`, which the reference page and the editors' schemas are written from.
+pub(in crate::config) fn variables_at(stage: &str) -> Option<Vec<&'static str>> {
+    let stage = match stage {
+        "request" => Stage::Request,
+        "select" => Stage::Select { per_backend: false },
+        "identity" => Stage::Identity,
+        "call" => Stage::Call,
+        "answer" => Stage::Answer,
+        "tokens" => return Some(vec![Root::Tokens.name()]),
+        _ => return None,
+    };
+    let everything = Names {
+        declared: vec![Root::Query, Root::Header, Root::Body],
+        object: true,
+        parents: vec!["alias".into()],
+        early_parents: vec!["alias".into()],
+        creates: true,
+        records: true,
+        ..Names::default()
+    };
+    let roots = everything.roots(stage);
+    Some(roots.into_iter().map(Root::name).collect())
+}
+
 /// The names that exist in one route.
 #[derive(Default)]
 pub(super) struct Names {

@@ -120,6 +120,7 @@ pub(super) fn compile(
         resources.push(Resource {
             name: name.into(),
             kind: sheet.kind().into(),
+            summary: right(&sheet.spec.summary).map(|summary| summary.text().into()),
             per_backend: sheet.per_backend(),
         });
     }

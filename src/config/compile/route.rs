@@ -11,6 +11,7 @@ use super::choice::{Instances, Reach};
 use super::conflict;
 use super::endpoint::Endpoint;
 use super::evidence::Evidence;
+use super::example;
 use super::links::{self, Links};
 use super::names::{Surroundings, check_names};
 use super::reads::Reads;
@@ -18,9 +19,9 @@ use super::resource::{self, Sheet};
 use super::shadow;
 use super::unused;
 use super::usage;
+use crate::config::example::RouteExamples;
 use crate::config::source::SourceFiles;
 use crate::config::spec::decode::{Entries, wrong_type};
-use crate::config::spec::example::ExampleSpec;
 use crate::config::spec::part::{misplaced, right};
 use crate::diagnostics::Diagnostics;
 use crate::diagnostics::codes::UNKNOWN_VARIABLE;
@@ -35,14 +36,8 @@ pub struct Compiled {
     /// By [`RouteId`], when no error was reported.
     pub routes: Vec<Route>,
     pub table: RouteTable,
+    /// Of every route, whether it has examples or not.
     pub examples: Vec<RouteExamples>,
-}
-
-/// The examples of one route, as written.
-#[derive(Debug)]
-pub struct RouteExamples {
-    pub route: Box<str>,
-    pub examples: Vec<ExampleSpec>,
 }
 
 /// Compiles every route file against the backends and the server's settings.
@@ -83,7 +78,7 @@ pub fn compile(
             };
             let id = RouteId(u16::try_from(declared.len()).unwrap_or(u16::MAX));
             let mut said = Diagnostics::default();
-            let (route, matched) = context.compile(id, &maps, &mut said);
+            let (route, matched, written) = context.compile(id, &maps, &mut said);
             links.note(&context);
             if let Some(route) = &route {
                 links::check_mark(route, &context, &mut idle);
@@ -93,12 +88,16 @@ pub fn compile(
             report_with_route(said, &context, &mut found);
             declared.push(matched);
             routes.extend(route);
-            if let Some(written) = right(&spec.examples) {
-                examples.push(RouteExamples {
-                    route: name.value.as_str().into(),
-                    examples: written.clone(),
-                });
-            }
+            examples.push(RouteExamples {
+                route: name.value.as_str().into(),
+                span: name.span,
+                examples: written,
+                rules: example::places(
+                    right(&spec.response),
+                    right(&sheet.spec.response),
+                    right(&spec.mapping),
+                ),
+            });
         }
         reads.push(check_sheet_usage(sheet, &around, &mut found));
     }

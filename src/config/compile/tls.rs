@@ -10,7 +10,7 @@ use crate::config::env::World;
 use crate::config::spec::backend::{TlsProfileSpec, TlsSpec, TlsVersionSpec};
 use crate::config::spec::decode::At;
 use crate::config::spec::part::{Part, Written, right};
-use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::plan::{BackendTls, ClientCert, TlsVersion};
 
 /// Compiles the `tls` of a backend or of its Keystone.
@@ -190,6 +190,23 @@ fn unverified(tls: &TlsSpec, diags: &mut Diagnostics) -> Option<Box<str>> {
     }
 }
 
+/// Ciphers that appliances are told to use: what a misspelled one most likely was to be.
+const COMMON_CIPHERS: [&str; 13] = [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "DHE-RSA-AES128-GCM-SHA256",
+    "DHE-RSA-AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+];
+
 /// The ciphers that OpenSSL knows; each other one is reported by name.
 fn ciphers(tls: &TlsSpec, compiled: &BackendTls, diags: &mut Diagnostics) -> Vec<Box<str>> {
     let mut known = Vec::new();
@@ -213,6 +230,7 @@ fn ciphers(tls: &TlsSpec, compiled: &BackendTls, diags: &mut Diagnostics) -> Vec
                     written.span(),
                     format!("OpenSSL knows no cipher `{name}`"),
                 )
+                .did_you_mean(suggest::nearest(name, COMMON_CIPHERS))
                 .help("`openssl ciphers -s -v` lists them; write one name an item"),
             );
         }

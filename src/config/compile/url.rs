@@ -7,7 +7,7 @@ use http::Uri;
 use crate::config::codes;
 use crate::config::spec::part::Written;
 use crate::config::spec::secret;
-use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::Span;
 use crate::plan::BaseUrl;
 
@@ -18,13 +18,16 @@ pub fn compile(written: &Written, diags: &mut Diagnostics) -> Option<BaseUrl> {
     if refuse_credentials(written, diags) {
         return None;
     }
+    let (scheme, _) = text.split_once("://").unwrap_or(("", text));
     let mut bad = |message: String| {
+        let near = suggest::nearest(scheme, ["https", "http"]);
+        let known = ["https", "http"].contains(&scheme);
         diags.push(
             Diagnostic::error(codes::BAD_URL, span, message)
+                .did_you_mean(near.filter(|_| !known))
                 .help("write `https://HOST`, and behind it `:PORT` and `/BASE` where needed"),
         );
     };
-    let (scheme, _) = text.split_once("://").unwrap_or(("", text));
     let https = match scheme {
         "https" => true,
         "http" => false,

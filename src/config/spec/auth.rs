@@ -87,6 +87,7 @@ crate::spec! {
         /// A form instead of a body; a secret in it is `{ $env: NAME }` or `{ $file: PATH }`.
         form: Option<Part<Entries<Node>>>,
         /// A condition; a missing token is a failure in any case. Default: any 2xx.
+        #[schemars(extend("x-holds" = "condition"))]
         success_when: Option<Part<Node>>,
         /// By name: a JSONPath into the answer, `{ cookie: NAME }` or `{ header: NAME }`.
         #[schemars(required)]
@@ -97,6 +98,7 @@ crate::spec! {
         #[schemars(required)]
         send: Option<Part<Vec<Part<SendSpec>>>>,
         /// A condition on a call's answer that means "log in again". Default: status 401.
+        #[schemars(extend("x-holds" = "condition"))]
         expired_when: Option<Part<Node>>,
         /// Method and path that end the session, at shutdown and when a reload replaces the login.
         logout: Option<Part<Written>>,
@@ -170,6 +172,7 @@ crate::spec! {
         /// The name of the header.
         header: Option<Written>,
         /// What it holds, such as `"Bearer {{ tokens.access }}"`.
+        #[schemars(extend("x-stage" = "tokens"))]
         value: Written,
     }
 }

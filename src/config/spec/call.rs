@@ -8,16 +8,22 @@ crate::spec! {
     /// The one request that a route sends to a backend.
     CallSpec as "a call" {
         /// Method and path, such as `POST /v2.0/networks`; the backend's base path stands before it.
+        #[schemars(extend("x-stage" = "call"))]
         http: Option<Part<Written>>,
         /// Query parameters; a list repeats the key, what is absent sends none.
+        #[schemars(extend("x-holds" = "tree", "x-stage" = "call"))]
         query: Option<Part<Entries<Node>>>,
         /// Headers; `Content-Type` replaces the default.
+        #[schemars(extend("x-stage" = "call"))]
         headers: Option<Part<Entries<Written>>>,
         /// A JSON body: a tree with expressions.
+        #[schemars(extend("x-holds" = "tree", "x-stage" = "call"))]
         body: Option<Node>,
         /// A form body, `application/x-www-form-urlencoded`.
+        #[schemars(extend("x-holds" = "tree", "x-stage" = "call"))]
         form: Option<Part<Entries<Node>>>,
         /// A text body: a file of `templates/`, such as `fw/rule.xml.hbs`.
+        #[schemars(extend("x-holds" = "template", "x-stage" = "call"))]
         template: Option<Part<Written>>,
         /// A name of the backend's `auths`.
         auth: Option<Part<Written>>,

@@ -91,7 +91,12 @@ pub fn chosen(node: &Node, what: &str, words: &[&str], diags: &mut Diagnostics) 
             .did_you_mean(near)
             .help(format!("one of: {}", words.join(", "))),
     );
-    None
+    // A slip of the fingers is read as what was meant: nobody misses the value as well.
+    let meant = near.filter(|near| suggest::is_slip(&entry.key, near))?;
+    Some(Entry {
+        key: meant.to_owned(),
+        ..entry
+    })
 }
 
 /// The JSON Schema of one alternative.

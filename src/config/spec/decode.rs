@@ -47,20 +47,28 @@ impl<T: Decode> Field for Option<T> {
 }
 
 /// A map being read key by key; [`MapReader::finish`] reports what nobody asked for.
+///
+/// An unknown key that is a slip of the fingers is read as the key that was meant: it is reported
+/// once, where it stands, and not again by everyone who misses the value.
 #[derive(Debug)]
 pub struct MapReader<'n> {
     entries: &'n [Entry],
-    asked: Vec<&'static str>,
+    keys: &'static [&'static str],
     pub span: Span,
 }
 
 impl<'n> MapReader<'n> {
-    /// `what` names the map for a message: `a backend`.
-    pub fn open(node: &'n Node, what: &str, diags: &mut Diagnostics) -> Option<Self> {
+    /// `what` names the map for a message: `a backend`; `keys` are all that it may hold.
+    pub fn open(
+        node: &'n Node,
+        what: &str,
+        keys: &'static [&'static str],
+        diags: &mut Diagnostics,
+    ) -> Option<Self> {
         match &node.kind {
             Kind::Map(entries) => Some(Self {
                 entries,
-                asked: Vec::new(),
+                keys,
                 span: node.span,
             }),
             _ => {
@@ -71,25 +79,44 @@ impl<'n> MapReader<'n> {
     }
 
     pub fn take(&mut self, key: &'static str) -> Option<&'n Entry> {
-        self.asked.push(key);
-        self.entries.iter().find(|entry| entry.key == key)
+        let written = self.entries.iter().find(|entry| entry.key == key);
+        written.or_else(|| {
+            let unknown = |entry: &&Entry| !self.keys.contains(&entry.key.as_str());
+            let meant = |entry: &&Entry| self.near(entry) == Some(key);
+            self.entries
+                .iter()
+                .filter(unknown)
+                .find(|entry| meant(entry) && suggest::is_slip(&entry.key, key))
+        })
+    }
+
+    /// The key that an unknown one stands for, most likely.
+    fn near(&self, entry: &Entry) -> Option<&'static str> {
+        suggest::nearest(&entry.key, self.keys.iter().copied())
     }
 
     pub fn finish(self, diags: &mut Diagnostics) {
         for entry in self.entries {
-            if !self.asked.contains(&entry.key.as_str()) {
-                let near = suggest::nearest(&entry.key, self.asked.iter().copied());
+            if !self.keys.contains(&entry.key.as_str()) {
                 diags.push(
                     Diagnostic::error(
                         codes::UNKNOWN_KEY,
                         entry.key_span,
                         format!("`{}` is not a key here", entry.key),
                     )
-                    .did_you_mean(near)
-                    .help(format!("keys here: {}", self.asked.join(", "))),
+                    .did_you_mean(self.near(entry))
+                    .help(format!("keys here: {}", self.keys.join(", "))),
                 );
             }
         }
+    }
+}
+
+/// The key of a field: one named after a Rust keyword is written raw.
+pub const fn key_of(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
     }
 }
 
@@ -325,16 +352,13 @@ macro_rules! spec {
                 node: &$crate::document::Node,
                 diags: &mut $crate::diagnostics::Diagnostics,
             ) -> Option<Self> {
-                use $crate::config::spec::decode::{Field, MapReader};
-                let mut map = MapReader::open(node, $what, diags)?;
+                use $crate::config::spec::decode::{Field, MapReader, key_of};
+                const KEYS: &[&str] = &[$( key_of(stringify!($field)) ),*];
+                let mut map = MapReader::open(node, $what, KEYS, diags)?;
                 // Every field is read before any failure counts, so that all of them are reported.
                 $( let $field = Field::field(&mut map, key_of(stringify!($field)), diags); )*
                 map.finish(diags);
-                return Some(Self { $( $field: $field?, )* });
-
-                fn key_of(field: &'static str) -> &'static str {
-                    field.strip_prefix("r#").unwrap_or(field)
-                }
+                Some(Self { $( $field: $field?, )* })
             }
         }
     };
@@ -384,12 +408,22 @@ mod tests {
     #[test]
     fn all_problems_of_a_map_are_reported_at_once() {
         let mut diags = Diagnostics::default();
-        let node = map(&[("nmae", text("x")), ("match", text("maybe"))]);
+        let node = map(&[("title", text("x")), ("match", text("maybe"))]);
         assert!(Sample::decode(&node, &mut diags).is_none());
         let found: Vec<_> = diags.iter().map(|item| item.code).collect();
         assert_eq!(
             found,
             [codes::MISSING_KEY, codes::WRONG_TYPE, codes::UNKNOWN_KEY]
         );
+    }
+
+    #[test]
+    fn a_slip_of_the_fingers_in_a_key_is_one_problem() {
+        let mut diags = Diagnostics::default();
+        let node = map(&[("nmae", text("x"))]);
+        let sample = Sample::decode(&node, &mut diags).expect("the value is there");
+        assert_eq!(sample.name.value, "x");
+        let found: Vec<_> = diags.iter().map(|item| item.code).collect();
+        assert_eq!(found, [codes::UNKNOWN_KEY]);
     }
 }

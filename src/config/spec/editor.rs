@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::backend::BackendSpec;
 use super::route::RouteFileSpec;
 use super::server::ServerSpec;
+use crate::config::compile::variables_at;
 
 /// The schema of a route file: there a map of the language may also be a `$ref`.
 pub fn route_schema() -> Value {
@@ -22,11 +23,45 @@ pub fn server_schema() -> Value {
     schema_of::<ServerSpec>(false)
 }
 
-/// What may be absent is left out rather than written as `null`.
+/// The three schemas with what they say to the reference page alone: `x-holds`, what stands at a
+/// key of any type, and `x-stage`, when it is rendered.
+pub(in crate::config) fn annotated() -> [Value; 3] {
+    [
+        annotated_of::<RouteFileSpec>(true),
+        annotated_of::<BackendSpec>(false),
+        annotated_of::<ServerSpec>(false),
+    ]
+}
+
 fn schema_of<T: JsonSchema>(references: bool) -> Value {
+    let mut schema = annotated_of::<T>(references);
+    without_annotations(&mut schema);
+    schema
+}
+
+/// What may be absent is left out rather than written as `null`.
+fn annotated_of<T: JsonSchema>(references: bool) -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
     refine(&mut schema, references);
     schema
+}
+
+/// An editor shows descriptions alone: the variables of a position become a sentence of its own.
+fn without_annotations(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(without_annotations),
+        Value::Object(map) => {
+            map.remove("x-holds");
+            if let Some(Value::String(stage)) = map.remove("x-stage")
+                && let Some(roots) = variables_at(&stage)
+                && let Some(Value::String(description)) = map.get_mut("description")
+            {
+                description.push_str(&format!("\n\nVariables: {}.", roots.join(", ")));
+            }
+            map.values_mut().for_each(without_annotations);
+        }
+        _ => {}
+    }
 }
 
 fn refine(schema: &mut Value, references: bool) {

@@ -1,28 +1,33 @@
 //! `examples` as written: requests with what they must cause.
 
-use super::decode::{At, Entries};
-use super::part::Written;
-use crate::document::Node;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{At, Decode, Entries};
+use super::part::{OneOrMany, Written};
+use crate::diagnostics::Diagnostics;
+use crate::document::{Kind, Node, Span};
 
 crate::spec! {
-    /// A request, what the backend answers, and what must come of it.
+    /// A request, what the backend answers, and what must come of it. `"*"` stands for any value.
     ExampleSpec as "an example" {
         /// Names it in reports; unique in its route.
         name: Written,
         /// What the CMP sends.
         request: Option<ExampleRequestSpec>,
         /// What is mapped before.
-        mappings: Option<Vec<ExampleMappingSpec>>,
+        mappings: Option<Vec<At<ExampleMappingSpec>>>,
         /// The instance that a preference among several is taken to have chosen.
         backend: Option<Written>,
-        /// The call that must be sent; what is not said here is not compared.
-        expect_call: Option<Node>,
-        /// What the backend answers.
-        response: Option<ExampleResponseSpec>,
-        /// What the CMP must be told; what is not said here is not compared.
-        expect_reply: Option<ExampleReplySpec>,
-        /// What must be mapped after; `null`: nothing is.
-        expect_mapping: Option<Node>,
+        /// The call that must be sent; what is not said here is not compared. `null`: no call may be
+        /// made.
+        expect_call: Option<At<OrNull<ExpectedCallSpec>>>,
+        /// What the backend answers. Left out: no call may be made, or, beside `expect_call`, nothing but
+        /// the call is looked at.
+        response: Option<At<ExampleActSpec>>,
+        /// What the CMP must be told; what is not said here is not compared. Left out: any success.
+        expect_reply: Option<At<ExpectedReplySpec>>,
+        /// What must be mapped after, one row or several; `null`: what the route is about is not mapped.
+        expect_mapping: Option<At<OrNull<OneOrMany<At<ExpectedMappingSpec>>>>>,
     }
 }
 
@@ -31,8 +36,10 @@ crate::spec! {
     ExampleRequestSpec as "an example's request" {
         /// The parameters of the route's path.
         path: Option<Entries<Node>>,
+        /// Query parameters; a list repeats the parameter.
         query: Option<Entries<Node>>,
         headers: Option<Entries<Node>>,
+        /// The JSON body.
         body: Option<Node>,
     }
 }
@@ -43,8 +50,24 @@ crate::spec! {
         resource: Written,
         cmp_id: Written,
         backend: Written,
+        /// Left out, or `pending`: it is not known yet.
         backend_id: Option<Written>,
         attributes: Option<Entries<Node>>,
+    }
+}
+
+crate::spec! {
+    /// The call that must be sent, as the route renders it: below the backend's base path, without what
+    /// the backend's own file joins to every call.
+    ExpectedCallSpec as "an expected call" {
+        /// Method and path, such as `POST /v2.0/networks`; the path percent-encoded.
+        http: Option<Written>,
+        /// Every query parameter; a list where one repeats.
+        query: Option<Entries<Node>>,
+        /// Headers that must be there.
+        headers: Option<Entries<Node>>,
+        /// The whole body: a value for JSON, names and texts for a form, text for anything else.
+        body: Option<Node>,
     }
 }
 
@@ -61,11 +84,116 @@ crate::spec! {
     }
 }
 
+crate::words! {
+    /// How a backend does not answer.
+    ExampleSilence as "what a backend does (or a map with `status`, `headers`, `body`, `text`)" {
+        /// No connection is made.
+        Unreachable = "unreachable",
+        /// The call is sent, and no answer comes.
+        Timeout = "timeout",
+    }
+}
+
+/// What the backend does when it is called.
+#[derive(Clone, Debug)]
+pub enum ExampleActSpec {
+    Silence(ExampleSilence),
+    Answer(Box<ExampleResponseSpec>),
+}
+
+impl Decode for ExampleActSpec {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Map(_) => {
+                ExampleResponseSpec::decode(node, diags).map(|spec| Self::Answer(Box::new(spec)))
+            }
+            _ => ExampleSilence::decode(node, diags).map(Self::Silence),
+        }
+    }
+}
+
+impl JsonSchema for ExampleActSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ExampleAct".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let answer = generator.subschema_for::<ExampleResponseSpec>();
+        let silence = generator.subschema_for::<ExampleSilence>();
+        json_schema!({ "anyOf": [silence, answer] })
+    }
+}
+
 crate::spec! {
     /// What the CMP must be told.
-    ExampleReplySpec as "an example's reply" {
+    ExpectedReplySpec as "an example's reply" {
         status: Option<At<u16>>,
-        headers: Option<Entries<Written>>,
+        /// Headers that must be there.
+        headers: Option<Entries<Node>>,
+        /// The whole body of a success; of a problem (4xx, 5xx) the members that must be there. `null`:
+        /// there is none.
         body: Option<Node>,
+    }
+}
+
+crate::spec! {
+    /// A row that must be mapped; what is not said is not compared.
+    ExpectedMappingSpec as "an expected mapping" {
+        /// Default: the file's resource.
+        resource: Option<Written>,
+        cmp_id: Written,
+        backend: Option<Written>,
+        /// `pending`: it is not known yet.
+        backend_id: Option<Written>,
+        /// Attributes that must be there.
+        attributes: Option<Entries<Node>>,
+    }
+}
+
+/// Something, or `null` to say that there must be none.
+#[derive(Clone, Debug)]
+pub struct OrNull<T>(pub Option<T>);
+
+impl<T: Decode> Decode for OrNull<T> {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Null => Some(Self(None)),
+            _ => T::decode(node, diags).map(|some| Self(Some(some))),
+        }
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OrNull<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("OrNull_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let some = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [{ "type": "null" }, some] })
+    }
+}
+
+impl ExampleSpec {
+    /// The answer, where the backend gives one.
+    pub fn answer(&self) -> Option<&ExampleResponseSpec> {
+        match &self.response.as_ref()?.value {
+            ExampleActSpec::Answer(answer) => Some(answer),
+            ExampleActSpec::Silence(_) => None,
+        }
+    }
+
+    /// Whether it says that the CMP is told a client error.
+    pub fn expects_refusal(&self) -> bool {
+        let status = self
+            .expect_reply
+            .as_ref()
+            .and_then(|reply| reply.value.status.as_ref());
+        status.is_some_and(|status| (400..500).contains(&status.value))
+    }
+
+    pub fn span(&self) -> Span {
+        self.name.span()
     }
 }

@@ -35,12 +35,16 @@ crate::spec! {
         /// Default: the file's resource.
         resource: Option<Written>,
         /// The CMP id; a list is a composite id. Default: the `object`, in a create a UUIDv7.
+        #[schemars(extend("x-stage" = "identity"))]
         cmp_id: Option<OneOrMany<Written>>,
         /// A condition on the answer: applied only if it holds.
+        #[schemars(extend("x-holds" = "condition"))]
         when: Option<Node>,
         /// A source, or `pending` for an id that comes later.
+        #[schemars(extend("x-holds" = "source", "x-stage" = "answer"))]
         backend_id: Option<Node>,
         /// Sources of what is kept beside the id: `object.attributes.<name>`.
+        #[schemars(extend("x-holds" = "source", "x-stage" = "answer"))]
         attributes: Option<Entries<Node>>,
     }
 }
@@ -100,16 +104,22 @@ fn one(node: &Node, ops: &mut Vec<VerbSpec>, diags: &mut Diagnostics) {
 
 fn verb(entry: &Entry, diags: &mut Diagnostics) -> VerbSpec {
     let words = VERBS.map(|(word, _)| word);
-    let Some((_, verb)) = VERBS.iter().find(|(word, _)| *word == entry.key) else {
+    let known = |name: &str| VERBS.iter().find(|(word, _)| *word == name);
+    let near = suggest::nearest(&entry.key, words);
+    if known(&entry.key).is_none() {
         diags.push(
             Diagnostic::error(
                 super::decode::codes::UNKNOWN_KEY,
                 entry.key_span,
                 format!("`{}` is not a mapping change", entry.key),
             )
-            .did_you_mean(suggest::nearest(&entry.key, words))
+            .did_you_mean(near)
             .help(format!("keys here: {}", words.join(", "))),
         );
+    }
+    // A slip of the fingers is read as what was meant: nobody misses the change as well.
+    let meant = near.filter(|near| suggest::is_slip(&entry.key, near));
+    let Some((_, verb)) = known(&entry.key).or_else(|| known(meant?)) else {
         return broken(Verb::Update, entry.key_span);
     };
     let op = match &entry.value.kind {

@@ -13,8 +13,10 @@ crate::spec! {
         /// Statuses that are a success. Default: any 2xx.
         success: Option<Part<OneOrMany<At<u16>>>>,
         /// A condition that a success must also meet.
+        #[schemars(extend("x-holds" = "condition"))]
         success_when: Option<Node>,
         /// A condition, or a list of them, that makes the answer a failure.
+        #[schemars(extend("x-holds" = "condition"))]
         fail_when: Option<Part<OneOrMany<Node>>>,
         /// Rules for answers that are no success; the first that holds wins.
         errors: Option<Part<Vec<Part<ErrorRuleSpec>>>>,
@@ -31,12 +33,14 @@ crate::spec! {
     /// A failure that the backend reports, and what the CMP hears of it.
     ErrorRuleSpec as "an error rule" {
         /// The condition.
+        #[schemars(extend("x-holds" = "condition"))]
         when: Node,
         /// The CMP's status, 4xx or 5xx.
         reply: At<u16>,
         /// The CMP's stable code, in snake_case. Default: `backend_error`.
         code: Option<Written>,
         /// A text, such as `{{ response.body.message }}`.
+        #[schemars(extend("x-stage" = "answer"))]
         detail: Option<Written>,
         /// What is known of the backend; `none` asserts that nothing was done.
         side_effect: Option<SideEffectWord>,

@@ -50,10 +50,12 @@ crate::spec! {
         /// What a request must be.
         request: Option<Part<RequestSpec>>,
         /// The CMP object that the route is about, by its CMP id; a list is a composite id.
+        #[schemars(extend("x-stage" = "request"))]
         object: Option<Part<OneOrMany<Written>>>,
         /// Other CMP objects that must be mapped, by alias: `parents.<alias>.backend_id`.
         parents: Option<Part<Entries<ParentSpec>>>,
         /// Values that are rendered once, in order: `let.<name>`.
+        #[schemars(extend("x-holds" = "tree", "x-stage" = "call"))]
         r#let: Option<Part<Entries<Node>>>,
         /// How an instance is chosen; it takes the place of the file's `select`.
         select: Option<Part<SelectSpec>>,
@@ -63,6 +65,7 @@ crate::spec! {
         /// How the answer is read and judged.
         response: Option<Part<ResponseSpec>>,
         /// Further sources of the answer: `extracted.<name>`.
+        #[schemars(extend("x-holds" = "source", "x-stage" = "answer"))]
         extract: Option<Part<Entries<Node>>>,
         /// What is recorded when the call succeeds.
         mapping: Option<Part<MappingSpec>>,
@@ -89,11 +92,14 @@ crate::spec! {
     /// `writeOnly: true` is masked in logs and never stored.
     RequestSpec as "a request" {
         /// The schema of the JSON body; without it a body is refused.
+        #[schemars(extend("x-holds" = "schema"))]
         body: Option<Node>,
         /// The schema of an object of scalars: only these query parameters pass.
+        #[schemars(extend("x-holds" = "schema"))]
         query: Option<Node>,
         /// The schema of an object of scalars, names in lower case with `_` for `-`: only these reach
         /// `header.*`.
+        #[schemars(extend("x-holds" = "schema"))]
         headers: Option<Node>,
     }
 }
@@ -104,6 +110,7 @@ crate::spec! {
         /// Its resource.
         resource: Written,
         /// Its CMP id; a list is a composite id. Where an `optional` in it is absent, so is the parent.
+        #[schemars(extend("x-stage" = "request"))]
         id: OneOrMany<Written>,
     }
 }
@@ -114,12 +121,15 @@ crate::spec! {
         /// The instance of this parent; the default where exactly one parent is of the same kind.
         same_as: Option<Part<Written>>,
         /// The instance of this name.
+        #[schemars(extend("x-stage" = "select"))]
         instance: Option<Part<Written>>,
         /// All must equal the instance's labels.
+        #[schemars(extend("x-stage" = "select"))]
         labels: Option<Part<Entries<Written>>>,
         /// Among those left. Without it, what is left must be one instance.
         prefer: Option<Part<At<PreferWord>>>,
         /// With `prefer: hash`: the text whose hash decides.
+        #[schemars(extend("x-stage" = "select"))]
         hash_on: Option<Part<Written>>,
     }
 }
@@ -144,8 +154,10 @@ crate::spec! {
         /// Default: the backend's status.
         status: Option<Part<At<u16>>>,
         /// Header values are texts with expressions.
+        #[schemars(extend("x-stage" = "answer"))]
         headers: Option<Part<Entries<Written>>>,
         /// A tree with expressions; left out: no body.
+        #[schemars(extend("x-holds" = "tree", "x-stage" = "answer"))]
         body: Option<Node>,
     }
 }

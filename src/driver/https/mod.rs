@@ -2,7 +2,7 @@
 //! own credentials.
 //!
 //! Reading order: `transport` (deadlines, what "sent" means), `pool`, `stream` and [`tls`] below it,
-//! `request` and [`body`] beside it, `auth` above it. This file joins them: it asks for credentials,
+//! `request` and [`body`] beside it, `auth` above it, [`wire`] what is shown of it all. This file joins them: it asks for credentials,
 //! sends, and after a refusal renews them and sends once more (SEMANTICS 10).
 
 mod auth;
@@ -13,6 +13,7 @@ mod scrub;
 mod stream;
 pub mod tls;
 mod transport;
+pub mod wire;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -157,15 +158,9 @@ impl HttpsDriver {
         credentials: &Credentials,
         clearance: &Clearance,
     ) -> Result<Answer, Failure> {
-        let particulars = Particulars {
-            method: &call.method,
-            path_and_query: &call.path_and_query,
-            headers: &call.headers,
-            body: call.body.as_ref(),
-        };
         let request = self
             .frame
-            .request(particulars, credentials)
+            .request(Particulars::of(call), credentials)
             .map_err(|detail| Failure {
                 phase: Phase::Send,
                 outcome: SendOutcome::NotSent,

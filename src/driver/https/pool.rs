@@ -19,6 +19,17 @@ use crate::clock::Boottime;
 /// connection that both sides have forgotten costs a call.
 const MAX_IDLE: Duration = Duration::from_secs(15);
 
+/// HTTP/1.1 as it is spoken to backends. Some appliances write headers that no RFC allows; what can
+/// be read of them is read.
+pub(super) fn protocol() -> Builder {
+    let mut protocol = Builder::new();
+    protocol
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    protocol
+}
+
 /// The half of a connection that reads and writes; polled by the request that owns it.
 pub(super) struct ConnDriver {
     connection: Connection<Stream, Full<Bytes>>,
@@ -44,13 +55,7 @@ pub(super) struct Conn {
 
 impl Conn {
     pub(super) async fn new(opened: Opened) -> hyper::Result<Self> {
-        // Some appliances write headers that no RFC allows; what can be read of them is read.
-        let (send, connection) = Builder::new()
-            .allow_spaces_after_header_name_in_responses(true)
-            .allow_obsolete_multiline_headers_in_responses(true)
-            .ignore_invalid_headers_in_responses(true)
-            .handshake(opened.stream)
-            .await?;
+        let (send, connection) = protocol().handshake(opened.stream).await?;
         Ok(Self {
             send,
             driver: ConnDriver {

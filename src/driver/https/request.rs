@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 
 use super::auth::Credentials;
+use crate::driver::HttpRequest;
 use crate::plan::BaseUrl;
 
 /// What every request to one base URL has in common.
@@ -30,19 +31,24 @@ pub(super) struct Particulars<'a> {
     pub(super) body: Option<&'a (HeaderValue, Bytes)>,
 }
 
+impl<'a> Particulars<'a> {
+    pub(super) fn of(call: &'a HttpRequest) -> Self {
+        Self {
+            method: &call.method,
+            path_and_query: &call.path_and_query,
+            headers: &call.headers,
+            body: call.body.as_ref(),
+        }
+    }
+}
+
 impl Frame {
     pub(super) fn new(
         url: &BaseUrl,
         headers: &[(HeaderName, HeaderValue)],
         query: &[(Box<str>, Box<str>)],
     ) -> Result<Self, String> {
-        let default_port = if url.https { 443 } else { 80 };
-        let host = if url.port == default_port {
-            url.host.to_string()
-        } else {
-            format!("{}:{}", url.host, url.port)
-        };
-        let host = HeaderValue::try_from(host)
+        let host = HeaderValue::try_from(url.authority())
             .map_err(|_| format!("`{}` cannot stand in a Host header", url.host))?;
         let mut common = HeaderMap::new();
         common.insert(HOST, host);

@@ -3,7 +3,7 @@
 use crate::relay::RelayError;
 
 /// Decodes one segment, name or value; `plus` reads `+` as a blank.
-pub(super) fn decode(raw: &str, plus: bool) -> Result<String, RelayError> {
+pub fn decode(raw: &str, plus: bool) -> Result<String, RelayError> {
     if !raw.contains(['%', '+']) {
         return Ok(raw.to_owned());
     }

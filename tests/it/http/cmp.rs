@@ -384,10 +384,15 @@ async fn the_published_document_names_every_route_and_knows_itself_again() {
     for (path, method) in routes {
         let operation = &document["paths"][&path][&method];
         assert!(operation["operationId"].is_string(), "{method} {path}");
-        assert!(operation["responses"]["default"].is_object());
+        assert_eq!(
+            operation["responses"]["401"],
+            serde_json::json!({ "$ref": "#/components/responses/unauthenticated" })
+        );
     }
     let create = &document["paths"]["/v1/things"]["post"];
     let schema = &create["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(schema["$ref"], "#/components/schemas/create_thing_request");
+    let schema = &document["components"]["schemas"]["create_thing_request"];
     assert_eq!(schema["properties"]["id"]["maxLength"], 64);
     assert!(create["responses"]["201"].is_object());
     let parameters = &document["paths"]["/v1/things/{id}"]["delete"]["parameters"];

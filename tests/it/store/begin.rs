@@ -15,7 +15,6 @@ on_all!(
     of_two_equal_next_attempts_one_starts,
     an_intent_that_is_run_again_has_started,
     create_delete_create_makes_two_operations,
-    one_row_that_cannot_be_stored_fails_alone,
 );
 
 async fn an_intent_reads_back_as_it_was_written(db: Db) {
@@ -235,19 +234,4 @@ async fn create_delete_create_makes_two_operations(db: Db) {
     let row = db.mapped("n1").await.unwrap();
     assert_eq!(row.created_operation, Some(second.operation.id));
     assert_eq!(row.backend_id.as_deref(), Some("b2"));
-}
-
-async fn one_row_that_cannot_be_stored_fails_alone(db: Db) {
-    let mut bad = create("n2");
-    // Known to the tables alone: a check constraint.
-    bad.operation.side_effect = "maybe".into();
-    let batch = [create("n1"), bad, create("n1"), create("n3")]
-        .map(|intent| Write::Begin(Box::new(intent)));
-    let written = db.apply(&batch).await;
-    assert_eq!(written[0], Written::Begun(Begun::Started));
-    assert!(matches!(written[1], Written::Invalid(_)), "{written:?}");
-    assert!(matches!(written[2], Written::Begun(Begun::ClaimHeld(_))));
-    assert_eq!(written[3], Written::Begun(Begun::Started));
-    let counts = db.store.count_by_state().await.unwrap();
-    assert_eq!(counts, [(State::Pending, 2)]);
 }

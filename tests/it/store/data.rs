@@ -11,7 +11,6 @@ on_all!(
     mappings_are_listed_by_key_page_by_page,
     operations_are_listed_newest_first_page_by_page,
     an_object_may_have_a_mapping_on_each_backend,
-    the_fingerprint_key_is_made_once,
 );
 
 /// Equal to a database that folds case, pads, ignores accents or normalises.
@@ -251,15 +250,4 @@ async fn an_object_may_have_a_mapping_on_each_backend(db: Db) {
     adopt_all(&db, &[on("neutron-2"), on("neutron-1")]).await;
     let found = db.store.mappings_of_object("network", "n1").await.unwrap();
     assert_eq!(found, [on("neutron-1"), on("neutron-2")]);
-}
-
-async fn the_fingerprint_key_is_made_once(db: Db) {
-    let (first, second) = tokio::join!(db.store.fingerprint_key(), db.store.fingerprint_key());
-    let first = first.unwrap();
-    assert_eq!(first, second.unwrap());
-    assert_ne!(first, [0; 32]);
-    db.store.close().await;
-    drop(db.store);
-    let reopened = db.place.open().await.unwrap();
-    assert_eq!(reopened.fingerprint_key().await.unwrap(), first);
 }

@@ -7,10 +7,38 @@ use sqlx::{ConnectOptions, Connection, Executor};
 use super::*;
 
 on_both!(
+    one_row_that_cannot_be_stored_fails_alone,
+    the_fingerprint_key_is_made_once,
     a_second_instance_is_refused,
     tables_that_are_missing_or_differ_are_refused,
     what_was_committed_outlives_a_store_that_was_not_closed,
 );
+
+async fn one_row_that_cannot_be_stored_fails_alone(db: Db) {
+    let mut bad = create("n2");
+    // Known to the tables alone: a check constraint.
+    bad.operation.side_effect = "maybe".into();
+    let batch = [create("n1"), bad, create("n1"), create("n3")]
+        .map(|intent| Write::Begin(Box::new(intent)));
+    let written = db.apply(&batch).await;
+    assert_eq!(written[0], Written::Begun(Begun::Started));
+    assert!(matches!(written[1], Written::Invalid(_)), "{written:?}");
+    assert!(matches!(written[2], Written::Begun(Begun::ClaimHeld(_))));
+    assert_eq!(written[3], Written::Begun(Begun::Started));
+    let counts = db.store.count_by_state().await.unwrap();
+    assert_eq!(counts, [(State::Pending, 2)]);
+}
+
+async fn the_fingerprint_key_is_made_once(db: Db) {
+    let (first, second) = tokio::join!(db.store.fingerprint_key(), db.store.fingerprint_key());
+    let first = first.unwrap();
+    assert_eq!(first, second.unwrap());
+    assert_ne!(first, [0; 32]);
+    db.store.close().await;
+    drop(db.store);
+    let reopened = db.place.open().await.unwrap();
+    assert_eq!(reopened.fingerprint_key().await.unwrap(), first);
+}
 
 async fn a_second_instance_is_refused(db: Db) {
     let Err(StoreError::Locked(words)) = db.place.open().await else {

@@ -140,7 +140,7 @@ pub fn compile(files: &[(String, String)]) -> Plan {
         .map(|(path, text)| (path.as_str(), text.as_str()))
         .collect();
     let sources = SourceFiles::from_memory(&borrowed, &mut diagnostics);
-    let plan = config::compile::compile(&sources, &environment(), &mut diagnostics);
+    let (plan, _) = config::compile::compile(&sources, &environment(), &mut diagnostics);
     let rendered = cmp_relay::diagnostics::text::render_text(&diagnostics, &sources, false);
     assert!(diagnostics.no_errors(), "{rendered}");
     plan.expect("a configuration without errors compiles")

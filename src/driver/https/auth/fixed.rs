@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderName;
 use http::header::AUTHORIZATION;
 
 use super::{AuthFailure, Authenticator, Credentials, secret_header};
-use crate::driver::https::request::encode_pairs;
+use crate::driver::https::request::percent_encode;
 use crate::driver::https::scrub::Scrubber;
 use crate::driver::{Answer, Async, AuthState, Clearance};
 use crate::plan::Auth;
@@ -21,51 +22,66 @@ pub(in crate::driver::https) struct Fixed {
 
 impl Fixed {
     pub(super) fn new(auth: &Auth) -> Result<Self, String> {
-        let mut credentials = Credentials::default();
         let mut scrubber = Scrubber::default();
         match auth {
             Auth::Basic { user, password } => {
-                let pair = format!("{user}:{}", password.expose());
-                let value = format!("Basic {}", STANDARD.encode(&pair));
-                credentials
-                    .headers
-                    .push((AUTHORIZATION, secret_header(&AUTHORIZATION, &value)?));
                 scrubber.add(password.expose());
-                scrubber.add(&pair);
+                scrubber.add(&format!("{user}:{}", password.expose()));
             }
-            Auth::Bearer(token) => {
-                let value = format!("Bearer {}", token.expose());
-                credentials
-                    .headers
-                    .push((AUTHORIZATION, secret_header(&AUTHORIZATION, &value)?));
-                scrubber.add(token.expose());
-            }
+            Auth::Bearer(token) => scrubber.add(token.expose()),
             Auth::Headers(headers) => {
-                for (name, secret) in headers {
-                    let value = secret_header(name, secret.expose())?;
-                    credentials.headers.push((name.clone(), value));
-                    scrubber.add(secret.expose());
-                }
+                let secrets = headers.iter().map(|(_, secret)| secret.expose());
+                secrets.for_each(|secret| scrubber.add(secret));
             }
             Auth::Query(pairs) => {
-                credentials.query = encode_pairs(
-                    pairs
-                        .iter()
-                        .map(|(name, secret)| (&**name, secret.expose())),
-                )
-                .into();
-                for (_, secret) in pairs {
-                    scrubber.add(secret.expose());
-                }
+                let secrets = pairs.iter().map(|(_, secret)| secret.expose());
+                secrets.for_each(|secret| scrubber.add(secret));
             }
-            // Tokens have their own authenticator; the certificate is the transport's.
             Auth::None | Auth::ClientCertificate | Auth::Keystone(_) | Auth::Login(_) => {}
         }
         Ok(Self {
-            credentials: Arc::new(credentials),
+            credentials: Arc::new(credentials(auth, |secret| secret)?),
             scrubber,
         })
     }
+}
+
+/// What calls carry; `show` decides what stands where a secret does, encoded for its place.
+pub(super) fn credentials(
+    auth: &Auth,
+    show: impl Fn(String) -> String,
+) -> Result<Credentials, String> {
+    let mut credentials = Credentials::default();
+    let mut header = |name: &HeaderName, value: &str| {
+        let value = secret_header(name, value)?;
+        credentials.headers.push((name.clone(), value));
+        Ok::<(), String>(())
+    };
+    match auth {
+        Auth::Basic { user, password } => {
+            let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
+            header(&AUTHORIZATION, &format!("Basic {}", show(pair)))?;
+        }
+        Auth::Bearer(token) => {
+            let token = show(token.expose().to_owned());
+            header(&AUTHORIZATION, &format!("Bearer {token}"))?;
+        }
+        Auth::Headers(headers) => {
+            for (name, secret) in headers {
+                header(name, &show(secret.expose().to_owned()))?;
+            }
+        }
+        Auth::Query(pairs) => {
+            let pairs = pairs.iter().map(|(name, secret)| {
+                let secret = show(percent_encode(secret.expose()));
+                format!("{}={secret}", percent_encode(name))
+            });
+            credentials.query = pairs.collect::<Vec<_>>().join("&").into();
+        }
+        // Tokens have their own authenticator; the certificate is the transport's.
+        Auth::None | Auth::ClientCertificate | Auth::Keystone(_) | Auth::Login(_) => {}
+    }
+    Ok(credentials)
 }
 
 impl Authenticator for Fixed {

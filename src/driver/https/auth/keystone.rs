@@ -94,15 +94,20 @@ impl Grant {
             .and_then(|token| token.to_str().ok())
             .filter(|token| !token.is_empty())
             .ok_or_else(|| refused("gave no X-Subject-Token"))?;
-        let header = secret_header(&X_AUTH_TOKEN, token).map_err(|why| refused(&why))?;
-        let mut credentials = Credentials::default();
-        credentials.headers.push((X_AUTH_TOKEN, header));
         Ok(Granted {
-            credentials,
+            credentials: credentials(token).map_err(|why| refused(&why))?,
             tokens: vec![token.to_owned()],
             life: body.as_ref().and_then(life_of),
         })
     }
+}
+
+/// What calls carry of a token.
+pub(super) fn credentials(token: &str) -> Result<Credentials, String> {
+    let header = secret_header(&X_AUTH_TOKEN, token)?;
+    let mut credentials = Credentials::default();
+    credentials.headers.push((X_AUTH_TOKEN, header));
+    Ok(credentials)
 }
 
 /// From `issued_at` to `expires_at`: by Keystone's clock alone, whatever ours says.

@@ -159,43 +159,48 @@ impl Grant {
             .expires
             .as_ref()
             .and_then(|expires| life_of(expires, &answer.headers, json.as_ref()));
-        let credentials = self.credentials(&tokens).map_err(refused)?;
+        let named = tokens
+            .iter()
+            .map(|(name, token)| (Box::from(*name), token.clone()));
+        let credentials = credentials(login, named).map_err(refused)?;
         Ok(Granted {
             credentials,
             tokens: tokens.into_iter().map(|(_, token)| token).collect(),
             life,
         })
     }
+}
 
-    /// `send`, rendered: its cookies in one header.
-    fn credentials(&self, tokens: &[(&str, String)]) -> Result<Credentials, String> {
-        let values: serde_json::Map<_, _> = tokens
-            .iter()
-            .map(|(name, token)| (name.to_string(), Value::from(token.as_str())))
-            .collect();
-        let mut scope = Scope::new();
-        scope.set(Root::Tokens, Value::Object(values));
-        let mut credentials = Credentials::default();
-        let mut cookies = Vec::new();
-        for carrier in &self.login.send {
-            let (TokenCarrier::Cookie { value, .. } | TokenCarrier::Header { value, .. }) = carrier;
-            // A render error names variables, never their values.
-            let Some(value) = value.render(&scope).map_err(|error| error.to_string())? else {
-                continue;
-            };
-            match carrier {
-                TokenCarrier::Cookie { name, .. } => cookies.push(format!("{name}={value}")),
-                TokenCarrier::Header { name, .. } => credentials
-                    .headers
-                    .push((name.clone(), secret_header(name, &value)?)),
-            }
+/// `send`, rendered: its cookies in one header.
+pub(super) fn credentials(
+    login: &Login,
+    tokens: impl Iterator<Item = (Box<str>, String)>,
+) -> Result<Credentials, String> {
+    let values: serde_json::Map<_, _> = tokens
+        .map(|(name, token)| (name.into(), Value::from(token)))
+        .collect();
+    let mut scope = Scope::new();
+    scope.set(Root::Tokens, Value::Object(values));
+    let mut credentials = Credentials::default();
+    let mut cookies = Vec::new();
+    for carrier in &login.send {
+        let (TokenCarrier::Cookie { value, .. } | TokenCarrier::Header { value, .. }) = carrier;
+        // A render error names variables, never their values.
+        let Some(value) = value.render(&scope).map_err(|error| error.to_string())? else {
+            continue;
+        };
+        match carrier {
+            TokenCarrier::Cookie { name, .. } => cookies.push(format!("{name}={value}")),
+            TokenCarrier::Header { name, .. } => credentials
+                .headers
+                .push((name.clone(), secret_header(name, &value)?)),
         }
-        if !cookies.is_empty() {
-            let joined = secret_header(&http::header::COOKIE, &cookies.join("; "))?;
-            credentials.cookie = Some(joined);
-        }
-        Ok(credentials)
     }
+    if !cookies.is_empty() {
+        let joined = secret_header(&http::header::COOKIE, &cookies.join("; "))?;
+        credentials.cookie = Some(joined);
+    }
+    Ok(credentials)
 }
 
 impl token::Grant for Grant {

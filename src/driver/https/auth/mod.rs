@@ -108,6 +108,24 @@ pub(super) fn make(
     })
 }
 
+/// What stands where a secret would.
+const MASK: &str = "***";
+
+/// What calls would carry, with `***` for each secret; nobody is asked for a token.
+pub(super) fn masked(auth: &Auth) -> Result<Credentials, String> {
+    match auth {
+        Auth::Keystone(_) => keystone::credentials(MASK),
+        Auth::Login(login) => {
+            let tokens = login.tokens.iter();
+            login::credentials(
+                login,
+                tokens.map(|(name, _)| (name.clone(), MASK.to_owned())),
+            )
+        }
+        other => fixed::credentials(other, |_| MASK.to_owned()),
+    }
+}
+
 /// A header value that holds a secret; the message names the header and not the value.
 fn secret_header(name: &HeaderName, value: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::try_from(value)
