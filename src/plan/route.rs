@@ -6,7 +6,7 @@ use http::{HeaderName, Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{BackendId, ResourceId, RouteId, Schema};
-use crate::transform::{Condition, PathTemplate, Source, Template, Text, Tree};
+use crate::transform::{AnswerView, Condition, PathTemplate, Source, Template, Test, Text, Tree};
 
 /// A type of CMP object: the mapping table's key.
 #[derive(Debug)]
@@ -199,6 +199,29 @@ pub struct ResponseRules {
     pub fail_when: Vec<Condition>,
     /// The first that holds wins.
     pub errors: Vec<ErrorRule>,
+}
+
+impl ResponseRules {
+    /// Whether an answer that no `fail_when` refuses is a success by its status and `success_when`.
+    pub fn accept(&self, view: &AnswerView<'_>) -> bool {
+        let asks_status = |condition: &Condition| {
+            condition
+                .tests()
+                .iter()
+                .any(|t| matches!(t, Test::Status(_)))
+        };
+        let by_status = match (self.success.as_slice(), &self.success_when) {
+            // A condition that asks for the status decides it; one that does not leaves it as it is.
+            ([], Some(condition)) if asks_status(condition) => true,
+            ([], _) => (200..300).contains(&view.status),
+            (listed, _) => listed.contains(&view.status),
+        };
+        by_status
+            && self
+                .success_when
+                .as_ref()
+                .is_none_or(|condition| condition.holds(view))
+    }
 }
 
 /// How a body becomes JSON; `None` in the rules: by its content type.

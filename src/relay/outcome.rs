@@ -7,7 +7,7 @@ use super::answer::{self, ReadAnswer};
 use crate::driver::{Answer, DriverError, SendOutcome};
 use crate::plan::{Action, Route, SideEffect};
 use crate::store::{Mapping, State};
-use crate::transform::{AnswerView, Condition, Scope, Test};
+use crate::transform::{AnswerView, Condition, Scope};
 
 /// The verdict on an answer.
 #[derive(Debug)]
@@ -158,22 +158,7 @@ fn is_success(route: &Route, answer: &ReadAnswer, view: &AnswerView<'_>) -> bool
         // A login page or a cut body says nothing of what the rules ask.
         return false;
     }
-    let by_status = match (rules.success.as_slice(), &rules.success_when) {
-        // A condition that asks for the status decides it; one that does not leaves it as it is.
-        ([], Some(condition)) if asks_status(condition) => true,
-        ([], _) => (200..300).contains(&view.status),
-        (listed, _) => listed.contains(&view.status),
-    };
-    by_status
-        && rules
-            .success_when
-            .as_ref()
-            .is_none_or(|condition| condition.holds(view))
-}
-
-fn asks_status(condition: &Condition) -> bool {
-    let tests = condition.tests();
-    tests.iter().any(|test| matches!(test, Test::Status(_)))
+    rules.accept(view)
 }
 
 /// Which rules of a route an answer meets, by their places in the plan.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::parse::{Compiler, Loop};
+use super::expr::Expr;
+use super::parse::Compiler;
 use super::program::Program;
 use super::segment::Segment;
 use super::text::Position;
 use super::tree::Shape;
+use super::uses::{Landing, Uses};
 use crate::diagnostics::{Diagnostic, codes, suggest};
 use crate::document::{Entry, Kind, Node, Snippet};
 
@@ -89,7 +91,10 @@ impl Compiler<'_> {
             self.warn_of_bare_expression(source, field);
             return Some(Shape::Literal(source.text.into()));
         }
-        let mut segments = self.segments(source, field, false)?;
+        let mark = self.uses.map_or(0, Uses::mark);
+        let standing = self.standing.landing(Landing::Leaf);
+        let segments = self.standing(standing, |this| this.segments(source, field, false));
+        let mut segments = segments?;
         match segments.as_slice() {
             [] => return Some(Shape::Literal("".into())),
             [Segment::Literal(text)] => return Some(Shape::Literal((**text).into())),
@@ -102,6 +107,10 @@ impl Compiler<'_> {
         }
         if !self.is_plain_text(&segments) {
             return None;
+        }
+        // It is compiled again, as the text that it is.
+        if let Some(uses) = self.uses {
+            uses.forget(mark);
         }
         self.text(source, Position::Plain, field)
             .map(|text| Shape::Text(Arc::new(text)))
@@ -236,7 +245,8 @@ impl Compiler<'_> {
 
     fn for_each(&mut self, node: &Node, list: &Node, field: &str) -> Option<Shape> {
         let list = self.plain(list, "$for")?;
-        let list = self.bare(list, field);
+        let standing = self.standing.landing(Landing::List);
+        let list = self.standing(standing, |this| this.bare(list, field));
         let name = match node.get("$as") {
             None => "item",
             Some(name) => {
@@ -254,23 +264,22 @@ impl Compiler<'_> {
             );
             return None;
         };
-        let around = match &list {
-            Some(list) => Loop::over(name, list),
-            None => Loop {
-                name: name.into(),
-                reads: None,
-            },
-        };
-        let (filter, item) = self.within(around, |this| {
+        let around = self.loop_over(name, list.as_ref());
+        let facts = list.as_ref().map(|list| self.facts_of_value(list));
+        let inside = |this: &mut Self| {
             let filter = match node.get("$where") {
                 None => Some(None),
-                Some(filter) => this
-                    .plain(filter, "$where")
-                    .and_then(|source| this.bare(source, &format!("{field}.$where")))
-                    .map(|filter| Some(Arc::new(filter))),
+                Some(filter) => this.where_of(filter, field).map(Some),
             };
-            (filter, this.shape(item, field))
-        });
+            let facts = filter.as_ref().map(|filter| match filter {
+                Some(filter) => this.facts_if(true, &filter.node),
+                None => Vec::new(),
+            });
+            let item = this.knowing(facts, |this| this.shape(item, field));
+            (filter, item)
+        };
+        let (filter, item) = self.knowing(facts, |this| this.within(around, inside));
+        let filter = filter.map(|filter| filter.map(Arc::new));
         Some(Shape::For {
             list: Arc::new(list?),
             filter: filter?,
@@ -278,20 +287,36 @@ impl Compiler<'_> {
         })
     }
 
+    fn where_of(&mut self, filter: &Node, field: &str) -> Option<Expr> {
+        let source = self.plain(filter, "$where")?;
+        let standing = self.standing.landing(Landing::Condition);
+        self.standing(standing, |this| {
+            this.bare(source, &format!("{field}.$where"))
+        })
+    }
+
     fn if_then(&mut self, node: &Node, condition: &Node, field: &str) -> Option<Shape> {
-        let condition = self
-            .plain(condition, "$if")
-            .and_then(|source| self.bare(source, field));
+        let source = self.plain(condition, "$if");
+        let standing = self.standing.landing(Landing::Condition);
+        let condition = self.standing(standing, |this| this.bare(source?, field));
+        let facts = |this: &Self, truth: bool| {
+            condition
+                .as_ref()
+                .map(|condition| this.facts_if(truth, &condition.node))
+        };
         let Some(then) = node.get("$then") else {
             self.error(codes::BAD_TREE, node.span, "`$if` needs a `$then`");
             return None;
         };
-        let then = self.shape(then, field);
+        let known = facts(self, true);
+        let then = self.knowing(known, |this| this.shape(then, field));
         let otherwise = match node.get("$else") {
             None => Some(None),
-            Some(otherwise) => self
-                .shape(otherwise, field)
-                .map(|otherwise| Some(Box::new(otherwise))),
+            Some(otherwise) => {
+                let known = facts(self, false);
+                self.knowing(known, |this| this.shape(otherwise, field))
+                    .map(|otherwise| Some(Box::new(otherwise)))
+            }
         };
         Some(Shape::If {
             condition: Arc::new(condition?),

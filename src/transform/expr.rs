@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::node::Node;
 use super::parse::Compiler;
+use super::uses::Landing;
 use super::{Env, RenderError, Scope, encode};
 use crate::diagnostics::Diagnostics;
 use crate::document::Snippet;
@@ -31,7 +32,9 @@ impl Expr {
         env: &Env<'_>,
         diags: &mut Diagnostics,
     ) -> Option<Self> {
-        Compiler::new(env, diags).bare(source, field)
+        Compiler::new(env, diags)
+            .landing(Landing::Condition)
+            .bare(source, field)
     }
 
     /// The value; `None` when it is `optional` and absent.

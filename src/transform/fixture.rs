@@ -112,6 +112,7 @@ impl Names {
             maps: &self.maps,
             resources: &self.resources,
             templates: &self.templates,
+            uses: None,
         }
     }
 }

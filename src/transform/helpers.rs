@@ -12,6 +12,7 @@ use serde_json::{Number, Value};
 
 use super::encode::text_of;
 use super::number::{is_integer, same_value};
+use super::uses::Wants;
 
 /// What a helper's name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,29 @@ pub(super) enum Func {
     Eq,
     Ne,
     Not,
+}
+
+impl Func {
+    /// What it takes as its argument at `index`.
+    pub(super) fn wants(self, index: usize) -> Wants {
+        match self {
+            Func::Lower
+            | Func::Upper
+            | Func::Trim
+            | Func::Base64
+            | Func::String
+            | Func::Replace
+            | Func::Split
+            | Func::CidrAddress
+            | Func::CidrNetmask
+            | Func::CidrPrefix
+            | Func::Int => Wants::Text,
+            Func::Join if index == 0 => Wants::List,
+            Func::Join => Wants::Text,
+            Func::Not => Wants::Boolean,
+            Func::Json | Func::Uuid | Func::Eq | Func::Ne => Wants::Anything,
+        }
+    }
 }
 
 /// Name, meaning, how many arguments at least and at most, and how it is written.

@@ -9,6 +9,7 @@ pub mod condition;
 mod directive;
 pub mod encode;
 pub mod expr;
+mod facts;
 mod helpers;
 mod node;
 mod number;
@@ -26,6 +27,7 @@ pub mod template;
 pub mod text;
 mod tokens;
 pub mod tree;
+pub mod uses;
 
 #[cfg(test)]
 mod fixture;
@@ -50,6 +52,7 @@ pub use source::{ExtractError, Source};
 pub use template::{Format, Template};
 pub use text::{Position, Text};
 pub use tree::Tree;
+pub use uses::Uses;
 
 /// What a position may name: the roots, aliases and tables that exist when it is rendered.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +75,8 @@ pub struct Env<'a> {
     pub resources: &'a BTreeSet<Box<str>>,
     /// The files of `templates/` by their name, such as `fw/rule.xml.hbs`.
     pub templates: &'a BTreeMap<Box<str>, (FileId, Arc<str>)>,
+    /// Where each use of a variable is noted, if anybody asks.
+    pub uses: Option<&'a Uses>,
 }
 
 /// One table of `maps`: CMP word -> backend word; `unmap` reads it backwards.

@@ -90,6 +90,10 @@ impl Step {
         }
     }
 
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     fn of<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         match value {
             Value::Object(map) => map.get(&*self.key),

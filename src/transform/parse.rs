@@ -2,6 +2,7 @@
 //! is translated here, once, with a diagnostic at the very token that cannot be.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use handlebars::template::{
     BlockParam, HelperTemplate, Parameter, Template as Parsed, TemplateElement,
@@ -15,6 +16,7 @@ use super::helpers::{self, Helper};
 use super::node::{Ask, Node};
 use super::segment::Segment;
 use super::tokens::{Tokens, Walk, offset};
+use super::uses::{Absence, Fact, Landing, Place, Standing, Uses, Wants};
 use super::{Env, ValueMap};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Snippet, Span};
@@ -26,6 +28,12 @@ pub(super) struct Compiler<'e> {
     pub(super) diags: &'e mut Diagnostics,
     /// The loop variables, outermost first.
     pub(super) loops: Vec<Loop>,
+    /// Where uses of variables are noted.
+    pub(super) uses: Option<&'e Uses>,
+    /// How the expression being compiled stands.
+    pub(super) standing: Standing,
+    /// Where in the route it stands.
+    pub(super) field: Rc<str>,
 }
 
 /// A loop around the position being compiled.
@@ -34,18 +42,8 @@ pub(super) struct Loop {
     pub(super) name: Box<str>,
     /// The variable that the item is one of, such as `body.rules.*`.
     pub(super) reads: Option<Box<str>>,
-}
-
-impl Loop {
-    pub(super) fn over(name: &str, list: &Expr) -> Self {
-        Self {
-            name: name.into(),
-            reads: list
-                .node
-                .list_variable()
-                .map(|list| format!("{list}.*").into()),
-        }
-    }
+    /// Which value the item is, where it is surely an item of a variable's list.
+    pub(super) place: Option<Place>,
 }
 
 impl<'e> Compiler<'e> {
@@ -54,7 +52,16 @@ impl<'e> Compiler<'e> {
             env,
             diags,
             loops: Vec::new(),
+            uses: env.uses,
+            standing: Standing::new(Landing::Leaf),
+            field: Rc::from(""),
         }
+    }
+
+    /// The same compilation for another kind of position.
+    pub(super) fn landing(mut self, landing: Landing) -> Self {
+        self.standing = Standing::new(landing);
+        self
     }
 
     /// The same compilation, reporting elsewhere.
@@ -63,6 +70,51 @@ impl<'e> Compiler<'e> {
             env: self.env,
             diags,
             loops: self.loops.clone(),
+            uses: self.uses,
+            standing: self.standing.clone(),
+            field: Rc::clone(&self.field),
+        }
+    }
+
+    /// Compiles what stands so.
+    pub(super) fn standing<T>(
+        &mut self,
+        standing: Standing,
+        compile: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let around = std::mem::replace(&mut self.standing, standing);
+        let compiled = compile(self);
+        self.standing = around;
+        compiled
+    }
+
+    /// Compiles what is reached only where these facts hold; `None`: nobody knows, because the condition
+    /// is wrong and has been reported, and then nothing is said of absence.
+    pub(super) fn knowing<T>(
+        &mut self,
+        facts: Option<Vec<Fact>>,
+        compile: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let standing = match facts {
+            Some(facts) => self.standing.knowing(facts),
+            None => self
+                .standing
+                .forgiving(Absence::Around, self.standing.wants),
+        };
+        self.standing(standing, compile)
+    }
+
+    /// The loop over a list, which has been reported when it is `None`: its items stand for anything then.
+    pub(super) fn loop_over(&self, name: &str, list: Option<&Expr>) -> Loop {
+        let number = self.uses.map_or(0, Uses::next_loop);
+        Loop {
+            name: name.into(),
+            reads: list
+                .and_then(|list| list.node.list_variable())
+                .map(|list| format!("{list}.*").into()),
+            place: list
+                .and_then(|list| self.list_place(&list.node))
+                .map(|list| list.item(number)),
         }
     }
 
@@ -193,7 +245,9 @@ impl<'e> Compiler<'e> {
         let mut said = Diagnostics::default();
         let start = source.text.find(inner).unwrap_or(0);
         let bare = source.cut(start, start + inner.len());
-        if self.reporting(&mut said).bare(bare, field).is_none() || !said.no_errors() {
+        let mut trial = self.reporting(&mut said);
+        trial.uses = None;
+        if trial.bare(bare, field).is_none() || !said.no_errors() {
             return;
         }
         self.diags.push(
@@ -320,11 +374,22 @@ impl<'e> Compiler<'e> {
             return None;
         }
         let from = tokens.next_start();
-        let subject = self.node(subject, &mut tokens).map(|node| Expr {
+        let landing = match name {
+            "each" => Landing::List,
+            _ => Landing::Condition,
+        };
+        let mark = self.uses.map_or(0, Uses::mark);
+        let standing = self.standing.landing(landing);
+        self.field = walk.field.into();
+        let subject = self.standing(standing, |this| this.node(subject, &mut tokens));
+        let subject = subject.map(|node| Expr {
             node,
             text: tokens.since(from).into(),
             field: walk.field.into(),
         });
+        if let (Some(uses), Some(subject)) = (self.uses, &subject) {
+            uses.say_expression(mark, &subject.text);
+        }
         walk.at = tag.end;
         let mut side = |this: &mut Self, template: &Option<Parsed>| match template {
             Some(template) => this.elements(template, walk),
@@ -343,18 +408,14 @@ impl<'e> Compiler<'e> {
                     return None;
                 }
             };
-            // A list that is wrong has been reported; its items stand for anything then.
-            let around = match &subject {
-                Some(list) => Loop::over(item, list),
-                None => Loop {
-                    name: item.into(),
-                    reads: None,
-                },
-            };
+            let around = self.loop_over(item, subject.as_ref());
             if !self.may_name_item(item, at) {
                 return None;
             }
-            let body = self.within(around, |this| side(this, &helper.template));
+            let facts = subject.as_ref().map(|list| self.facts_of_value(list));
+            let body = self.knowing(facts, |this| {
+                this.within(around, |this| side(this, &helper.template))
+            });
             let otherwise = side(self, &helper.inverse);
             return Some(Segment::Each {
                 list: subject?,
@@ -363,8 +424,19 @@ impl<'e> Compiler<'e> {
                 at,
             });
         }
-        let then = side(self, &helper.template);
-        let otherwise = side(self, &helper.inverse);
+        // An absent condition takes the second side, and so says nothing there.
+        let facts = |this: &Self, truth: bool| {
+            let condition = &subject.as_ref()?.node;
+            let says = truth || !condition.may_be_absent();
+            Some(match says {
+                true => this.facts_if(truth, condition),
+                false => Vec::new(),
+            })
+        };
+        let first = facts(self, name != "unless");
+        let second = facts(self, name == "unless");
+        let then = self.knowing(first, |this| side(this, &helper.template));
+        let otherwise = self.knowing(second, |this| side(this, &helper.inverse));
         let (then, otherwise) = match name {
             "unless" => (otherwise, then),
             _ => (then, otherwise),
@@ -384,10 +456,16 @@ impl<'e> Compiler<'e> {
         field: &str,
     ) -> Option<Expr> {
         let from = tokens.next_start();
+        let mark = self.uses.map_or(0, Uses::mark);
+        self.field = field.into();
         let node = self.invoke(helper, tokens)?;
+        let text = tokens.since(from);
+        if let Some(uses) = self.uses {
+            uses.say_expression(mark, text);
+        }
         Some(Expr {
             node,
-            text: tokens.since(from).into(),
+            text: text.into(),
             field: field.into(),
         })
     }
@@ -440,11 +518,24 @@ impl<'e> Compiler<'e> {
             return self.named(what, name, helper, from, tokens);
         }
         // Each argument is compiled, so that each is reported.
-        let args: Vec<_> = helper
-            .params
-            .iter()
-            .map(|param| self.node(param, tokens))
-            .collect();
+        let mut args = Vec::with_capacity(helper.params.len());
+        let mut before = Vec::new();
+        for (index, param) in helper.params.iter().enumerate() {
+            let standing = self
+                .argument(what, index, &helper.params)
+                .knowing(before.clone());
+            let arg = self.standing(standing, |this| this.node(param, tokens));
+            before.extend(match (&arg, what) {
+                // The next part is looked at only when this one did not decide.
+                (Some(arg), Helper::And) => self.facts_if(true, arg),
+                (Some(arg), Helper::Or) => self.facts_if(false, arg),
+                (Some(Node::Path(path)), Helper::Default) => {
+                    self.place(path).map(Fact::Absent).into_iter().collect()
+                }
+                _ => Vec::new(),
+            });
+            args.push(arg);
+        }
         let mut args: Vec<_> = args.into_iter().collect::<Option<_>>()?;
         Some(match what {
             Helper::Optional => Node::Optional(Box::new(args.remove(0))),
@@ -497,7 +588,9 @@ impl<'e> Compiler<'e> {
                 None
             }
         };
-        let argument = Box::new(self.node(&helper.params[1], tokens)?);
+        let standing = self.argument(what, 1, &helper.params);
+        let argument = self.standing(standing, |this| this.node(&helper.params[1], tokens));
+        let argument = Box::new(argument?);
         let name = name?;
         let text = tokens.since(from).into();
         let ask = match what {
@@ -532,6 +625,27 @@ impl<'e> Compiler<'e> {
             id: argument,
             text,
         })
+    }
+
+    /// How the argument at `index` of a helper stands.
+    fn argument(&self, what: Helper, index: usize, params: &[Parameter]) -> Standing {
+        let around = &self.standing;
+        match (what, index) {
+            (Helper::Optional, _) => around.forgiving(Absence::Optional, around.wants),
+            (Helper::Has, _) => around.forgiving(Absence::Has, Wants::Anything),
+            (Helper::Default, 0) => Standing {
+                fallback: match params.get(1) {
+                    Some(Parameter::Literal(literal)) => Some(literal.clone()),
+                    _ => None,
+                },
+                ..around.forgiving(Absence::Default, around.wants)
+            },
+            (Helper::Default, _) => around.argument(around.wants),
+            (Helper::And | Helper::Or, _) => around.argument(Wants::Boolean),
+            (Helper::BackendId | Helper::CmpId | Helper::Mapped, _) => around.argument(Wants::Text),
+            (Helper::Plain(func), index) => around.argument(func.wants(index)),
+            (Helper::Map | Helper::Unmap, _) => around.argument(Wants::Anything),
+        }
     }
 
     fn map_named(&mut self, name: &str, span: Span) -> Option<std::sync::Arc<ValueMap>> {

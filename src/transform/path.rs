@@ -4,6 +4,7 @@ use super::encode::Slot;
 use super::expr::{Context, Expr, Fault, Wrote};
 use super::parse::Compiler;
 use super::segment::Segment;
+use super::uses::Landing;
 use super::{Env, RenderError, Scope};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes};
 use crate::document::Snippet;
@@ -33,7 +34,7 @@ impl PathTemplate {
         diags: &mut Diagnostics,
     ) -> Option<Self> {
         let before = diags.errors();
-        let mut compiler = Compiler::new(env, diags);
+        let mut compiler = Compiler::new(env, diags).landing(Landing::Path);
         let segments = compiler.segments(source, field, false)?;
         let parts = compiler.path_parts(segments, source)?;
         (diags.errors() == before).then(|| Self {

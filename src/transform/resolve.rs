@@ -5,6 +5,7 @@ use super::helpers;
 use super::node::{Node, PathNode, RoundPart, Start, Step};
 use super::parse::Compiler;
 use super::scope::Root;
+use super::uses::{Place, Use};
 use crate::diagnostics::{Diagnostic, codes, suggest};
 use crate::document::Span;
 
@@ -39,6 +40,9 @@ impl Compiler<'_> {
                 .reads
                 .as_ref()
                 .map(|list| joined(list, &keys[1..]).into());
+            if let Some(place) = &around.place {
+                self.note(place.below(&keys[1..]), &keys[1..], raw, span);
+            }
             return Some(path(Start::Item(depth), &keys[1..], raw, reads));
         }
         if keys.len() == 1
@@ -90,8 +94,33 @@ impl Compiler<'_> {
             return None;
         }
         self.check_keys(root, &keys[1..], raw, span)?;
+        let place = Place {
+            root,
+            keys: Vec::new(),
+        };
+        self.note(place.below(&keys[1..]), &keys[1..], raw, span);
         let reads = joined(first, &keys[1..]).into();
         Some(path(Start::Root(root), &keys[1..], raw, Some(reads)))
+    }
+
+    fn note(&self, place: Place, keys: &[&str], raw: &str, span: Span) {
+        let Some(uses) = self.uses else {
+            return;
+        };
+        let standing = &self.standing;
+        uses.note(Use {
+            place,
+            text: raw.into(),
+            written: keys.len(),
+            span,
+            expression: raw.into(),
+            field: self.field.clone(),
+            landing: standing.landing,
+            wants: standing.wants,
+            absence: standing.absence,
+            fallback: standing.fallback.clone(),
+            facts: standing.facts.clone(),
+        });
     }
 
     /// Whether a loop's item may be called so: nothing may hide a namespace or a helper.
@@ -206,7 +235,7 @@ impl Compiler<'_> {
         let first = keys.first().copied();
         let (known, prefix, below): (Vec<String>, &str, &[&str]) = match root {
             Root::Body | Root::Query => return Some(()),
-            Root::Header => return self.check_header(keys, span),
+            Root::Header => return self.check_header("header", keys, span),
             Root::Path => (named(self.env.path), "path", &[]),
             Root::Let => (named(self.env.lets), "let", &["*"]),
             Root::Extracted => (named(self.env.extracted), "extracted", &["*"]),
@@ -216,7 +245,13 @@ impl Compiler<'_> {
             Root::Backend => return self.check_fields(BACKEND, "backend", keys, raw, span),
             Root::Request => return self.check_fields(REQUEST, "request", keys, raw, span),
             Root::Mapping => return self.check_fields(&["cmp_id"], "mapping", keys, raw, span),
-            Root::Response => return self.check_fields(RESPONSE, "response", keys, raw, span),
+            Root::Response => {
+                self.check_fields(RESPONSE, "response", keys, raw, span)?;
+                return match keys {
+                    ["headers", below @ ..] => self.check_header("response.headers", below, span),
+                    _ => Some(()),
+                };
+            }
         };
         let Some(first) = first else {
             return Some(());
@@ -308,7 +343,7 @@ impl Compiler<'_> {
     }
 
     /// Header names stand in lower case, `-` written `_`.
-    fn check_header(&mut self, keys: &[&str], span: Span) -> Option<()> {
+    fn check_header(&mut self, of: &str, keys: &[&str], span: Span) -> Option<()> {
         let Some((name, below)) = keys.split_first() else {
             return Some(());
         };
@@ -316,7 +351,7 @@ impl Compiler<'_> {
             self.error(
                 codes::UNKNOWN_VARIABLE,
                 span,
-                format!("`header.{name}` is text and has no parts"),
+                format!("`{of}.{name}` is text and has no parts"),
             );
             return None;
         }
@@ -328,9 +363,9 @@ impl Compiler<'_> {
             Diagnostic::error(
                 codes::UNKNOWN_VARIABLE,
                 span,
-                format!("`header.{name}`: header names stand in lower case, `-` written `_`"),
+                format!("`{of}.{name}`: header names stand in lower case, `-` written `_`"),
             )
-            .did_you_mean(Some(&format!("header.{right}"))),
+            .did_you_mean(Some(&format!("{of}.{right}"))),
         );
         None
     }

@@ -9,7 +9,7 @@ use super::encode::text_of;
 use super::number::is_integer;
 use super::outline::MadeKind;
 use super::select::Found;
-use super::{AnswerView, Env, JsonPath, Outline, RenderError, Scope, Tree};
+use super::{AnswerView, Env, JsonPath, Outline, RenderError, Scope, Tree, Uses};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Entry, Kind, Node};
 
@@ -278,6 +278,7 @@ fn from_map(
     diags: &mut Diagnostics,
 ) -> Option<Source> {
     let errors = diags.errors();
+    let mark = env.uses.map_or(0, Uses::mark);
     for entry in entries {
         if !KEYS.contains(&entry.key.as_str()) {
             diags.push(
@@ -355,6 +356,9 @@ fn from_map(
             false
         }
     };
+    if let Some(uses) = env.uses.filter(|_| optional) {
+        uses.forgive(mark);
+    }
     let from = from?;
     (diags.errors() == errors).then_some(Source {
         from,
@@ -381,10 +385,14 @@ fn origin_of(origin: &Entry, field: &str, env: &Env<'_>, diags: &mut Diagnostics
         ("text", Kind::Bool(true)) => Some(From::Text),
         ("value", _) => Tree::compile(value, field, env, diags).map(From::Value),
         ("first", Kind::List(items)) if !items.is_empty() => {
+            let mark = env.uses.map_or(0, Uses::mark);
             let sources: Vec<_> = items
                 .iter()
                 .map(|item| Source::compile(item, field, env, diags))
                 .collect();
+            if let Some(uses) = env.uses {
+                uses.forgive(mark);
+            }
             Some(From::First(sources.into_iter().collect::<Option<_>>()?))
         }
         (key, _) => {

@@ -7,6 +7,7 @@ use super::expr::{Context, Fault};
 use super::parse::Compiler;
 use super::scan;
 use super::segment::{self, Holder, Rendering, Segment};
+use super::uses::{Landing, Wants};
 use super::{Env, RenderError, Scope};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Snippet, Span};
@@ -134,9 +135,19 @@ impl Compiler<'_> {
         };
         // The template is one file and its uses are many: each problem names this use as well.
         let mut found = Diagnostics::default();
-        let segments =
-            self.reporting(&mut found)
-                .template_segments(Snippet::file(*file, text), format, field);
+        let standing = self.standing.landing(match format {
+            Format::Json | Format::Xml => Landing::Markup,
+            Format::Cli | Format::Text => Landing::Line,
+        });
+        let standing = match format {
+            // Whether a value stands inside of a string is known to its scanner alone.
+            Format::Json => standing.argument(Wants::Anything),
+            _ => standing,
+        };
+        let source = Snippet::file(*file, text);
+        let mut inside = self.reporting(&mut found);
+        inside.standing = standing;
+        let segments = inside.template_segments(source, format, field);
         for problem in found.iter() {
             self.diags.push(
                 problem

@@ -5,6 +5,7 @@ use super::expr::{Context, Fault};
 use super::parse::Compiler;
 use super::scan;
 use super::segment::{self, Holder, Rendering, Segment};
+use super::uses::Landing;
 use super::{Env, RenderError, Scope};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes};
 use crate::document::Snippet;
@@ -130,7 +131,13 @@ impl Compiler<'_> {
         position: Position,
         field: &str,
     ) -> Option<Text> {
-        let mut segments = self.segments(source, field, false)?;
+        let landing = match position {
+            Position::Header | Position::Cookie => Landing::Header,
+            _ => Landing::Text,
+        };
+        let standing = self.standing.landing(landing);
+        let segments = self.standing(standing, |this| this.segments(source, field, false));
+        let mut segments = segments?;
         let fine = match position {
             Position::Plain | Position::Parameter => true,
             Position::Header => {

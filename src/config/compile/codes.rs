@@ -21,6 +21,18 @@ pub const UNKNOWN_LABEL: &str = "unknown-label";
 pub const UNKNOWN_AUTH: &str = "unknown-auth";
 pub const UNKNOWN_FIELD: &str = "unknown-field";
 
+// What is known of a variable.
+pub const OPTIONAL_FIELD: &str = "optional-field";
+pub const ALWAYS_PRESENT: &str = "always-present";
+pub const NOT_TEXT: &str = "not-text";
+pub const NOT_A_LIST: &str = "not-a-list";
+pub const NOT_A_CONDITION: &str = "not-a-condition";
+pub const DEFAULT_OF_ANOTHER_TYPE: &str = "default-of-another-type";
+pub const UNKNOWN_ATTRIBUTE: &str = "unknown-attribute";
+pub const UNKNOWN_VAR: &str = "unknown-var";
+pub const NOT_ON_EVERY_BACKEND: &str = "not-on-every-backend";
+pub const UNSEEN_IN_EXAMPLES: &str = "unseen-in-examples";
+
 // `match` and the table of routes.
 pub const BAD_MATCH: &str = "bad-match";
 pub const RESERVED_PATH: &str = "reserved-path";

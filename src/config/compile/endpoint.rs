@@ -18,16 +18,20 @@ use super::reply;
 use super::request::{self, RequestSchemas};
 use super::resource::Sheet;
 use super::response;
+use super::seen;
 use super::select::{self, Wanted};
 use super::usage::{self, WriteOnly};
+use super::uses;
 use crate::config::example::Example;
 use crate::config::spec::decode::At;
 use crate::config::spec::part::{Part, Written, right};
 use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
-use crate::plan::{self, Action, Call, Confirm, ObjectRef, Parent, Route, RouteId, Select};
-use crate::transform::{Root, ValueMap};
+use crate::plan::{
+    self, Action, Call, Confirm, ObjectRef, Parent, ResponseRules, Route, RouteId, Select, Verb,
+};
+use crate::transform::{Root, Text, Uses, ValueMap};
 
 /// One route, as written, and where it stands.
 pub(super) struct Endpoint<'a> {
@@ -71,6 +75,12 @@ impl Endpoint<'_> {
             Some(parents) => request::parents(parents, &names, around, diags),
             None => Some(Vec::new()),
         };
+        names.absent_parents = parents
+            .iter()
+            .flatten()
+            .filter(|parent| parent.id.parts.iter().any(Text::may_be_absent))
+            .map(|parent| parent.alias.clone())
+            .collect();
         let select = self.select(parents.as_deref(), &names, diags);
         let lets = match right(&spec.r#let) {
             Some(lets) => request::lets(lets, &mut names, around, diags),
@@ -102,6 +112,14 @@ impl Endpoint<'_> {
         };
         let behaviour = self.behaviour(matched.as_ref(), call.as_ref(), diags);
         let store_reply = self.check_usage(&schemas, diags);
+        self.check_uses(
+            &schemas,
+            &names,
+            parents.as_deref(),
+            select.as_ref(),
+            response.as_ref(),
+            diags,
+        );
         let clients = self.clients(diags);
         let of = example::Of {
             matched: matched.as_ref(),
@@ -202,11 +220,15 @@ impl Endpoint<'_> {
                 .cloned()
                 .collect(),
             parents,
+            absent_parents: Vec::new(),
             lets: Vec::new(),
+            absent_lets: Vec::new(),
             extracted: Vec::new(),
+            absent_extracted: Vec::new(),
             creates: right(&spec.mapping).is_some_and(mapping::creates),
             records: spec.mapping.is_some(),
             maps: maps.clone(),
+            uses: Uses::default(),
         }
     }
 
@@ -387,7 +409,6 @@ impl Endpoint<'_> {
     fn check_usage(&self, schemas: &RequestSchemas, diags: &mut Diagnostics) -> bool {
         let node = self.node;
         let reads = self.reads();
-        usage::check_fields(&reads, schemas, diags);
         let lets = right(&self.spec.r#let)
             .map(|lets| lets.0.as_slice())
             .unwrap_or_default();
@@ -411,6 +432,52 @@ impl Endpoint<'_> {
                 .is_some()
         });
         kept && !secret
+    }
+
+    /// Each variable against what is known of it.
+    fn check_uses(
+        &self,
+        schemas: &RequestSchemas,
+        names: &Names,
+        parents: Option<&[Parent]>,
+        select: Option<&Select>,
+        response: Option<&ResponseRules>,
+        diags: &mut Diagnostics,
+    ) {
+        let mut noted = names.uses.noted();
+        if let Some(parent) = select.and_then(|select| parents?.get(select.same_as?)) {
+            uses::only_without(&parent.alias, &mut noted);
+        }
+        let resources: Vec<_> = right(&self.spec.parents)
+            .iter()
+            .flat_map(|parents| &parents.0)
+            .map(|(alias, parent)| (alias.value.as_str(), parent.resource.text()))
+            .collect();
+        let deletes = right(&self.spec.mapping)
+            .is_some_and(|mapping| mapping.0.iter().any(|op| op.verb == Verb::Delete));
+        let route = uses::Route {
+            names,
+            schemas,
+            around: self.around,
+            kind: self.sheet.kind(),
+            resource: right(&self.sheet.spec.resource).map_or("", Written::text),
+            parents: &resources,
+            own: self.node.span,
+            deletes,
+        };
+        uses::check(&route, &noted, diags);
+        if let (Some(rules), Some(examples)) = (response, right(&self.spec.examples)) {
+            let specs = [&self.spec.response, &self.sheet.spec.response];
+            let details: Vec<_> = specs
+                .into_iter()
+                .filter_map(right)
+                .filter_map(|spec| right(&spec.errors))
+                .flatten()
+                .filter_map(|rule| rule.0.as_ref())
+                .map(|rule| rule.detail.as_ref().map(Written::span))
+                .collect();
+            seen::check(rules, &details, examples, &noted, diags);
+        }
     }
 
     fn clients(&self, diags: &mut Diagnostics) -> Option<Option<Vec<Box<str>>>> {

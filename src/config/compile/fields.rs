@@ -1,5 +1,4 @@
-//! The fields that a schema describes: the ones marked `writeOnly`, and the ones that a variable may
-//! name.
+//! The fields of a schema that are marked `writeOnly`, wherever they stand in a value.
 
 use super::close::{BRANCHES, branches, local_target};
 use super::reference::escape;
@@ -59,68 +58,4 @@ pub(super) fn collect_write_only<'n>(
         }
     }
     open.pop();
-}
-
-/// What is wrong with a path of names into a value of this schema: which name is the first that a
-/// closed object does not have, and the names that it has.
-pub(super) fn unknown_step(root: &Node, path: &str) -> Option<(usize, Vec<String>)> {
-    let mut at = vec![root];
-    let names = path.split('.').filter(|name| !name.is_empty());
-    for (depth, name) in names.enumerate() {
-        let mut all = Vec::new();
-        for schema in &at {
-            parts(root, schema, &mut all);
-        }
-        let mut next = Vec::new();
-        let mut known = Vec::new();
-        let mut closed = false;
-        for part in &all {
-            if let Some(Kind::Map(properties)) = part.get("properties").map(|n| &n.kind) {
-                known.extend(properties.iter().map(|entry| entry.key.clone()));
-                next.extend(
-                    properties
-                        .iter()
-                        .filter(|e| e.key == name)
-                        .map(|e| &e.value),
-                );
-            }
-            closed |= ["additionalProperties", "unevaluatedProperties"]
-                .iter()
-                .any(|key| matches!(part.get(key).map(|n| &n.kind), Some(Kind::Bool(false))));
-            let open = ["additionalProperties", "unevaluatedProperties"]
-                .iter()
-                .any(|key| {
-                    part.get(key)
-                        .is_some_and(|n| !matches!(n.kind, Kind::Bool(false)))
-                });
-            if open || part.get("patternProperties").is_some() {
-                return None;
-            }
-        }
-        if next.is_empty() {
-            return (closed && !known.is_empty()).then_some((depth, known));
-        }
-        at = next;
-    }
-    None
-}
-
-/// The schema and everything that describes the same value.
-fn parts<'n>(root: &'n Node, node: &'n Node, all: &mut Vec<&'n Node>) {
-    if all.iter().any(|known| std::ptr::eq(*known, node)) {
-        return;
-    }
-    all.push(node);
-    if let Some(target) = local_target(root, node) {
-        parts(root, target, all);
-    }
-    for keyword in BRANCHES {
-        for schema in node
-            .get(keyword)
-            .map(|v| branches(keyword, v))
-            .unwrap_or_default()
-        {
-            parts(root, schema, all);
-        }
-    }
 }

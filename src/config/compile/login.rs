@@ -352,6 +352,7 @@ fn value(written: &Written, tokens: &Tokens, diags: &mut Diagnostics) -> Option<
         maps: &BTreeMap::new(),
         resources: &BTreeSet::new(),
         templates: &BTreeMap::new(),
+        uses: None,
     };
     let field = "driver.https.auth.login.send";
     Text::compile(written.snippet(), Position::Header, field, &env, diags)

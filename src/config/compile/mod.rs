@@ -29,7 +29,9 @@ mod lint;
 mod mapping;
 mod matching;
 mod names;
+mod presence;
 mod reads;
+mod recorded;
 mod reference;
 mod reply;
 mod request;
@@ -37,10 +39,12 @@ mod resource;
 mod response;
 mod scalar;
 mod schema;
+mod seen;
 mod select;
 mod shadow;
 mod unused;
 mod usage;
+mod uses;
 
 #[cfg(test)]
 mod tests;

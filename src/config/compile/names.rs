@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::backend::Backends;
 use super::codes;
 use super::name::Shape;
+use super::recorded::Recorded;
 use crate::config::source::SourceFiles;
 use crate::config::spec::decode::At;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::{FileId, Span};
 use crate::plan::{Backend, BackendId, Resource, ResourceId, Server};
-use crate::transform::{Env, Root, ValueMap};
+use crate::transform::{Env, Root, Uses, ValueMap};
 
 /// What every route of the configuration is compiled against.
 pub(super) struct Surroundings<'a> {
@@ -21,6 +22,8 @@ pub(super) struct Surroundings<'a> {
     pub resources: &'a [Resource],
     pub resource_names: BTreeSet<Box<str>>,
     pub templates: BTreeMap<Box<str>, (FileId, Arc<str>)>,
+    /// What the routes of all files record.
+    pub recorded: Recorded,
 }
 
 impl<'a> Surroundings<'a> {
@@ -91,15 +94,23 @@ pub(super) struct Names {
     pub declared: Vec<Root>,
     pub object: bool,
     pub parents: Vec<Box<str>>,
+    /// Those whose id may be absent, and they with it.
+    pub absent_parents: Vec<Box<str>>,
     /// The parents that are known before the choice: not those of `per_backend` resources.
     pub early_parents: Vec<Box<str>>,
     pub lets: Vec<Box<str>>,
+    /// Those that may be absent.
+    pub absent_lets: Vec<Box<str>>,
     pub extracted: Vec<Box<str>>,
+    /// Those whose source is `optional`.
+    pub absent_extracted: Vec<Box<str>>,
     /// Whether `mapping.cmp_id` is known before the call: the route creates.
     pub creates: bool,
     /// Whether the route changes the mapping table.
     pub records: bool,
     pub maps: BTreeMap<Box<str>, Arc<ValueMap>>,
+    /// Each use of a variable, as its position was compiled.
+    pub uses: Uses,
 }
 
 impl Names {
@@ -158,6 +169,7 @@ impl Names {
             maps: &self.maps,
             resources: &around.resource_names,
             templates: &around.templates,
+            uses: Some(&self.uses),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What the expressions of a subtree read: variables, maps and templates, each with its place.
 //!
 //! A scan of the text, beside the compilation in `transform`: it answers what a whole route uses (an
-//! unused map, a `writeOnly` field on its way into a row), and checks fields against the request schema. It does
-//! not judge syntax.
+//! unused map, a `writeOnly` field on its way into a row). It does not judge syntax, and it is not what
+//! variables are checked by (`uses`).
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

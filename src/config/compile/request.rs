@@ -191,6 +191,9 @@ pub(super) fn lets(
         let tree = Tree::compile(node, &field, &env, diags);
         let name: Box<str> = name.value.as_str().into();
         names.lets.push(name.clone());
+        if tree.as_ref().is_some_and(Tree::may_be_absent) {
+            names.absent_lets.push(name.clone());
+        }
         compiled.push(tree.map(|tree| (name, tree)));
     }
     compiled.into_iter().collect()

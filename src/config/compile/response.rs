@@ -356,6 +356,9 @@ pub(super) fn extract(
         let source = Source::compile(node, &format!("extract.{}", name.value), &env, diags);
         let name: Box<str> = name.value.as_str().into();
         names.extracted.push(name.clone());
+        if source.as_ref().is_some_and(Source::is_optional) {
+            names.absent_extracted.push(name.clone());
+        }
         compiled.push(source.map(|source| (name, source)));
     }
     compiled.into_iter().collect()

@@ -15,6 +15,7 @@ use super::example;
 use super::links::{self, Links};
 use super::names::{Surroundings, check_names};
 use super::reads::Reads;
+use super::recorded::Recorded;
 use super::resource::{self, Sheet};
 use super::shadow;
 use super::unused;
@@ -50,7 +51,8 @@ pub fn compile(
     let mut found = Diagnostics::default();
     let mut sheets = resource::sheets(files, &mut found);
     let resources = resource::compile(&mut sheets, backends, &mut found);
-    let around = surroundings(files, backends, server, &resources);
+    let recorded = Recorded::of(&sheets);
+    let around = surroundings(files, backends, server, &resources, recorded);
 
     let mut declared = Vec::new();
     let mut routes = Vec::new();
@@ -174,6 +176,7 @@ fn surroundings<'a>(
     backends: &'a Backends,
     server: &'a Server,
     resources: &'a [Resource],
+    recorded: Recorded,
 ) -> Surroundings<'a> {
     let templates = files
         .templates()
@@ -192,6 +195,7 @@ fn surroundings<'a>(
             .map(|resource| resource.name.clone())
             .collect(),
         templates,
+        recorded,
     }
 }
 

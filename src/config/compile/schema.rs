@@ -115,7 +115,6 @@ pub(super) fn compile_text(text: &str) -> CompiledSchema {
 mod tests {
     use serde_json::json;
 
-    use super::super::fields::unknown_step;
     use super::*;
     use crate::config::yaml;
 
@@ -227,37 +226,5 @@ $defs:
         );
         let detail = &schema.check(&json!({"a/b": 17}))[0].detail;
         assert!(!detail.contains("17"), "{detail}");
-    }
-
-    #[test]
-    fn only_names_that_a_closed_object_lacks_are_unknown() {
-        let schema = compile_text(
-            "type: object
-properties:
-  a:
-    properties:
-      b: {}
-  free:
-    type: object
-  list:
-    items:
-      properties:
-        x: {}
-oneOf:
-  - properties:
-      c: {}
-  - properties:
-      d: {}
-",
-        );
-        for known in ["a", "a.b", "free.x.y", "list", "c", "d", "a.b.z", ""] {
-            assert_eq!(unknown_step(&schema.closed, known), None, "{known}");
-        }
-        assert_eq!(
-            unknown_step(&schema.closed, "a.c").map(|(depth, _)| depth),
-            Some(1)
-        );
-        let (depth, known) = unknown_step(&schema.closed, "e").unwrap();
-        assert_eq!((depth, known.len()), (0, 5));
     }
 }

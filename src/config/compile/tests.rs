@@ -284,6 +284,7 @@ fn a_mapping_is_a_word_a_map_or_a_list_that_commits_together() {
     request:
       body:
         type: object
+        required: [id]
         properties:
           id:
             type: string
@@ -360,9 +361,11 @@ fn a_reply_that_could_hold_a_write_only_field_is_not_stored() {
     request: &request
       body:
         type: object
+        required: [user]
         properties:
           user:
             type: object
+            required: [name, password]
             properties:
               name:
                 type: string
@@ -487,7 +490,7 @@ fn query_parameters_and_headers_are_converted_by_their_type() {
       http: GET /x
       query:
         limit: \"{{ default query.limit 10 }}\"
-        tenant: \"{{ header.x_tenant }}\"
+        tenant: \"{{ optional header.x_tenant }}\"
 ",
         ),
     )]);
@@ -545,6 +548,7 @@ fn a_file_of_templates_is_a_body_and_counts_as_used() {
     request:
       body:
         type: object
+        required: [name]
         properties:
           name:
             type: string

@@ -1,18 +1,16 @@
-//! What the parts of a route say about each other: fields that a schema does not have, secrets on
-//! their way into a row, and what is written and never used.
+//! What the parts of a route say about each other: secrets on their way into a row, and what is
+//! written and never used.
 
 use std::collections::BTreeSet;
 
 use super::codes;
-use super::fields::unknown_step;
 use super::names::Surroundings;
 use super::reads::Reads;
 use super::request::RequestSchemas;
 use crate::config::spec::decode::At;
 use crate::config::spec::mapping::MappingSpec;
-use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
+use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::{Kind, Node, Snippet, Span};
-use crate::transform::Root;
 
 /// Everything that the expressions of a route read, its templates included.
 pub(super) fn of_route(node: &Node, around: &Surroundings<'_>) -> Reads {
@@ -39,41 +37,6 @@ fn with_templates(mut reads: Reads, around: &Surroundings<'_>) -> Reads {
         }
     }
     reads
-}
-
-/// Each variable against the request's schemas.
-pub(super) fn check_fields(reads: &Reads, schemas: &RequestSchemas, diags: &mut Diagnostics) {
-    for (root, what) in [
-        (Root::Body, "a field of this route's request body"),
-        (Root::Query, "a query parameter that this route declares"),
-        (Root::Header, "a header that this route declares"),
-    ] {
-        let Some(compiled) = schemas.of_root(root) else {
-            continue;
-        };
-        for (path, span) in reads.of_root(root.name()) {
-            let Some((depth, known)) = unknown_step(&compiled.closed, path) else {
-                continue;
-            };
-            let steps: Vec<&str> = path.split('.').collect();
-            let nearest = suggest::nearest(steps[depth], known.iter().map(String::as_str));
-            let nearest = nearest.map(|near| {
-                let mut right = vec![root.name()];
-                right.extend(&steps[..depth]);
-                right.push(near);
-                right.join(".")
-            });
-            diags.push(
-                Diagnostic::error(
-                    codes::UNKNOWN_FIELD,
-                    span,
-                    format!("`{}.{path}` is not {what}", root.name()),
-                )
-                .did_you_mean(nearest.as_deref())
-                .help(format!("declared here: {}", known.join(", "))),
-            );
-        }
-    }
 }
 
 /// Which values of a route hold a field that is marked `writeOnly`, directly or through a `let`.

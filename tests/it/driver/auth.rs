@@ -69,6 +69,7 @@ fn text(template: &str) -> Text {
         maps: &maps,
         resources: &resources,
         templates: &templates,
+        uses: None,
     };
     let snippet = Snippet::file(FileId(0), template);
     let mut diags = Diagnostics::default();

@@ -345,6 +345,7 @@ fn text(template: &str) -> Text {
         maps: &maps,
         resources: &resources,
         templates: &templates,
+        uses: None,
     };
     let snippet = cmp_relay::document::Snippet::file(cmp_relay::document::FileId(0), template);
     let mut diags = cmp_relay::diagnostics::Diagnostics::default();

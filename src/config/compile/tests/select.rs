@@ -25,6 +25,9 @@ routes:
     request:
       body:
         type: object
+        anyOf:
+          - required: [site]
+          - required: [owner]
         properties:
           site:
             type: string
@@ -111,6 +114,7 @@ routes:
     request:
       query:
         type: object
+        required: [site]
         properties:
           site:
             type: string

@@ -68,6 +68,7 @@ maps:
 request:
   body:
     type: object
+    required: [id]
     properties:
       id:
         $ref: '#/id'
@@ -140,6 +141,7 @@ routes:
     request:
       body:
         type: object
+        required: [id]
         properties:
           id:
             type: string
