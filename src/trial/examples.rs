@@ -66,7 +66,7 @@ pub fn play(
         for one in &of_route.examples {
             let began = Instant::now();
             let (run, differences) = example::play(&mut trial, route, one);
-            if let Some(answer) = example::answer(one).filter(|_| !run.calls.is_empty()) {
+            if let Some(answer) = one.answer().filter(|_| !run.calls.is_empty()) {
                 tally.answer(route, of_route, answer);
             }
             played.push(Played {

@@ -20,6 +20,7 @@ mod new;
 mod openapi;
 mod program;
 mod relay;
+mod sarif;
 mod store;
 mod support;
 mod trial;

@@ -33,13 +33,13 @@ pub(crate) fn provided(verb: &str) -> Option<PathBuf> {
 }
 
 /// The interpreter that has the tools.
-fn python() -> Option<&'static Path> {
+pub(crate) fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| provided("python"));
     peer_or_skip(TOOLS, python.as_deref())
 }
 
-fn tool(python: &Path, script: &str, files: &[PathBuf]) -> Output {
+pub(crate) fn tool(python: &Path, script: &str, files: &[PathBuf]) -> Output {
     Command::new(python)
         .arg(root().join("tests/peers/tools").join(script))
         .args(files)
@@ -47,7 +47,7 @@ fn tool(python: &Path, script: &str, files: &[PathBuf]) -> Output {
         .unwrap()
 }
 
-fn words(output: &Output) -> String {
+pub(crate) fn words(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
 }

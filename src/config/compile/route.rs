@@ -85,7 +85,7 @@ pub fn compile(
             if let Some(route) = &route {
                 links::check_mark(route, &context, &mut idle);
                 reach.note(route, &context, &mut said);
-                evidence.note(route, &context);
+                evidence.note(route, &written, &context);
             }
             report_with_route(said, &context, &mut found);
             declared.push(matched);
