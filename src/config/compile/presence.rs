@@ -70,9 +70,9 @@ pub(super) fn is_always_there(root: &Node, found: &Use) -> bool {
 pub(super) fn types_of(root: &Node, keys: &[Key]) -> Vec<String> {
     let proof = Proof::new(root, Root::Body, keys, keys.len(), &[]);
     let mut at = vec![root];
-    for depth in 0..keys.len() {
+    for (depth, key) in keys.iter().enumerate() {
         let flat = proof.flat(&at, depth);
-        at = proof.below(&flat, &keys[depth]);
+        at = proof.below(&flat, key);
         if at.is_empty() {
             return Vec::new();
         }
@@ -85,9 +85,9 @@ pub(super) fn types_of(root: &Node, keys: &[Key]) -> Vec<String> {
 pub(super) fn example_of(root: &Node, keys: &[Key]) -> Option<String> {
     let proof = Proof::new(root, Root::Body, keys, keys.len(), &[]);
     let mut at = vec![root];
-    for depth in 0..keys.len() {
+    for (depth, key) in keys.iter().enumerate() {
         let flat = proof.flat(&at, depth);
-        at = proof.below(&flat, &keys[depth]);
+        at = proof.below(&flat, key);
     }
     let flat = proof.flat(&at, keys.len());
     let written = flat.nodes.iter().find_map(|node| {

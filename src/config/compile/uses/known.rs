@@ -102,7 +102,7 @@ pub(super) fn of_let(route: &Route<'_>, uses: &[Use], found: &Use, diags: &mut D
     let field = format!("let.{name}");
     if optional && found.is_bare() && !is_granted(found, uses, &field, 1) {
         let reason = Reason {
-            why: format!("`let.{name}` is absent where its `optional` is"),
+            why: format!("what `let.{name}` is made of may be absent"),
             otherwise: format!("or give `let.{name}` a `default` where it is made"),
         };
         diags.push(may_be_absent(found, reason, None));
