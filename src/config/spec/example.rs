@@ -171,7 +171,8 @@ impl<T: JsonSchema> JsonSchema for OrNull<T> {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let some = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [{ "type": "null" }, some] })
+        // Written as a constant: `type: null` is how schemars says "may be absent", and is taken out.
+        json_schema!({ "anyOf": [{ "const": null }, some] })
     }
 }
 
