@@ -171,8 +171,7 @@ impl<T: JsonSchema> JsonSchema for OrNull<T> {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let some = generator.subschema_for::<T>();
-        // Written as a constant: `type: null` is how schemars says "may be absent", and is taken out.
-        json_schema!({ "anyOf": [{ "const": null }, some] })
+        json_schema!({ "anyOf": [{ "type": "null" }, some] })
     }
 }
 
