@@ -387,13 +387,8 @@ impl Section {
             let path = joined(path, key);
             find(sample, &path.split('.').collect::<Vec<_>>())
         })?;
-        let nested = |value: &Value| {
-            value
-                .as_object()
-                .is_some_and(|map| map.values().any(Value::is_object))
-        };
         let short = inline(found);
-        let fits = short.chars().count() <= 72 && !(nested(found) && short.chars().count() > 40);
+        let fits = short.chars().count() <= 80;
         fits.then_some(short)
     }
 }

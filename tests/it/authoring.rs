@@ -87,18 +87,6 @@ driver:
 const ROUTES: &str = "\
 resource: thing
 kind: k
-select:
-  instance: b-1                                    # select.instance
-  labels:
-    site: tpe                                      # select.labels
-  prefer: hash
-  hash_on: \"{{ path.id }}\"                       # select.hash_on
-response:
-  errors:
-    - when:
-        status: 409
-      reply: 409
-      detail: x                                    # response.errors[].detail
 routes:
   put_thing:
     match: PUT /v1/things/{id}
@@ -121,6 +109,12 @@ routes:
       headers:
         x-probe: x                                 # routes.NAME.call.headers
       body: x                                      # routes.NAME.call.body
+    response:
+      errors:
+        - when:
+            status: 409
+          reply: 409
+          detail: x                                # response.errors[].detail
     extract:
       e: $.e
       probe: $.e                                   # routes.NAME.extract
@@ -134,10 +128,18 @@ routes:
       headers:
         x-probe: x                                 # routes.NAME.reply.headers
       body: x                                      # routes.NAME.reply.body
-  get_thing:
-    match: GET /v1/things/{id}
-    select:
-      instance: \"{{ path.id }}\"
+  search_things:
+    match: POST /v1/things/{id}
+    safe: true
+    request:
+      query: { type: object, properties: { q: { type: string } }, required: [q] }
+      headers: { type: object, properties: { h: { type: string } }, required: [h] }
+      body: { type: object, properties: { b: { type: string } }, required: [b] }
+    parents:
+      box:
+        resource: box
+        id: x
+    select: x                                      # select
     call:
       http: GET /things
 ";
@@ -177,6 +179,15 @@ fn said_at(path: &str, expression: &str) -> Vec<String> {
         "driver.https.auth.login.send[].value" => {
             backend = backend.replace("\"{{ tokens.session }}\"", &quoted);
         }
+        "select.instance" | "select.labels" | "select.hash_on" => {
+            let line = line_of(&routes, "select");
+            let select = match path {
+                "select.instance" => format!("{{ instance: {quoted} }}"),
+                "select.labels" => format!("{{ labels: {{ site: {quoted} }} }}"),
+                _ => format!("{{ prefer: hash, hash_on: {quoted} }}"),
+            };
+            routes = routes.replace(&line, &format!("    select: {select}"));
+        }
         "routes.NAME.call.form" => {
             let line = line_of(&routes, "routes.NAME.call.body");
             let form = format!("      form: {{ probe: {quoted} }}");
@@ -204,6 +215,7 @@ fn said_at(path: &str, expression: &str) -> Vec<String> {
             routes = routes.replace(&line, &format!("{key} {value}"));
         }
     }
+    let routes = routes.replace("    select: x ", "    select: { instance: b-1 } ");
     let mut files = vec![
         ("backends.d/b-1.yaml", backend.as_str()),
         ("routes.d/things.yaml", routes.as_str()),

@@ -175,12 +175,17 @@ fn a_draft_with_its_marks_answered_is_right() {
         assert!(count >= 3, "{document:?} has {count} marks");
         assert_eq!(errors, vec!["undecided"; count], "{document:?}\n{said}");
 
-        // What the document does not offer is said still, and is no error: a field for the CMP's id, a delete.
+        // What the document does not offer is said still, and is no error: a field for the CMP's id, a
+        // delete, an example with every field.
         let (errors, said) = compiled(out.path());
         assert!(errors.is_empty(), "{document:?}\n{said}");
         let warned = Regex::new(r"(?m)^warning\[([a-z-]+)\]").unwrap();
         for code in warned.captures_iter(&said) {
-            let open = ["unmarked-create", "create-without-delete"];
+            let open = [
+                "unmarked-create",
+                "create-without-delete",
+                "unseen-in-examples",
+            ];
             assert!(open.contains(&&code[1]), "{document:?}\n{said}");
         }
         let folder = out.path().to_str().unwrap();
