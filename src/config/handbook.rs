@@ -59,6 +59,8 @@ pub struct Position {
 /// A map of the language, and where it stands first.
 struct Section {
     path: String,
+    /// Where else it stands.
+    aliases: Vec<String>,
     description: String,
     rows: Vec<Row>,
 }
@@ -68,7 +70,6 @@ struct Row {
     says: String,
     type_name: String,
     default: String,
-    example: String,
     stage: Option<String>,
 }
 
@@ -78,8 +79,8 @@ struct File {
     sections: Vec<Section>,
 }
 
-/// The page.
-pub fn page() -> String {
+/// The page; the examples are found in a sample of each file: of routes, of a backend, of relay.yaml.
+pub fn page(samples: &[Value; 3]) -> String {
     let mut page = PREFACE.to_owned();
     page.push_str(VARIABLES);
     page.push_str("| when | variables |\n|---|---|\n");
@@ -89,10 +90,10 @@ pub fn page() -> String {
     }
     page.push('\n');
     page.push_str(SHAPES);
-    for file in files() {
+    for (file, sample) in files().into_iter().zip(samples) {
         let _ = writeln!(page, "## {}\n", file.heading);
-        for section in file.sections {
-            section.write(&mut page);
+        for section in &file.sections {
+            section.write(&file, sample, &mut page);
         }
     }
     page.truncate(page.trim_end().len());
@@ -173,6 +174,13 @@ impl<'s> Walk<'s> {
     fn map(&mut self, path: &str, schema: &'s Value) -> String {
         let identity = schema["properties"].to_string();
         if let Some(first) = self.known.get(&identity) {
+            let section = self
+                .sections
+                .iter_mut()
+                .find(|section| section.path == *first);
+            if let Some(section) = section.filter(|section| section.path != path) {
+                section.aliases.push(path.to_owned());
+            }
             return first.clone();
         }
         let path = match path {
@@ -183,6 +191,7 @@ impl<'s> Walk<'s> {
         let at = self.sections.len();
         self.sections.push(Section {
             path: path.clone(),
+            aliases: Vec::new(),
             description: text_of(schema, "description"),
             rows: Vec::new(),
         });
@@ -210,20 +219,11 @@ impl<'s> Walk<'s> {
             Some(default) => code(&default.to_string().replace('"', "")),
             None => said_default,
         };
-        let example = match property["examples"].get(0) {
-            Some(example) => inline(example),
-            None => such_as(&text_of(property, "description")),
-        };
         Row {
             key: key.to_owned(),
             says,
             type_name,
             default,
-            example: if example.is_empty() {
-                example
-            } else {
-                code(&example)
-            },
             stage: property
                 .get("x-stage")
                 .and_then(Value::as_str)
@@ -240,7 +240,7 @@ impl<'s> Walk<'s> {
         if property.get("additionalProperties").is_some() {
             return format!("{word} by name");
         }
-        match property.get("anyOf").is_some() {
+        match property.get("if").is_some() {
             true => format!("{word}, or a list"),
             false => word.to_owned(),
         }
@@ -263,14 +263,14 @@ impl<'s> Walk<'s> {
         if let Some(word) = schema.get("const") {
             return code(&inline(word));
         }
-        for key in ["anyOf", "oneOf"] {
-            if let Some(options) = schema.get(key).and_then(Value::as_array)
-                && !options
-                    .iter()
-                    .all(|option| option.get("required").is_some() && option.get("type").is_none())
-            {
-                return self.one_of(path, options);
-            }
+        if let Some(test) = schema["if"]["type"].as_str() {
+            return self.by_form(path, test, schema);
+        }
+        if schema.get("not").is_some() {
+            return self.choice(path, schema);
+        }
+        if schema["type"].is_array() {
+            return "size".to_owned();
         }
         match schema.get("type").and_then(Value::as_str) {
             Some("string") => "text".to_owned(),
@@ -296,30 +296,29 @@ impl<'s> Walk<'s> {
         }
     }
 
-    fn one_of(&mut self, path: &str, options: &'s [Value]) -> String {
-        let text = serde_json::to_string(options).unwrap_or_default();
-        if text.contains("KiB") {
-            return "size".to_owned();
-        }
-        let mut names: Vec<String> = Vec::new();
-        for option in options {
-            if option["type"] == "null" {
-                continue;
+    /// A key that takes several forms, of which each is of another type.
+    fn by_form(&mut self, path: &str, test: &str, schema: &'s Value) -> String {
+        let other = self.type_of(path, &schema["else"]);
+        let this = match test {
+            "null" => return other,
+            "array" => {
+                let items = self.type_of(&format!("{path}[]"), &schema["then"]["items"]);
+                return format!("{other}; or list of {items}");
             }
-            let option = self.resolved(option);
-            // An alternative with one key, such as `bearer`, is named by it.
-            let name = match properties(option).next() {
-                Some((word, inner))
-                    if required(option) == [word.as_str()] && properties(option).count() == 1 =>
-                {
-                    let inner = self.type_of(&joined(path, word), inner);
-                    format!("`{word}:` {inner}")
-                }
-                _ => self.type_of(path, option),
-            };
-            if !names.contains(&name) {
-                names.push(name);
-            }
+            _ => match schema["then"].get("enum") {
+                Some(_) => self.type_of(path, &schema["then"]),
+                None => "text".to_owned(),
+            },
+        };
+        format!("{this}; or {other}")
+    }
+
+    /// A map with one key, which says what the rest is.
+    fn choice(&mut self, path: &str, schema: &'s Value) -> String {
+        let mut names = Vec::new();
+        for (word, inner) in properties(schema) {
+            let inner = self.type_of(&joined(path, word), inner);
+            names.push(format!("`{word}:` {inner}"));
         }
         names.join("; or ")
     }
@@ -334,7 +333,7 @@ impl<'s> Walk<'s> {
 }
 
 impl Section {
-    fn write(&self, page: &mut String) {
+    fn write(&self, file: &File, sample: &Value, page: &mut String) {
         let is_file = self.path.contains(' ') || self.path.ends_with(".yaml");
         if !is_file {
             let _ = writeln!(page, "### {}\n", self.path);
@@ -352,7 +351,9 @@ impl Section {
                 row.says.clone(),
                 row.type_name.clone(),
                 row.default.clone(),
-                row.example.clone(),
+                self.example(file, sample, &row.key)
+                    .map(|example| code(&example))
+                    .unwrap_or_default(),
                 variables
                     .map(|roots| code(&roots.join(" ")))
                     .unwrap_or_default(),
@@ -361,6 +362,55 @@ impl Section {
             let _ = writeln!(page, "| {} |", cells.join(" | "));
         }
         page.push('\n');
+    }
+}
+
+impl Section {
+    /// What stands at a key in the sample, where that is short.
+    fn example(&self, file: &File, sample: &Value, key: &str) -> Option<String> {
+        let is_inside = |path: &str, outer: &str| {
+            let rest = path.strip_prefix(outer);
+            rest.is_some_and(|rest| rest.starts_with('.') || rest.starts_with("[]"))
+        };
+        let mut paths = vec![self.path.clone()];
+        paths.extend(self.aliases.iter().cloned());
+        // What stands inside a map that stands in several places stands in each of them.
+        for outer in file
+            .sections
+            .iter()
+            .filter(|outer| is_inside(&self.path, &outer.path))
+        {
+            let rest = &self.path[outer.path.len()..];
+            paths.extend(outer.aliases.iter().map(|alias| format!("{alias}{rest}")));
+        }
+        let found = paths.iter().find_map(|path| {
+            let path = joined(path, key);
+            find(sample, &path.split('.').collect::<Vec<_>>())
+        })?;
+        let short = inline(found);
+        let fits = short.chars().count() <= 80;
+        fits.then_some(short)
+    }
+}
+
+/// The first value at a path; `NAME` is any key, `[]` any item.
+fn find<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    let Some((step, rest)) = path.split_first() else {
+        return Some(value);
+    };
+    if *step == "NAME" {
+        return value
+            .as_object()?
+            .values()
+            .find_map(|inner| find(inner, rest));
+    }
+    match step.strip_suffix("[]") {
+        Some(key) => value
+            .get(key)?
+            .as_array()?
+            .iter()
+            .find_map(|inner| find(inner, rest)),
+        None => find(value.get(step)?, rest),
     }
 }
 
@@ -380,11 +430,11 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
         .filter(|(key, _)| *key != "$ref")
 }
 
-/// The required keys; a map that may be a `$ref` says them in its first alternative.
+/// The required keys; a map that may be a `$ref` says them of the others.
 fn required(schema: &Value) -> Vec<&str> {
     let list = schema
         .get("required")
-        .or_else(|| schema.get("anyOf")?.get(0)?.get("required"));
+        .or_else(|| schema.get("then")?.get("required"));
     list.and_then(Value::as_array)
         .into_iter()
         .flatten()
@@ -404,16 +454,6 @@ fn text_of(schema: &Value, key: &str) -> String {
         .unwrap_or_default()
         .trim()
         .to_owned()
-}
-
-/// The example in a description: "such as `x`".
-fn such_as(description: &str) -> String {
-    let example = description
-        .split_once("such as `")
-        .and_then(|(_, rest)| rest.split_once('`'));
-    example
-        .map(|(example, _)| example.to_owned())
-        .unwrap_or_default()
 }
 
 /// What a description says, and the default in it.

@@ -215,9 +215,13 @@ impl Collector<'_> {
                     None => self.fields(&outer, &example)?,
                 }
                 self.out.call.push((key, self.tree.clone()));
-                self.out
-                    .called
-                    .insert(key.into(), std::mem::take(&mut self.called).into());
+                let called = std::mem::take(&mut self.called);
+                // An example says of a form what its fields are as texts.
+                let called = match key {
+                    "form" => called.iter().map(|(k, v)| (k.clone(), texts(v))).collect(),
+                    _ => called,
+                };
+                self.out.called.insert("body".into(), called.into());
             }
             // No fields to name one by one: the whole body, under one name.
             None if key == "body" => {

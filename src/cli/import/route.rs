@@ -57,7 +57,8 @@ pub fn draft(scene: &Scene<'_>, resource: &Resource, taken: &mut Vec<String>) ->
     file.text = format!(
         "# yaml-language-server: $schema=../schema/routes.schema.json\n\
          #\n# Drafted from \"{}\". What a person must decide is marked `$decide`: put one of the candidates, or\n\
-         # something better, in the place of the mark. `cmp-relay validate-config` points at each.\n{made}{body}",
+         # something better, in the place of the mark. `cmp-relay validate-config` points at each.\n\
+         # The examples take the first candidate of every mark.\n{made}{body}",
         one_line(scene.document.title()).unwrap_or_default()
     );
     file
@@ -564,6 +565,11 @@ impl Draft<'_> {
         );
         call.extend(self.carried.called.clone());
         let created = self.drafted.does == Does::Create;
+        // An answer that is described and names no id: no candidate finds anything in it.
+        let described = !matches!(self.answer, Answer::Empty | Answer::Foreign);
+        if created && described && !self.has_id() && !self.names_itself() {
+            return None;
+        }
         let before = self.mappings(reply)?;
         let mut response = Map::new();
         response.insert("status".into(), status.into());
@@ -622,8 +628,7 @@ impl Draft<'_> {
     /// The id that a create records in its example: what the first candidate finds.
     fn recorded(&self, reply: &Reply) -> String {
         let parameter = self.resource.parameter.as_deref().unwrap_or_default();
-        let has_names = matches!(&self.answer, Answer::Object(found) if !ids(self.resource, &found.fields).names.is_empty());
-        if has_names
+        if self.has_id()
             || self.locates()
             || reply
                 .answered
@@ -641,6 +646,14 @@ impl Draft<'_> {
         named
             .and_then(|(_, value)| id_text(value))
             .unwrap_or_else(|| self.object.clone())
+    }
+
+    /// Whether the answer has a field that may be the id.
+    fn has_id(&self) -> bool {
+        match &self.answer {
+            Answer::Object(found) => !ids(self.resource, &found.fields).names.is_empty(),
+            _ => false,
+        }
     }
 
     /// Whether the first candidate for the id is what the request itself chose.

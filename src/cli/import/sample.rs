@@ -37,7 +37,7 @@ fn at(document: &Document, schema: &Value, way: Way, depth: usize) -> Value {
         let mut map = Map::new();
         for field in fields {
             // Deep down, what may be left out is.
-            if field.required || depth < 2 {
+            if field.required || depth < 4 {
                 map.insert(field.name, at(document, &field.schema, way, depth + 1));
             }
         }
