@@ -13,7 +13,6 @@ mod hostile;
 mod http;
 mod import;
 mod invariants;
-mod mutants;
 mod neutron;
 mod new;
 mod openapi;
