@@ -40,7 +40,7 @@ crate::spec! {
         /// The CMP's stable code, in snake_case. Default: `backend_error`.
         code: Option<Written>,
         /// A text, such as `{{ response.body.message }}`.
-        #[schemars(extend("x-stage" = "answer"))]
+        #[schemars(extend("x-stage" = "refusal"))]
         detail: Option<Written>,
         /// What is known of the backend; `none` asserts that nothing was done.
         side_effect: Option<SideEffectWord>,
