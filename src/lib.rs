@@ -7,6 +7,7 @@
 //! trial -> { config, relay, http::problem }
 //! http -> relay (route -> resource) -> { backend -> driver, store } -> plan -> transform
 //! config -> { diagnostics, plan, transform }            secret, clock, shutdown: leaves
+//! config -> relay::{ answer, outcome }                  what an example's answer says, for evidence
 //! ```
 
 pub mod cli;

@@ -83,11 +83,10 @@ pub fn run(
         false => env.clone().without_secrets(),
     };
     let mut loaded = config::load(&args.config, &env);
-    let plan = loaded.plan.take().map(Arc::new);
-    if let (Some(plan), false) = (&plan, args.no_examples) {
-        let report = trial::play(plan, &loaded.examples, &[])?;
-        trial::diagnose(&report, &mut loaded.diagnostics);
-    }
+    let plan = match args.no_examples {
+        true => loaded.plan.take().map(Arc::new),
+        false => trial::check(&mut loaded)?,
+    };
     let rendered = match args.format {
         Format::Text => as_text(&loaded, plan.as_deref(), color),
         Format::Json => json::render_json(&loaded.diagnostics, &loaded.files),

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
 use crate::document::{Node, Span};
+use crate::driver::Answer;
 
 /// The examples of one route, and where the rules stand that they should meet.
 #[derive(Clone, Debug)]
@@ -43,6 +44,26 @@ pub struct Example {
     pub act: Option<(ExampleAct, Span)>,
     pub reply: Option<ExpectedReply>,
     pub mapping: Expected<Vec<ExpectedRow>>,
+}
+
+impl Example {
+    /// The answer that its backend gives, where it gives one.
+    pub fn answer(&self) -> Option<Answer> {
+        match &self.act.as_ref()?.0 {
+            ExampleAct::Answer {
+                status,
+                headers,
+                body,
+            } => Some(Answer {
+                status: *status,
+                headers: headers.clone(),
+                body: body.clone(),
+                body_error: None,
+                sends: 1,
+            }),
+            ExampleAct::Unreachable | ExampleAct::Timeout => None,
+        }
+    }
 }
 
 /// What an example says of a thing.

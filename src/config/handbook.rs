@@ -241,7 +241,7 @@ impl<'s> Walk<'s> {
         if property.get("additionalProperties").is_some() {
             return format!("{word} by name");
         }
-        match property.get("anyOf").is_some() {
+        match property.get("if").is_some() {
             true => format!("{word}, or a list"),
             false => word.to_owned(),
         }
@@ -264,14 +264,14 @@ impl<'s> Walk<'s> {
         if let Some(word) = schema.get("const") {
             return code(&inline(word));
         }
-        for key in ["anyOf", "oneOf"] {
-            if let Some(options) = schema.get(key).and_then(Value::as_array)
-                && !options
-                    .iter()
-                    .all(|option| option.get("required").is_some() && option.get("type").is_none())
-            {
-                return self.one_of(path, options);
-            }
+        if let Some(test) = schema["if"]["type"].as_str() {
+            return self.by_form(path, test, schema);
+        }
+        if schema.get("not").is_some() {
+            return self.choice(path, schema);
+        }
+        if schema["type"].is_array() {
+            return "size".to_owned();
         }
         match schema.get("type").and_then(Value::as_str) {
             Some("string") => "text".to_owned(),
@@ -297,30 +297,29 @@ impl<'s> Walk<'s> {
         }
     }
 
-    fn one_of(&mut self, path: &str, options: &'s [Value]) -> String {
-        let text = serde_json::to_string(options).unwrap_or_default();
-        if text.contains("KiB") {
-            return "size".to_owned();
-        }
-        let mut names: Vec<String> = Vec::new();
-        for option in options {
-            if option["type"] == "null" {
-                continue;
+    /// A key that takes several forms, of which each is of another type.
+    fn by_form(&mut self, path: &str, test: &str, schema: &'s Value) -> String {
+        let other = self.type_of(path, &schema["else"]);
+        let this = match test {
+            "null" => return other,
+            "array" => {
+                let items = self.type_of(&format!("{path}[]"), &schema["then"]["items"]);
+                return format!("{other}; or list of {items}");
             }
-            let option = self.resolved(option);
-            // An alternative with one key, such as `bearer`, is named by it.
-            let name = match properties(option).next() {
-                Some((word, inner))
-                    if required(option) == [word.as_str()] && properties(option).count() == 1 =>
-                {
-                    let inner = self.type_of(&joined(path, word), inner);
-                    format!("`{word}:` {inner}")
-                }
-                _ => self.type_of(path, option),
-            };
-            if !names.contains(&name) {
-                names.push(name);
-            }
+            _ => match schema["then"].get("enum") {
+                Some(_) => self.type_of(path, &schema["then"]),
+                None => "text".to_owned(),
+            },
+        };
+        format!("{this}; or {other}")
+    }
+
+    /// A map with one key, which says what the rest is.
+    fn choice(&mut self, path: &str, schema: &'s Value) -> String {
+        let mut names = Vec::new();
+        for (word, inner) in properties(schema) {
+            let inner = self.type_of(&joined(path, word), inner);
+            names.push(format!("`{word}:` {inner}"));
         }
         names.join("; or ")
     }
@@ -432,11 +431,11 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
         .filter(|(key, _)| *key != "$ref")
 }
 
-/// The required keys; a map that may be a `$ref` says them in its first alternative.
+/// The required keys; a map that may be a `$ref` says them of the others.
 fn required(schema: &Value) -> Vec<&str> {
     let list = schema
         .get("required")
-        .or_else(|| schema.get("anyOf")?.get(0)?.get("required"));
+        .or_else(|| schema.get("then")?.get("required"));
     list.and_then(Value::as_array)
         .into_iter()
         .flatten()

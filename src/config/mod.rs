@@ -65,6 +65,7 @@ fn compiled(files: SourceFiles, env: &Env, mut diagnostics: Diagnostics) -> Load
     let mut said = Diagnostics::default();
     let (plan, examples) = compile::compile(&files, env, &mut said);
     undecided::check(&files, said, &mut diagnostics);
+    compile::echo::silence(&files, &mut diagnostics);
     // A mark in a place that nobody reads keeps the configuration from being served all the same.
     let plan = plan.filter(|_| diagnostics.no_errors());
     Loaded {

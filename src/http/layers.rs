@@ -23,6 +23,15 @@ use crate::plan::{Plan, Role, RouteId};
 use crate::relay::{Failure, Inbound, RelayError, Reply};
 use crate::telemetry::metrics::{ABANDONED, IN_FLIGHT, RouteMetrics};
 
+/// Where a caller on this machine finds the listener.
+fn base(plan: &Plan) -> String {
+    let scheme = match plan.server.tls {
+        Some(_) => "https",
+        None => "http",
+    };
+    format!("{scheme}://{}", plan.server.listen)
+}
+
 /// What the listener makes of one plan.
 #[derive(Debug)]
 pub struct Front {
@@ -40,7 +49,7 @@ impl Front {
         let document = openapi::document(&plan);
         Self {
             authenticator: Authenticator::new(&plan.server.clients),
-            docs: docs::page(&document).into(),
+            docs: docs::page(&document, &base(&plan)).into(),
             openapi: openapi::Published::new(&document),
             routes: plan
                 .routes

@@ -197,9 +197,14 @@ impl Reloader {
             )));
         }
         let risks = Footing::of(&before).risks(&Footing::of(plan));
+        let (refusing, moving): (Vec<_>, Vec<_>) =
+            risks.into_iter().partition(|risk| risk.refuses());
         let store = self.relay.journal().store();
-        let found = match orphans::find(&**store, &risks).await {
-            Ok(found) => found,
+        // What is only said may stay unsaid while the database is away.
+        let moved = orphans::find(&**store, &moving).await;
+        let moved = moved.unwrap_or_default();
+        let orphans = match orphans::find(&**store, &refusing).await {
+            Ok(orphans) => orphans,
             // Whoever forces does not ask how many.
             Err(_) if force => Vec::new(),
             Err(error) => {
@@ -208,8 +213,6 @@ impl Reloader {
                 )));
             }
         };
-        let (orphans, moved): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|one| one.risk.refuses());
         if !force && !orphans.is_empty() {
             return Err(ReloadError::Refused(orphans));
         }

@@ -267,6 +267,11 @@ impl Compiler<'_> {
                 true if root == Root::Let => {
                     "no `let` stands above: each sees the ones before it".to_owned()
                 }
+                true if root == Root::Extracted => {
+                    "values are extracted from a success, in order: an error's `detail` has none, and \
+                     each sees the ones before it; take it from `response.body` itself"
+                        .to_owned()
+                }
                 true => format!("`{prefix}` has no names here"),
                 false => format!("`{prefix}` has {}", known.join(", ")),
             };

@@ -10,7 +10,7 @@ use crate::config::example::{
     Example, ExampleAct, Expected, ExpectedCall, ExpectedReply, ExpectedRow,
 };
 use crate::document::{Kind, Node, Span};
-use crate::driver::{Answer, HttpRequest, RenderedCall};
+use crate::driver::{HttpRequest, RenderedCall};
 use crate::http::problem;
 use crate::plan::{Match, Plan, Role, Route};
 use crate::relay::{Caller, Inbound};
@@ -33,24 +33,6 @@ pub(super) fn play(trial: &mut Trial, route: &Route, example: &Example) -> (Run,
         check_mapping(&plan, route, example, &run, &mut found);
     }
     (run, found)
-}
-
-/// The answer that an example's backend gives, where it gives one.
-pub(super) fn answer(example: &Example) -> Option<Answer> {
-    match &example.act.as_ref()?.0 {
-        ExampleAct::Answer {
-            status,
-            headers,
-            body,
-        } => Some(Answer {
-            status: *status,
-            headers: headers.clone(),
-            body: body.clone(),
-            body_error: None,
-            sends: 1,
-        }),
-        ExampleAct::Unreachable | ExampleAct::Timeout => None,
-    }
 }
 
 fn scene(plan: &Plan, route: &Route, example: &Example) -> Scene {
@@ -88,7 +70,7 @@ fn scene(plan: &Plan, route: &Route, example: &Example) -> Scene {
             .backend
             .as_ref()
             .and_then(|(name, _)| plan.backend_named(name)),
-        act: match (answer(example), &example.act) {
+        act: match (example.answer(), &example.act) {
             (Some(answer), _) => Act::Answer(answer),
             (None, Some((ExampleAct::Timeout, _))) => Act::silence(),
             _ => Act::unreachable(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::coverage::Tally;
 use super::{Coverage, Difference, Trial, example};
-use crate::config::{RouteExamples, codes};
+use crate::config::{Loaded, RouteExamples, codes};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Span;
 use crate::plan::Plan;
@@ -66,7 +66,7 @@ pub fn play(
         for one in &of_route.examples {
             let began = Instant::now();
             let (run, differences) = example::play(&mut trial, route, one);
-            if let Some(answer) = example::answer(one).filter(|_| !run.calls.is_empty()) {
+            if let Some(answer) = one.answer().filter(|_| !run.calls.is_empty()) {
                 tally.answer(route, of_route, answer);
             }
             played.push(Played {
@@ -85,8 +85,19 @@ pub fn play(
     })
 }
 
+/// Plays the examples of what compiled, and says what fails among the diagnostics of the load. Takes the
+/// plan, and gives it back.
+pub fn check(loaded: &mut Loaded) -> anyhow::Result<Option<Arc<Plan>>> {
+    let Some(plan) = loaded.plan.take().map(Arc::new) else {
+        return Ok(None);
+    };
+    let report = play(&plan, &loaded.examples, &[])?;
+    diagnose(&report, &mut loaded.diagnostics);
+    Ok(Some(plan))
+}
+
 /// Says of every example that fails what is different, at the place of the expectation.
-pub fn diagnose(report: &Report, diags: &mut Diagnostics) {
+fn diagnose(report: &Report, diags: &mut Diagnostics) {
     for one in &report.played {
         for difference in one.differences.iter().take(TOLD) {
             let message = format!(

@@ -30,7 +30,7 @@ use crate::store::{Journal, Mapping, MemoryStore, ObjectKey, Operation, Store};
 pub use crate::store::memory::Asked;
 pub use compare::Difference;
 pub use coverage::{Coverage, Unmet};
-pub use examples::{Played, Report, diagnose, play};
+pub use examples::{Played, Report, check, play};
 use stage::Stage;
 pub use stage::{Act, Sent};
 

@@ -46,7 +46,7 @@ impl Bundle {
     }
 
     /// A case over the base.
-    fn of(case: &Path) -> Self {
+    pub(crate) fn of(case: &Path) -> Self {
         let mut bundle = Self::base();
         for path in lines(case, "removed") {
             fs::remove_file(bundle.dir.path().join(&path)).unwrap_or_else(|error| {
@@ -79,7 +79,9 @@ impl Bundle {
 
     /// What is said, as values.
     pub(crate) fn load(&self) -> Loaded {
-        config::load(self.dir.path(), &self.env().without_secrets())
+        let mut loaded = config::load(self.dir.path(), &self.env().without_secrets());
+        cmp_relay::trial::check(&mut loaded).unwrap();
+        loaded
     }
 
     /// What `validate-config` prints; the folder is called `CONFIG`.
@@ -169,7 +171,7 @@ fn as_fault(said: &Diagnostic, sources: &dyn Sources) -> String {
     fault
 }
 
-fn cases() -> Vec<PathBuf> {
+pub(crate) fn cases() -> Vec<PathBuf> {
     let mut cases: Vec<_> = fs::read_dir(FOLDER)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -2,6 +2,7 @@
 //! routes, rows and backends is so.
 
 mod live;
+mod page;
 mod refused;
 mod sent;
 mod why;

@@ -33,6 +33,20 @@ fn is_valid(folder: &Path) {
     assert_eq!(status, 0, "{out}{err}");
 }
 
+/// Every example holds, and the skeletons leave no route and no rule of theirs untried.
+fn passes_its_examples(folder: &Path, resources: &[&str]) {
+    let (status, out, err) = told(&run(&["test", "--config", folder.to_str().unwrap()]));
+    assert_eq!(status, 0, "{out}{err}");
+    for resource in resources {
+        let line = format!("ok   routes.d/{resource}.yaml: ");
+        assert!(out.contains(&line), "{resource}:\n{out}");
+    }
+    let all =
+        regex::Regex::new(r"coverage: (\d+) of (\d+) routes .* meet (\d+) of (\d+) rules").unwrap();
+    let found = all.captures(&out).unwrap_or_else(|| panic!("{out}"));
+    assert_eq!((&found[1], &found[3]), (&found[2], &found[4]), "{out}");
+}
+
 fn shipped() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in pack::FILES {
@@ -65,6 +79,7 @@ fn a_pack_in_an_empty_folder_validates() {
     }
     assert!(out.contains("cmp-relay validate-config --config"), "{out}");
     is_valid(folder.path());
+    passes_its_examples(folder.path(), &["fw_group", "fw_member"]);
     // Another one beside it.
     made(
         folder.path(),
@@ -85,6 +100,7 @@ fn a_route_in_an_empty_folder_brings_its_backend() {
     assert!(err.contains("--kind"), "{err}");
     made(folder.path(), &["route", "firewall_rule", "--kind", "fw"]);
     is_valid(folder.path());
+    passes_its_examples(folder.path(), &["firewall_rule"]);
     // The next one finds the only kind that there is.
     let out = made(folder.path(), &["route", "address"]);
     assert!(!out.contains("backends.d"), "{out}");
@@ -100,6 +116,7 @@ fn a_route_in_the_shipped_pack_chooses_as_its_routes_do() {
     assert!(text.contains("region: \"{{ body.region }}\""), "{text}");
     assert!(text.contains("region: RegionOne"), "{text}");
     is_valid(folder.path());
+    passes_its_examples(folder.path(), &["trunk"]);
     made(folder.path(), &["pack", "fw"]);
     is_valid(folder.path());
     // Its routes name no backend, for there is one: a second one would leave them open.
@@ -120,15 +137,22 @@ fn backends_without_labels_are_told_apart_by_name() {
     let text = read(folder.path(), "routes.d/zone.yaml");
     assert!(text.contains("instance: \"{{ body.backend }}\""), "{text}");
     is_valid(folder.path());
+    passes_its_examples(folder.path(), &["zone"]);
 }
 
 #[test]
-fn a_backend_has_the_labels_of_its_kind_and_any_way_to_authenticate() {
+fn a_backend_has_the_labels_of_its_kind() {
     let folder = shipped();
     made(folder.path(), &["backend", "neutron-3"]);
     let text = read(folder.path(), "backends.d/neutron-3.yaml");
     assert!(text.contains("kind: neutron\n") && text.contains("  region: neutron-3\n"));
     is_valid(folder.path());
+}
+
+#[test]
+fn a_backend_has_any_way_to_authenticate() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "https://10.0.0.1:9696";
     for auth in [
         "basic",
         "bearer",
@@ -138,12 +162,11 @@ fn a_backend_has_the_labels_of_its_kind_and_any_way_to_authenticate() {
         "keystone",
         "login",
     ] {
-        let name = format!("neutron-{}", auth.replace('_', "-"));
-        let url = "https://10.0.0.1:9696";
+        let name = format!("fw-{}", auth.replace('_', "-"));
         made(
             folder.path(),
             &[
-                "backend", &name, "--kind", "neutron", "--auth", auth, "--url", url,
+                "backend", &name, "--kind", "fw", "--auth", auth, "--url", url,
             ],
         );
         let text = read(folder.path(), &format!("backends.d/{name}.yaml"));
@@ -152,6 +175,7 @@ fn a_backend_has_the_labels_of_its_kind_and_any_way_to_authenticate() {
             "{text}"
         );
     }
+    made(folder.path(), &["route", "zone", "--kind", "fw"]);
     is_valid(folder.path());
     let out = made(folder.path(), &["backend", "switch-1"]);
     assert!(

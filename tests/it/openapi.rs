@@ -33,13 +33,13 @@ pub(crate) fn provided(verb: &str) -> Option<PathBuf> {
 }
 
 /// The interpreter that has the tools.
-fn python() -> Option<&'static Path> {
+pub(crate) fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| provided("python"));
     peer_or_skip(TOOLS, python.as_deref())
 }
 
-fn tool(python: &Path, script: &str, files: &[PathBuf]) -> Output {
+pub(crate) fn tool(python: &Path, script: &str, files: &[PathBuf]) -> Output {
     Command::new(python)
         .arg(root().join("tests/peers/tools").join(script))
         .args(files)
@@ -47,7 +47,7 @@ fn tool(python: &Path, script: &str, files: &[PathBuf]) -> Output {
         .unwrap()
 }
 
-fn words(output: &Output) -> String {
+pub(crate) fn words(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
 }
@@ -104,11 +104,14 @@ fn what_is_published_is_openapi_by_an_independent_validator() {
     }
 }
 
-/// The YAML files below a folder.
+/// The configuration files below a folder; a shared piece is of no type of its own.
 fn yaml_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        let piece = ["shared", "schemas"]
+            .iter()
+            .any(|name| path.ends_with(name));
+        if path.is_dir() && !piece {
             yaml_below(&path, found);
         } else if path.extension().is_some_and(|end| end == "yaml") {
             found.push(path);
@@ -137,10 +140,10 @@ fn complaints(python: &Path, files: &[PathBuf]) -> Vec<(PathBuf, Vec<(String, St
 fn every_shipped_yaml_file_is_right_by_the_schema_that_its_first_line_names() {
     let Some(python) = python() else { return };
     let mut files = vec![root().join("relay.yaml")];
-    for folder in ["routes.d", "backends.d"] {
+    for folder in ["routes.d", "backends.d", "docs/tutorial"] {
         yaml_below(&root().join(folder), &mut files);
     }
-    assert!(files.len() > 12, "{files:?}");
+    assert!(files.len() > 40, "{files:?}");
     for (file, complaints) in complaints(python, &files) {
         assert_eq!(complaints, [], "{}", file.display());
     }
@@ -194,6 +197,16 @@ fn conforms(python: &Path, document: &str, url: &str, more: &[&str]) -> Output {
         .unwrap()
 }
 
+/// What a line of shell prints, for a relay there.
+fn shell(line: &str, relay: &str) -> String {
+    let ran = Command::new("sh")
+        .args(["-c", line])
+        .env("RELAY", relay)
+        .output()
+        .unwrap();
+    String::from_utf8(ran.stdout).unwrap()
+}
+
 const CHECKS: &str = "no_failure_of_the_relays_own,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance,unsupported_method,\
                       allow_header_conformance,negative_data_rejection,missing_required_header";
@@ -216,6 +229,32 @@ fn the_demo_keeps_what_its_document_promises() {
         &["--max-examples", "10"],
     );
     assert!(said.status.success(), "{}", words(&said));
+
+    // The lines to try on the page are ones that work.
+    let page = shell(&format!("curl -s {url}/docs"), url);
+    for id in [
+        "list_networks",
+        "create_network",
+        "get_network",
+        "delete_network",
+    ] {
+        let (_, section) = page.split_once(&format!("<h3 id=\"{id}\">")).unwrap();
+        let (_, line) = section.split_once("<pre class=try><code>").unwrap();
+        let (line, _) = line.split_once("</code>").unwrap();
+        let line = [
+            ("&quot;", "\""),
+            ("&#39;", "'"),
+            ("&lt;", "<"),
+            ("&gt;", ">"),
+            ("&amp;", "&"),
+        ]
+        .iter()
+        .fold(line.to_owned(), |line, (escaped, plain)| {
+            line.replace(escaped, plain)
+        });
+        let answer = shell(&line, url);
+        assert!(answer.starts_with("HTTP/1.1 20"), "{line}\n{answer}");
+    }
 
     // A promise that is not kept is found: a network without its name, a missing status.
     let document = document(".");

@@ -87,10 +87,14 @@ fn show(value: &Value, hidden: bool) -> String {
         other => other.to_string(),
     };
     let line = text.split('\n').next().unwrap_or_default();
-    match line.chars().count() > SHOWN || line.len() < text.len() {
-        true => line.chars().take(SHOWN).chain("...".chars()).collect(),
-        false => text,
-    }
+    let cut = line.chars().count() > SHOWN || line.len() < text.len();
+    // A terminal would obey a control character.
+    let shown = line.chars().take(SHOWN).map(|c| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    });
+    let end = if cut { "..." } else { "" };
+    shown.chain([end.to_owned()]).collect()
 }
 
 #[cfg(test)]

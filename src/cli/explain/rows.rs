@@ -137,7 +137,11 @@ fn from_yaml(name: &str, content: &str) -> Result<Vec<Row>, Misuse> {
         resource: spec.resource.text().to_owned(),
         cmp_id: spec.cmp_id.text().to_owned(),
         backend: spec.backend.text().to_owned(),
-        backend_id: spec.backend_id.map(|id| id.text().to_owned()),
+        // As an example writes that it is still to come.
+        backend_id: spec
+            .backend_id
+            .map(|id| id.text().to_owned())
+            .filter(|id| id != "pending"),
         attributes: spec
             .attributes
             .into_iter()

@@ -305,7 +305,7 @@ fn unserved(
         served.join(", ")
     ));
     if let Some(near) = nearest {
-        problem = problem.label(format!("`{first}`: did you mean `{near}`?"));
+        problem = problem.label(format!("the nearest to `{first}` is `{near}`"));
     }
     diags.push(problem);
 }

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use super::codes;
-use crate::config::codes::UNUSED_TOKEN;
+use crate::config::codes::{UNQUOTED_TEMPLATE, UNUSED_TOKEN, YAML_TRAP};
 use crate::config::source::{FileRole, SourceFiles};
 use crate::diagnostics::codes::{UNKNOWN_RESOURCE, UNKNOWN_TEMPLATE};
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
-use crate::document::FileId;
+use crate::document::{FileId, Span};
 
 /// What says that something is read nowhere.
 const UNUSED: [&str; 5] = [
@@ -28,8 +28,17 @@ const OF_BACKENDS: [&str; 5] = [
     codes::UNKNOWN_BACKEND,
     codes::UNKNOWN_AUTH,
 ];
+/// What says that no route uses something.
+const OF_ROUTES: [&str; 5] = [
+    codes::UNUSED_TEMPLATE,
+    codes::UNUSED_FILE,
+    codes::UNUSED_BACKEND,
+    codes::UNUSED_AUTH,
+    codes::UNUSED_VAR,
+];
 /// Errors that leave a part of a file out.
-const LEAVE_OUT: [&str; 4] = [
+const LEAVE_OUT: [&str; 5] = [
+    codes::DUPLICATE_KEY,
     codes::WRONG_TYPE,
     codes::MISSING_KEY,
     codes::UNKNOWN_KEY,
@@ -37,7 +46,7 @@ const LEAVE_OUT: [&str; 4] = [
 ];
 
 /// Leaves out what an error elsewhere explains.
-pub(super) fn silence(files: &SourceFiles, diags: &mut Diagnostics) {
+pub(in crate::config) fn silence(files: &SourceFiles, diags: &mut Diagnostics) {
     // A folder of which a file could not be read: what is not declared there may be declared in it.
     let partly_read = |role: FileRole| {
         files
@@ -60,7 +69,7 @@ pub(super) fn silence(files: &SourceFiles, diags: &mut Diagnostics) {
         !(backends && OF_BACKENDS.contains(&said.code)
             || clients && said.code == codes::UNKNOWN_CLIENT
             || resources && said.code == UNKNOWN_RESOURCE
-            || templates && said.code == codes::UNUSED_TEMPLATE)
+            || templates && OF_ROUTES.contains(&said.code))
     });
     warnings(diags);
 }
@@ -74,9 +83,32 @@ fn warnings(diags: &mut Diagnostics) {
         .filter_map(|error| error.span)
         .map(|span| span.file)
         .collect();
+    let unquoted: Vec<Span> = errors()
+        .filter(|error| error.code == UNQUOTED_TEMPLATE)
+        .filter_map(|error| error.span)
+        .collect();
+    // A kind that is misspelled leaves the backends of the right one without routes.
+    let misspelled_kind = diags
+        .iter()
+        .any(|said| said.code == codes::NO_BACKEND_OF_KIND && said.label.is_some());
+    // A rule that cannot be reached cannot be tried either.
+    let unreachable: Vec<Span> = diags
+        .iter()
+        .filter(|said| said.code == codes::UNREACHABLE_RULE)
+        .filter_map(|said| said.span)
+        .collect();
+    let within = |said: &Diagnostic, wholes: &[Span]| {
+        said.span
+            .is_some_and(|span| wholes.iter().any(|whole| holds(*whole, span)))
+    };
     let echo = |said: &Diagnostic| {
+        if said.code == YAML_TRAP && within(said, &unquoted) {
+            return true;
+        }
         said.severity == Severity::Warning
             && (said.span.is_some_and(|span| places.contains(&span))
+                || said.code == codes::UNTRIED_RULE && within(said, &unreachable)
+                || misspelled_kind && OF_ROUTES.contains(&said.code)
                 || UNUSED.contains(&said.code)
                     && (quoted(&said.message).any(|name| is_meant(&meant, name))
                         // What a template that is not found would have read is not known.
@@ -90,6 +122,10 @@ fn meant(error: &Diagnostic) -> Option<String> {
     let label = error.label.as_deref()?;
     let name = label.strip_prefix("did you mean `")?.strip_suffix("`?")?;
     Some(name.to_owned())
+}
+
+fn holds(whole: Span, part: Span) -> bool {
+    whole.file == part.file && whole.start <= part.start && part.end <= whole.end
 }
 
 /// Whether a name, or the variable that reads it, is what an error takes a typing error for.

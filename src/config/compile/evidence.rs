@@ -6,18 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
 use regex::Regex;
 use serde_json::Value;
 
 use super::codes;
 use super::endpoint::Endpoint;
-use crate::config::spec::example::ExampleSpec;
-use crate::config::spec::part::{Written, right};
+use crate::config::example::Example;
+use crate::config::spec::part::right;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Kind, Node, Span};
-use crate::driver::Answer;
 use crate::plan::{BackendIdSource, Route};
 use crate::relay::answer::{self, ReadAnswer};
 use crate::relay::outcome::{self, Verdict};
@@ -66,13 +63,12 @@ impl Seen {
 
 impl Evidence {
     /// Tries what one route says on the answers of its examples.
-    pub(super) fn note(&mut self, route: &Route, endpoint: &Endpoint<'_>) {
-        let examples = right(&endpoint.spec.examples).map_or(&[][..], Vec::as_slice);
+    pub(super) fn note(&mut self, route: &Route, examples: &[Example], endpoint: &Endpoint<'_>) {
         let seen: Vec<Seen> = examples
             .iter()
             .filter_map(|example| {
-                let read = answer::read(answer_of(example)?, &route.response);
-                Some(judged(read, example.name.span(), route))
+                let read = answer::read(example.answer()?, &route.response);
+                Some(judged(read, example.span, route))
             })
             .collect();
         if seen.is_empty() {
@@ -311,36 +307,6 @@ impl Evidence {
             );
         }
     }
-}
-
-/// The answer that an example gives, as the driver would hand it on.
-fn answer_of(example: &ExampleSpec) -> Option<Answer> {
-    let spec = example.answer()?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in spec.headers.iter().flat_map(|headers| &headers.0) {
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::try_from(name.value.as_str()),
-            HeaderValue::try_from(value.text()),
-        ) {
-            headers.append(name, value);
-        }
-    }
-    let body = match (&spec.body, &spec.text) {
-        (Some(body), _) => {
-            headers
-                .entry(header::CONTENT_TYPE)
-                .or_insert(HeaderValue::from_static("application/json"));
-            body.to_json().to_string()
-        }
-        (None, text) => text.as_ref().map_or("", Written::text).to_owned(),
-    };
-    Some(Answer {
-        status: spec.status.as_ref().map_or(200, |status| status.value),
-        headers,
-        body: Bytes::from(body),
-        body_error: None,
-        sends: 1,
-    })
 }
 
 fn judged(mut read: ReadAnswer, span: Span, route: &Route) -> Seen {

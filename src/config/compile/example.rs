@@ -41,6 +41,13 @@ pub(super) struct Of<'a> {
     pub around: &'a Surroundings<'a>,
 }
 
+impl Of<'_> {
+    fn has_a_body(&self) -> bool {
+        let method = self.matched.map(|matched| &matched.method);
+        method.is_some_and(|method| ![Method::GET, Method::HEAD].contains(method))
+    }
+}
+
 /// Checks the examples of a route; what comes out means something only without errors.
 pub(super) fn compile(
     examples: &[ExampleSpec],
@@ -99,7 +106,7 @@ fn bad(span: Span, message: impl Into<String>) -> Diagnostic {
 
 fn one(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Example {
     check_path(spec, of.params, diags);
-    check_body(spec, of.schemas, diags);
+    check_request(spec, of, diags);
     check_whole(spec, diags);
     let rows = rows(spec, of, diags);
     let backend = spec.backend.as_ref().map(|written| {
@@ -207,7 +214,8 @@ fn check_path(example: &ExampleSpec, params: &[Box<str>], diags: &mut Diagnostic
 }
 
 /// What the route's schemas refuse, unless that is what the example shows.
-fn check_body(example: &ExampleSpec, schemas: &RequestSchemas, diags: &mut Diagnostics) {
+fn check_request(example: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) {
+    let schemas = of.schemas;
     if example.expects_refusal() {
         return;
     }
@@ -222,14 +230,15 @@ fn check_body(example: &ExampleSpec, schemas: &RequestSchemas, diags: &mut Diagn
                 diags.push(bad(at.span, message).help(help));
             }
         }
-        (Some(_), None) => diags.push(
+        // That a GET declares one is an error of the route.
+        (Some(_), None) if of.has_a_body() => diags.push(
             bad(
                 example.name.span(),
                 "this example has no `request.body`, and the route needs one",
             )
             .help(help),
         ),
-        (None, _) => {}
+        (_, None) | (None, _) => {}
     }
     let query = request.and_then(|r| r.query.as_ref());
     for (key, _) in query.map(|query| query.0.as_slice()).unwrap_or_default() {

@@ -4,7 +4,7 @@ pub mod auth;
 pub mod backend;
 pub mod codes;
 pub mod database;
-mod echo;
+pub(super) mod echo;
 pub mod header;
 pub mod login;
 pub mod name;
@@ -70,7 +70,6 @@ pub fn compile(
     let server = server::compile(files, world, diags);
     let backends = backend::compile(files, &server, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
-    echo::silence(files, diags);
     let plan = diags.no_errors().then(|| {
         let mut plan = Plan::new(
             server,

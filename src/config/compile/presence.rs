@@ -6,133 +6,21 @@
 //! they rule branches of `anyOf`, `oneOf` and `if` out. What no fact and no branch grants is proved by cases: a
 //! field is always there if it is in every branch that is left.
 
+mod keywords;
+mod names;
+
 use std::cell::Cell;
 
-use regex::Regex;
-
-use super::close::{BRANCHES, branches, local_target};
+use super::close::local_target;
 use crate::document::{Kind, Node};
 use crate::transform::Root;
-use crate::transform::uses::{Fact, Key, Use};
+use crate::transform::uses::{Fact, Key, Place, Use};
+
+use keywords::{entries, indexed, is_index, named, subschemas, types, words};
+pub(super) use names::{Why, no_such};
 
 /// Steps of one proof; behind them nothing is said. No schema written by hand comes near.
 const BUDGET: u32 = 2_000;
-
-/// A field that cannot be.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoSuch {
-    /// Which key is the wrong one.
-    pub depth: usize,
-    pub why: Why,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// A closed object has these instead.
-    Unknown(Vec<String>),
-    /// What the key is asked of is a list.
-    OfList,
-    /// What the key is asked of has no parts: it is of this type.
-    OfScalar(String),
-}
-
-/// The first key of a variable that the schema cannot have.
-pub(super) fn no_such(root: &Node, keys: &[Key]) -> Option<NoSuch> {
-    let mut at = vec![root];
-    for (depth, key) in keys.iter().enumerate() {
-        let mut all = Vec::new();
-        for schema in &at {
-            parts(root, schema, &mut all);
-        }
-        let Key::Name(name) = key else {
-            at = all.iter().flat_map(|part| items(part)).collect();
-            if at.is_empty() {
-                return None;
-            }
-            continue;
-        };
-        if let Some(why) = has_no_keys(&all, name) {
-            return Some(NoSuch { depth, why });
-        }
-        let mut next = Vec::new();
-        let mut known = Vec::new();
-        let mut closed = false;
-        for part in &all {
-            known.extend(properties(part).map(|(name, _)| name.to_owned()));
-            next.extend(named(part, name));
-            if is_index(name) {
-                next.extend(indexed(part, name));
-            }
-            for rest in ["additionalProperties", "unevaluatedProperties"] {
-                match part.get(rest).map(|node| &node.kind) {
-                    Some(Kind::Bool(false)) => closed = true,
-                    // Whatever its name, it may be there.
-                    Some(_) if next.is_empty() => return None,
-                    _ => {}
-                }
-            }
-        }
-        if next.is_empty() {
-            known.sort_by_key(|name| known_order(&all, name));
-            known.dedup();
-            return (closed && !known.is_empty()).then_some(NoSuch {
-                depth,
-                why: Why::Unknown(known),
-            });
-        }
-        at = next;
-    }
-    None
-}
-
-/// Names stay in the order of the schema.
-fn known_order(all: &[&Node], name: &str) -> usize {
-    all.iter()
-        .flat_map(|part| properties(part))
-        .position(|(known, _)| known == name)
-        .unwrap_or(usize::MAX)
-}
-
-/// A list or a scalar has no keys, if that is all that it can be.
-fn has_no_keys(all: &[&Node], name: &str) -> Option<Why> {
-    let mut stated = all.iter().filter_map(|part| types(part));
-    let mut found = stated.next()?;
-    for more in stated {
-        found.extend(more);
-    }
-    if found.iter().any(|word| word == "object") {
-        return None;
-    }
-    // What says nothing of its type may be an object in some branch.
-    let silent = |part: &&Node| types(part).is_none() && part.get("properties").is_some();
-    if all.iter().any(silent) {
-        return None;
-    }
-    match found.iter().any(|word| word == "array") {
-        true if is_index(name) => None,
-        true => Some(Why::OfList),
-        false => found
-            .into_iter()
-            .find(|word| word != "null")
-            .map(Why::OfScalar),
-    }
-}
-
-/// The schema and everything that describes the same value, in whatever branch.
-fn parts<'n>(root: &'n Node, node: &'n Node, all: &mut Vec<&'n Node>) {
-    if all.iter().any(|known| std::ptr::eq(*known, node)) {
-        return;
-    }
-    all.push(node);
-    if let Some(target) = local_target(root, node) {
-        parts(root, target, all);
-    }
-    for keyword in BRANCHES {
-        for schema in subschemas(node, keyword) {
-            parts(root, schema, all);
-        }
-    }
-}
 
 /// How many keys of a variable are surely there, and what is not: `None` when the whole of it is.
 pub(super) fn may_be_absent(root: &Node, found: &Use) -> Option<Absent> {
@@ -182,9 +70,9 @@ pub(super) fn is_always_there(root: &Node, found: &Use) -> bool {
 pub(super) fn types_of(root: &Node, keys: &[Key]) -> Vec<String> {
     let proof = Proof::new(root, Root::Body, keys, keys.len(), &[]);
     let mut at = vec![root];
-    for depth in 0..keys.len() {
+    for (depth, key) in keys.iter().enumerate() {
         let flat = proof.flat(&at, depth);
-        at = proof.below(&flat, &keys[depth]);
+        at = proof.below(&flat, key);
         if at.is_empty() {
             return Vec::new();
         }
@@ -197,9 +85,9 @@ pub(super) fn types_of(root: &Node, keys: &[Key]) -> Vec<String> {
 pub(super) fn example_of(root: &Node, keys: &[Key]) -> Option<String> {
     let proof = Proof::new(root, Root::Body, keys, keys.len(), &[]);
     let mut at = vec![root];
-    for depth in 0..keys.len() {
+    for (depth, key) in keys.iter().enumerate() {
         let flat = proof.flat(&at, depth);
-        at = proof.below(&flat, &keys[depth]);
+        at = proof.below(&flat, key);
     }
     let flat = proof.flat(&at, keys.len());
     let written = flat.nodes.iter().find_map(|node| {
@@ -503,7 +391,7 @@ impl<'n> Proof<'n> {
         })
     }
 
-    fn is_at(&self, place: &crate::transform::uses::Place, depth: usize, name: &str) -> bool {
+    fn is_at(&self, place: &Place, depth: usize, name: &str) -> bool {
         place.root == self.space
             && place.keys.len() == depth + 1
             && place.keys[..depth] == self.keys[..depth]
@@ -581,104 +469,4 @@ impl<'n> Proof<'n> {
 fn is_object(flat: &Flat<'_>) -> bool {
     let mut stated = flat.nodes.iter().filter_map(|node| types(node)).peekable();
     stated.peek().is_none() || stated.any(|types| types.iter().all(|word| word == "object"))
-}
-
-/// The types that a schema states for itself.
-fn types(node: &Node) -> Option<Vec<String>> {
-    if let Some(stated) = node.get("type") {
-        return Some(match &stated.kind {
-            Kind::Text(word) => vec![word.text.clone()],
-            Kind::List(_) => words(Some(stated)).map(str::to_owned).collect(),
-            _ => return None,
-        });
-    }
-    let values = match (node.get("const"), node.get("enum").map(|node| &node.kind)) {
-        (Some(value), _) => std::slice::from_ref(value),
-        (None, Some(Kind::List(values))) => values.as_slice(),
-        _ => return None,
-    };
-    let mut found: Vec<String> = Vec::new();
-    for value in values {
-        let word = match &value.kind {
-            Kind::Null => "null",
-            Kind::Bool(_) => "boolean",
-            Kind::Number(_) => "number",
-            Kind::Text(_) => "string",
-            Kind::List(_) => "array",
-            Kind::Map(_) => "object",
-        };
-        if !found.iter().any(|known| known == word) {
-            found.push(word.to_owned());
-        }
-    }
-    Some(found)
-}
-
-/// What a schema says of the property `name`; of an undeclared one, what it says of all others.
-fn named<'n>(node: &'n Node, name: &str) -> Vec<&'n Node> {
-    let declared = properties(node)
-        .filter(|(known, _)| *known == name)
-        .map(|(_, schema)| schema);
-    let patterns = entries(node.get("patternProperties"))
-        .filter(|(pattern, _)| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(name)))
-        .map(|(_, schema)| schema);
-    let found: Vec<_> = declared.chain(patterns).collect();
-    if !found.is_empty() {
-        return found;
-    }
-    ["additionalProperties", "unevaluatedProperties"]
-        .into_iter()
-        .filter_map(|rest| node.get(rest))
-        .filter(|rest| matches!(rest.kind, Kind::Map(_)))
-        .collect()
-}
-
-fn indexed<'n>(node: &'n Node, index: &str) -> Option<&'n Node> {
-    let index: usize = index.parse().ok()?;
-    let first = match node.get("prefixItems").map(|node| &node.kind) {
-        Some(Kind::List(schemas)) => schemas.get(index),
-        _ => None,
-    };
-    first.or_else(|| node.get("items"))
-}
-
-/// The schemas of a list's items.
-fn items(node: &Node) -> Vec<&Node> {
-    let first = match node.get("prefixItems").map(|node| &node.kind) {
-        Some(Kind::List(schemas)) => schemas.as_slice(),
-        _ => &[],
-    };
-    first.iter().chain(node.get("items")).collect()
-}
-
-fn properties(node: &Node) -> impl Iterator<Item = (&str, &Node)> + Clone {
-    entries(node.get("properties"))
-}
-
-fn entries(map: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> + Clone {
-    let entries = match map.map(|node| &node.kind) {
-        Some(Kind::Map(entries)) => entries.as_slice(),
-        _ => &[],
-    };
-    entries
-        .iter()
-        .map(|entry| (entry.key.as_str(), &entry.value))
-}
-
-fn words(list: Option<&Node>) -> impl Iterator<Item = &str> {
-    let items = match list.map(|node| &node.kind) {
-        Some(Kind::List(items)) => items.as_slice(),
-        _ => &[],
-    };
-    items.iter().filter_map(Node::as_text)
-}
-
-fn subschemas<'n>(node: &'n Node, keyword: &str) -> Vec<&'n Node> {
-    node.get(keyword)
-        .map(|value| branches(keyword, value))
-        .unwrap_or_default()
-}
-
-fn is_index(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }

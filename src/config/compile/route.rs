@@ -26,7 +26,7 @@ use crate::config::spec::decode::{Entries, wrong_type};
 use crate::config::spec::part::{misplaced, right};
 use crate::diagnostics::Diagnostics;
 use crate::diagnostics::codes::UNKNOWN_VARIABLE;
-use crate::document::{Kind, Node};
+use crate::document::{Entry, Kind, Node, Span};
 use crate::plan::{Resource, Route, RouteId, RouteTable, Server};
 use crate::transform::ValueMap;
 
@@ -76,7 +76,7 @@ pub fn compile(
                 around: &around,
                 name,
                 spec,
-                node: route_node(sheet, &name.value),
+                node: route_node(sheet, name.span),
             };
             let id = RouteId(u16::try_from(declared.len()).unwrap_or(u16::MAX));
             let mut said = Diagnostics::default();
@@ -85,7 +85,7 @@ pub fn compile(
             if let Some(route) = &route {
                 links::check_mark(route, &context, &mut idle);
                 reach.note(route, &context, &mut said);
-                evidence.note(route, &context);
+                evidence.note(route, &written, &context);
             }
             report_with_route(said, &context, &mut found);
             declared.push(matched);
@@ -254,10 +254,18 @@ fn check_sheet_usage(sheet: &Sheet, around: &Surroundings<'_>, diags: &mut Diagn
     reads
 }
 
-fn route_node<'s>(sheet: &'s Sheet, name: &str) -> &'s Node {
-    sheet
-        .node
-        .get("routes")
-        .and_then(|routes| routes.get(name))
+/// The node of a route, by the place of its id: `routes` may be misspelled and read as meant.
+fn route_node(sheet: &Sheet, id: Span) -> &Node {
+    fn entries(node: &Node) -> &[Entry] {
+        match &node.kind {
+            Kind::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+    entries(&sheet.node)
+        .iter()
+        .flat_map(|entry| entries(&entry.value))
+        .find(|entry| entry.key_span == id)
+        .map(|entry| &entry.value)
         .expect("a decoded route stands in its file")
 }

@@ -2,6 +2,8 @@
 
 mod select;
 mod slips;
+mod uses;
+mod whole;
 
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -62,10 +64,11 @@ fn load(sources: &[(&str, &str)]) -> Loaded {
 }
 
 /// What is said of a bundle as a whole: the fixtures here show a part of one each.
-const OF_THE_WHOLE: [&str; 4] = [
+const OF_THE_WHOLE: [&str; 5] = [
     "create-without-delete",
     "no-route-creates",
     "unmarked-create",
+    "untried-rule",
     "unused-auth",
 ];
 

@@ -57,7 +57,13 @@ pub(super) fn only_without(parent: &str, uses: &mut [Use]) {
 /// Checks every use that the route's compilation noted.
 pub(super) fn check(route: &Route<'_>, uses: &[Use], diags: &mut Diagnostics) {
     for found in uses {
+        let is_of_item = found.written < found.place.keys.len();
         match found.place.root {
+            Root::Parents | Root::Object | Root::Let | Root::Extracted | Root::Backend
+                if is_of_item =>
+            {
+                // The list of a loop is judged where the loop names it.
+            }
             Root::Body | Root::Query | Root::Header => asked::check(route, found, diags),
             Root::Path => {
                 if !found.place.keys.is_empty() {
@@ -173,16 +179,18 @@ fn is_present(found: &Use, keys: usize) -> bool {
     are_facts(found, &found.place, &found.place.keys[..keys])
 }
 
-/// The same; or that everything is there that the text which makes it, compiled as `field`, has as `optional`.
+/// The same; or that everything is there that the text which makes it, compiled as `field`, asks for or has
+/// as `optional`.
 fn is_granted(found: &Use, uses: &[Use], field: &str, keys: usize) -> bool {
     let mut behind = uses
         .iter()
-        .filter(|other| *other.field == *field && other.absence != Absence::Fault)
+        .filter(|other| *other.field == *field)
+        .filter(|other| !matches!(other.absence, Absence::Fault | Absence::Default))
         .peekable();
     is_present(found, keys)
         || behind.peek().is_some()
             && behind.all(|other| {
-                other.absence == Absence::Optional
+                matches!(other.absence, Absence::Optional | Absence::Has)
                     && are_facts(found, &other.place, &other.place.keys)
             })
 }

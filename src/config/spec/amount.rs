@@ -96,10 +96,9 @@ impl JsonSchema for Size {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "anyOf": [
-                { "type": "integer", "minimum": 0 },
-                { "type": "string", "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)$" },
-            ],
+            "type": ["string", "integer"],
+            "pattern": "^[0-9]+ ?(B|KiB|MiB|GiB)$",
+            "minimum": 0,
             "description": "A number of bytes: `64KiB`, `1MiB`.",
         })
     }

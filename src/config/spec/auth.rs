@@ -3,7 +3,7 @@
 use super::backend::TlsSpec;
 use super::choice::Nothing;
 use super::decode::{At, Decode, Entries, TimeSpan};
-use super::part::{Part, Written};
+use super::part::{METHOD_AND_PATH, Part, Written};
 use super::secret::SecretRef;
 use crate::diagnostics::Diagnostics;
 use crate::document::{Kind, Node};
@@ -78,7 +78,7 @@ crate::spec! {
     /// A login: one at a time per backend, shared by all calls, renewed before it expires.
     LoginSpec as "a login" {
         /// Method and path below the backend's URL, such as `POST /login`.
-        #[schemars(required)]
+        #[schemars(required, extend("pattern" = METHOD_AND_PATH))]
         http: Option<Part<Written>>,
         /// Headers of the login.
         headers: Option<Part<Entries<Written>>>,
@@ -100,7 +100,7 @@ crate::spec! {
         /// A condition on a call's answer that means "log in again". Default: status 401.
         #[schemars(extend("x-holds" = "condition"))]
         expired_when: Option<Part<Node>>,
-        /// Method and path that end the session, at shutdown and when a reload replaces the login.
+        /// Method and path, such as `POST /logout`, that end the session, at shutdown and when a reload replaces the login.
         logout: Option<Part<Written>>,
         /// `renew`: log in again and send the refused call once more. `fail`: do not. Default: `renew`.
         on_unauthorized: Option<Part<UnauthorizedSpec>>,
@@ -160,7 +160,11 @@ impl schemars::JsonSchema for TokenSpec {
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let place = generator.subschema_for::<TokenPlaceSpec>();
-        schemars::json_schema!({ "anyOf": [{ "type": "string", "pattern": "^\\$" }, place] })
+        schemars::json_schema!({
+            "if": { "type": "string" },
+            "then": { "pattern": "^\\$" },
+            "else": place,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::auth::AuthSpec;
 use super::decode::{At, Decode, Entries, Size, TimeSpan, codes};
-use super::part::{Part, Written};
+use super::part::{INSTANCE, NAME, Part, Written};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::{Kind, Node};
 
@@ -12,13 +12,14 @@ crate::spec! {
     /// A file of `backends.d/`: one backend.
     BackendSpec as "a backend" {
         /// The version of the language: 1.
+        #[schemars(extend("const" = 1))]
         version: Option<Part<Node>>,
-        /// Its name, unique over all files: in mappings, logs and metrics. A mapping holds it, so it
+        /// Its name, such as `fw-tpe-1`, unique over all files: in mappings, logs and metrics. A mapping holds it, so it
         /// never changes.
-        #[schemars(required)]
+        #[schemars(required, extend("pattern" = INSTANCE))]
         name: Option<Part<Written>>,
         /// What it is, such as `neutron`: the routes of this kind reach it.
-        #[schemars(required)]
+        #[schemars(required, extend("pattern" = NAME))]
         kind: Option<Part<Written>>,
         /// Words that `select.labels` chooses by and templates see as `backend.labels`.
         labels: Option<Part<Entries<Written>>>,
@@ -48,12 +49,13 @@ crate::spec! {
     /// What a backend can bear.
     BackendLimitsSpec as "limits" {
         /// Calls at once. Default: 8.
+        #[schemars(range(min = 1))]
         concurrency: Option<Part<At<u32>>>,
         /// Requests that may wait for a place; one more is 503 `backend_busy`. Default: 64.
         queue: Option<Part<At<u32>>>,
         /// For TCP and TLS together. Default: `3s`, and never more than `timeout`.
         connect_timeout: Option<Part<At<TimeSpan>>>,
-        /// From the last byte sent to the first byte of the answer. Default: `timeout`.
+        /// From the last byte sent to the first byte of the answer. Default: that of `timeout`.
         first_byte_timeout: Option<Part<At<TimeSpan>>>,
         /// Of a call as a whole, waiting for a place included; a route's `call.timeout` replaces it.
         /// Default: `15s`.
@@ -69,6 +71,7 @@ crate::spec! {
     /// When to leave a backend alone.
     BreakerSpec as "a breaker" {
         /// It opens after so many failures in a row. Default: 5.
+        #[schemars(range(min = 1))]
         failures: Option<Part<At<u32>>>,
         /// For so long it answers 503 `breaker_open`; then one call tries. Default: `10s`.
         open_for: Option<Part<At<TimeSpan>>>,
@@ -130,8 +133,8 @@ impl JsonSchema for DriverSpec {
 crate::spec! {
     /// REST, XML or text over HTTPS.
     HttpsSpec as "an https driver" {
-        /// Where calls go: `https://HOST[:PORT][/BASE]`; the base path stands before every call's.
-        #[schemars(required)]
+        /// Where calls go, such as `https://fw.example.net/api`; the base path stands before every call's.
+        #[schemars(required, extend("pattern" = "^https?://"))]
         url: Option<Part<Written>>,
         /// Headers of every call. Not for credentials: those are `auth`.
         headers: Option<Part<Entries<Written>>>,

@@ -8,6 +8,7 @@ crate::spec! {
     /// The one request that a route sends to a backend.
     CallSpec as "a call" {
         /// Method and path, such as `POST /v2.0/networks`; the backend's base path stands before it.
+        #[schemars(extend("pattern" = "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) +/"))]
         #[schemars(extend("x-stage" = "call"))]
         http: Option<Part<Written>>,
         /// Query parameters; a list repeats the key, what is absent sends none.

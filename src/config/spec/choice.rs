@@ -1,6 +1,7 @@
 //! A map with exactly one key, which says what the rest is: `driver`, `auth`, `expires`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Map;
 
 use super::decode::{Decode, codes};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
@@ -99,25 +100,45 @@ pub fn chosen(node: &Node, what: &str, words: &[&str], diags: &mut Diagnostics) 
     })
 }
 
-/// The JSON Schema of one alternative.
+/// One alternative of a choice: its word, its description, and the schema of what it holds.
+pub type Alternative = (&'static str, String, Option<Schema>);
+
+/// An alternative; without content it is a bare word.
 pub fn alternative<T: Decode + JsonSchema>(
     word: &'static str,
     docs: &[&str],
     generator: &mut SchemaGenerator,
-) -> Schema {
+) -> Alternative {
     let lines: Vec<_> = docs.iter().map(|line| line.trim()).collect();
-    let description = lines.join("\n");
-    if T::BARE {
-        return json_schema!({ "const": word, "description": description });
+    let content = (!T::BARE).then(|| generator.subschema_for::<T>());
+    (word, lines.join("\n"), content)
+}
+
+/// The JSON Schema of a choice: one map with one key, so that an editor offers the keys; or a word.
+pub fn schema(what: &str, alternatives: Vec<Alternative>) -> Schema {
+    let mut words = Vec::new();
+    let mut properties = Map::new();
+    for (word, description, content) in alternatives {
+        let Some(mut content) = content else {
+            words.push(word);
+            continue;
+        };
+        content.insert("description".to_owned(), description.into());
+        properties.insert(word.to_owned(), content.into());
     }
-    let content = generator.subschema_for::<T>();
-    json_schema!({
+    // `maxProperties` would say it, too; but a language server then offers no key where one is being typed.
+    let map = json_schema!({
         "type": "object",
-        "description": description,
-        "properties": { word: content },
-        "required": [word],
+        "title": what,
+        "properties": properties,
+        "minProperties": 1,
+        "not": { "type": "object", "minProperties": 2 },
         "additionalProperties": false,
-    })
+    });
+    if words.is_empty() {
+        return map;
+    }
+    json_schema!({ "if": { "type": "string" }, "then": { "enum": words }, "else": map })
 }
 
 /// Declares a choice: the enum, its decoder and its JSON Schema. Each alternative holds a type;
@@ -162,11 +183,11 @@ macro_rules! choice {
                 stringify!($name).into()
             }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                use $crate::config::spec::choice::alternative;
+                use $crate::config::spec::choice::{alternative, schema};
                 let alternatives = vec![
                     $( alternative::<$type>($word, &[$($doc),*], generator), )*
                 ];
-                schemars::json_schema!({ "oneOf": alternatives })
+                schema($what, alternatives)
             }
         }
     };

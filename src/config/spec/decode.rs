@@ -169,10 +169,13 @@ impl<T: Decode> Decode for At<T> {
 
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn inline_schema() -> bool {
-        true
+        T::inline_schema()
     }
     fn schema_name() -> std::borrow::Cow<'static, str> {
         T::schema_name()
+    }
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         T::json_schema(generator)
@@ -342,7 +345,7 @@ macro_rules! spec {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, schemars::JsonSchema)]
-        #[schemars(deny_unknown_fields)]
+        #[schemars(deny_unknown_fields, title = $what)]
         pub struct $name {
             $( $(#[$field_meta])* pub $field: $type, )*
         }

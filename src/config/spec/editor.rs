@@ -80,6 +80,8 @@ fn refine(schema: &mut Value, references: bool) {
                 }
             }
             without_null(map);
+            on_one_line(map);
+            with_default_and_example(map);
             if references {
                 with_reference(map);
             }
@@ -90,6 +92,9 @@ fn refine(schema: &mut Value, references: bool) {
 
 /// schemars writes an `Option` as "or null"; the language has no such null.
 fn without_null(schema: &mut Map<String, Value>) {
+    if let Some(Value::Array(words)) = schema.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|word| word != "null");
         if let [only] = types.as_slice() {
@@ -112,6 +117,62 @@ fn without_null(schema: &mut Map<String, Value>) {
     }
 }
 
+/// A doc comment is broken where the source is; its paragraphs stay.
+fn on_one_line(schema: &mut Map<String, Value>) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        let paragraphs = text.split("\n\n").map(|lines| lines.replace('\n', " "));
+        *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+    }
+}
+
+/// What a description says of a key as "Default: `5s`." or "such as `GET /v1/networks`" stands for the
+/// editor as well: said once, it cannot differ.
+fn with_default_and_example(schema: &mut Map<String, Value>) {
+    let Some(Value::String(text)) = schema.get("description") else {
+        return;
+    };
+    let default = said_after(text, "Default: ").and_then(literal);
+    let example = said_after(text, "such as ").and_then(quoted).map(scalar);
+    // What a later version takes is known, and not what anybody should be offered (yaml-language-server).
+    let later = text.contains("Not in this version");
+    if later {
+        schema.insert("doNotSuggest".into(), true.into());
+    }
+    if let Some(default) = default {
+        schema.entry("default").or_insert(default);
+    }
+    if let Some(example) = example {
+        schema.entry("examples").or_insert(json!([example]));
+    }
+}
+
+fn said_after<'t>(text: &'t str, words: &str) -> Option<&'t str> {
+    text.split_once(words).map(|(_, rest)| rest)
+}
+
+/// A value that a sentence begins with: in backticks, or a bare number or truth at its end.
+fn literal(text: &str) -> Option<Value> {
+    let bare = || {
+        let word = text.split([' ', ',', '.']).next()?;
+        Some(scalar(word)).filter(|value| !value.is_string())
+    };
+    quoted(text).map(scalar).or_else(bare)
+}
+
+fn quoted(text: &str) -> Option<&str> {
+    text.strip_prefix('`')?
+        .split_once('`')
+        .map(|(word, _)| word)
+}
+
+/// A scalar as YAML would read it.
+fn scalar(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| match text {
+        "[cmp]" => json!(["cmp"]),
+        word => word.into(),
+    })
+}
+
 /// A closed map may come, whole or in part, from another file.
 fn with_reference(schema: &mut Map<String, Value>) {
     if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
@@ -122,15 +183,14 @@ fn with_reference(schema: &mut Map<String, Value>) {
             "$ref".into(),
             json!({
                 "type": "string",
+                "pattern": "\\.yaml(#/.*)?$",
                 "description": "The value of another file, by its path below `routes.d/`; the keys beside it win.",
             }),
         );
     }
     if let Some(required) = schema.remove("required") {
-        schema.insert(
-            "anyOf".into(),
-            json!([{ "required": required }, { "required": ["$ref"] }]),
-        );
+        schema.insert("if".into(), json!({ "not": { "required": ["$ref"] } }));
+        schema.insert("then".into(), json!({ "required": required }));
     }
 }
 
@@ -165,24 +225,75 @@ mod tests {
         assert_eq!(complaints(wrong).len(), 2, "{:?}", complaints(wrong));
         let null = "resource: a\nkind: b\nsummary: null\nroutes: {}\n";
         assert_eq!(complaints(null).len(), 1);
+        let null = "resource: a\nkind: b\nresponse:\n  format: null\nroutes: {}\n";
+        assert_eq!(complaints(null).len(), 1);
     }
 
     #[test]
-    fn every_key_is_explained() {
-        let schema = route_schema();
-        let pieces = schema["$defs"].as_object().unwrap().iter();
-        let undescribed: Vec<String> = pieces
-            .chain([(&"a route file".to_owned(), &schema)])
-            .filter(|(name, _)| !name.starts_with("Example"))
-            .filter_map(|(name, piece)| Some((name, piece["properties"].as_object()?)))
-            .flat_map(|(name, properties)| {
-                properties
-                    .iter()
-                    .filter(|(_, property)| property.get("description").is_none())
-                    .map(move |(key, _)| format!("{name}.{key}"))
-            })
-            .filter(|path| !path.starts_with("Mapping."))
-            .collect();
-        assert_eq!(undescribed, Vec::<String>::new());
+    fn what_a_description_says_of_a_default_is_the_default() {
+        let backend = backend_schema();
+        let limits = &backend["$defs"]["BackendLimitsSpec"]["properties"];
+        assert_eq!(limits["concurrency"]["default"], 8);
+        assert_eq!(limits["timeout"]["default"], "15s");
+        assert_eq!(
+            backend["$defs"]["TlsSpec"]["properties"]["verify"]["default"],
+            true
+        );
+        let relay = server_schema();
+        assert_eq!(
+            relay["$defs"]["ClientSpec"]["properties"]["roles"]["default"],
+            json!(["cmp"])
+        );
+        let routes = route_schema();
+        let route = &routes["$defs"]["RouteSpec"]["properties"];
+        assert_eq!(route["match"]["examples"], json!(["GET /v1/networks/{id}"]));
+        assert!(route["select"].get("default").is_none());
+    }
+
+    /// The keys below a schema that have no description, by their way.
+    fn unexplained(schema: &Value, way: &str, found: &mut Vec<String>) {
+        match schema {
+            Value::Array(items) => items.iter().for_each(|item| unexplained(item, way, found)),
+            Value::Object(map) => {
+                for (keyword, value) in map {
+                    match (keyword.as_str(), value.as_object()) {
+                        ("properties" | "$defs", Some(named)) => {
+                            for (name, schema) in named {
+                                let way = format!("{way}.{name}");
+                                if keyword == "properties" && schema.get("description").is_none() {
+                                    found.push(way.clone());
+                                }
+                                unexplained(schema, &way, found);
+                            }
+                        }
+                        ("default" | "examples", _) => {}
+                        _ => unexplained(value, way, found),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_key_is_explained_and_every_map_is_closed() {
+        for (name, schema) in [
+            ("routes", route_schema()),
+            ("backend", backend_schema()),
+            ("relay", server_schema()),
+        ] {
+            let mut found = Vec::new();
+            unexplained(&schema, name, &mut found);
+            assert_eq!(found, Vec::<String>::new());
+            let text = schema.to_string();
+            // An editor that must guess which of several forms is meant says the wrong thing.
+            assert!(
+                !text.contains("\"anyOf\"") && !text.contains("\"oneOf\""),
+                "{name}"
+            );
+            let maps = text.matches("\"properties\":").count();
+            let closed = text.matches("\"additionalProperties\":false").count();
+            assert_eq!(maps, closed, "{name}");
+        }
     }
 }

@@ -34,10 +34,11 @@ crate::spec! {
 crate::spec! {
     /// What the CMP sends.
     ExampleRequestSpec as "an example's request" {
-        /// The parameters of the route's path.
+        /// The parameters of the route's path, by name.
         path: Option<Entries<Node>>,
         /// Query parameters; a list repeats the parameter.
         query: Option<Entries<Node>>,
+        /// The headers that the route declares, by name.
         headers: Option<Entries<Node>>,
         /// The JSON body.
         body: Option<Node>,
@@ -47,11 +48,15 @@ crate::spec! {
 crate::spec! {
     /// A row of the mapping table.
     ExampleMappingSpec as "an example's mapping" {
+        /// The resource of the CMP object.
         resource: Written,
+        /// The CMP object's id.
         cmp_id: Written,
+        /// The backend that has it.
         backend: Written,
         /// Left out, or `pending`: it is not known yet.
         backend_id: Option<Written>,
+        /// What was kept beside the id: `object.attributes.<name>`.
         attributes: Option<Entries<Node>>,
     }
 }
@@ -75,7 +80,9 @@ crate::spec! {
     /// What the backend answers.
     ExampleResponseSpec as "an example's response" {
         /// Default: 200.
+        #[schemars(range(min = 100, max = 599))]
         status: Option<At<u16>>,
+        /// Its headers.
         headers: Option<Entries<Written>>,
         /// A JSON body.
         body: Option<Node>,
@@ -119,13 +126,15 @@ impl JsonSchema for ExampleActSpec {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let answer = generator.subschema_for::<ExampleResponseSpec>();
         let silence = generator.subschema_for::<ExampleSilence>();
-        json_schema!({ "anyOf": [silence, answer] })
+        json_schema!({ "if": { "type": "string" }, "then": silence, "else": answer })
     }
 }
 
 crate::spec! {
     /// What the CMP must be told.
     ExpectedReplySpec as "an example's reply" {
+        /// Its status.
+        #[schemars(range(min = 100, max = 599))]
         status: Option<At<u16>>,
         /// Headers that must be there.
         headers: Option<Entries<Node>>,
@@ -171,7 +180,7 @@ impl<T: JsonSchema> JsonSchema for OrNull<T> {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let some = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [{ "type": "null" }, some] })
+        json_schema!({ "if": { "type": "null" }, "else": some })
     }
 }
 

@@ -147,21 +147,34 @@ impl JsonSchema for MappingSpec {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let op = generator.subschema_for::<MappingOpSpec>();
+        let described = |words: &str| {
+            let mut op = op.clone();
+            op.insert("description".to_owned(), words.into());
+            op
+        };
         let map = json_schema!({
             "type": "object",
+            "title": "mapping changes",
             "properties": {
-                "create": op,
-                "update": op,
-                "put": op,
-                "delete": { "anyOf": [op, { "type": "null" }] },
+                "create": described("A new CMP object is mapped."),
+                "update": described("What is recorded of an object changes."),
+                "put": described("The object is mapped, or its mapping updated."),
+                "delete": {
+                    "description": "The object's mapping goes; in a list of changes, of any object.",
+                    "if": { "type": "null" },
+                    "else": op,
+                },
             },
             "additionalProperties": false,
             "minProperties": 1,
         });
-        let one = json_schema!({ "anyOf": [{ "enum": ["delete"] }, map] });
+        // By type, so that an editor knows which of the forms is meant and says what is wrong in that one.
+        let one = json_schema!({ "if": { "type": "string" }, "then": { "enum": ["delete"] }, "else": map });
         json_schema!({
             "description": "`delete`; a map with `create`, `update`, `put` or `delete`; or a list of such, which commits together.",
-            "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }],
+            "if": { "type": "array" },
+            "then": { "items": one, "minItems": 1 },
+            "else": one,
         })
     }
 }

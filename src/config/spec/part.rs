@@ -7,6 +7,13 @@ use super::decode::{Decode, codes};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes as expression_codes, suggest};
 use crate::document::{Kind, Node, Snippet, Span};
 
+/// How resources, kinds and routes are called, for editors.
+pub const NAME: &str = "^[a-z][a-z0-9_]{0,63}$";
+/// How backends, clients and nodes are called, for editors.
+pub const INSTANCE: &str = "^[a-z][a-z0-9_.-]{0,127}$";
+/// A method and a path, for editors.
+pub const METHOD_AND_PATH: &str = "^(GET|HEAD|POST|PUT|PATCH|DELETE) +/";
+
 /// A part of a map that is read on its own: when it is wrong, that has been reported, and the map
 /// around it is still read and checked.
 #[derive(Clone, Debug)]
@@ -24,6 +31,9 @@ impl<T: JsonSchema> JsonSchema for Part<T> {
     }
     fn schema_name() -> std::borrow::Cow<'static, str> {
         T::schema_name()
+    }
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         T::json_schema(generator)
@@ -117,7 +127,7 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let one = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
+        json_schema!({ "if": { "type": "array" }, "then": { "items": one }, "else": one })
     }
 }
 

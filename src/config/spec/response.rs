@@ -35,9 +35,11 @@ crate::spec! {
         /// The condition.
         #[schemars(extend("x-holds" = "condition"))]
         when: Node,
-        /// The CMP's status, 4xx or 5xx.
+        /// The CMP's status, 4xx or 5xx, such as `409`.
+        #[schemars(range(min = 400, max = 599))]
         reply: At<u16>,
-        /// The CMP's stable code, in snake_case. Default: `backend_error`.
+        /// The CMP's stable code, in snake_case, such as `quota_exceeded`. Default: `backend_error`.
+        #[schemars(extend("pattern" = "^[a-z][a-z0-9_]*$"))]
         code: Option<Written>,
         /// A text, such as `{{ response.body.message }}`.
         #[schemars(extend("x-stage" = "refusal"))]
@@ -96,7 +98,7 @@ impl JsonSchema for ParseSpec {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let map = generator.subschema_for::<ParseMapSpec>();
-        json_schema!({ "anyOf": [{ "enum": ["json"] }, map] })
+        json_schema!({ "if": { "type": "string" }, "then": { "enum": ["json"] }, "else": map })
     }
 }
 

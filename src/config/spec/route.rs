@@ -1,10 +1,12 @@
 //! A route file as written: one resource, the kind of backend that serves it, and its routes.
 
+use serde_json::json;
+
 use super::call::CallSpec;
 use super::decode::{At, Entries};
 use super::example::ExampleSpec;
 use super::mapping::MappingSpec;
-use super::part::{OneOrMany, Part, Written};
+use super::part::{METHOD_AND_PATH, NAME, OneOrMany, Part, Written};
 use super::response::ResponseSpec;
 use crate::document::Node;
 
@@ -16,12 +18,13 @@ crate::spec! {
     /// beside `$ref` win over the ones that come with it. Remote references are never fetched.
     RouteFileSpec as "a route file" {
         /// The version of the language: 1.
+        #[schemars(extend("const" = 1))]
         version: Option<Part<Node>>,
         /// The CMP object type, such as `firewall_rule`: the mapping table's key. One file each.
-        #[schemars(required)]
+        #[schemars(required, extend("pattern" = NAME))]
         resource: Option<Part<Written>>,
         /// The kind of backend that serves these routes, such as `fw`.
-        #[schemars(required)]
+        #[schemars(required, extend("pattern" = NAME))]
         kind: Option<Part<Written>>,
         /// One line for people and for OpenAPI.
         summary: Option<Part<Written>>,
@@ -34,7 +37,7 @@ crate::spec! {
         /// Defaults for every route: a route's own keys win, and its error rules come first.
         response: Option<Part<ResponseSpec>>,
         /// The endpoints, by route id; a route id is unique over all files.
-        #[schemars(required)]
+        #[schemars(required, extend("propertyNames" = json!({ "pattern": NAME })))]
         routes: Option<Part<Entries<RouteSpec>>>,
     }
 }
@@ -43,13 +46,13 @@ crate::spec! {
     /// A CMP endpoint: what matches, the one call, what is recorded, what is answered.
     RouteSpec as "a route" {
         /// Method and path, such as `GET /v1/networks/{id}`.
-        #[schemars(required)]
+        #[schemars(required, extend("pattern" = METHOD_AND_PATH))]
         r#match: Option<Part<Written>>,
-        /// One line for people and for OpenAPI.
+        /// One line for people and for OpenAPI, such as `Read a network`.
         summary: Option<Part<Written>>,
         /// What a request must be.
         request: Option<Part<RequestSpec>>,
-        /// The CMP object that the route is about, by its CMP id; a list is a composite id.
+        /// The CMP object that the route is about, by its CMP id, such as `{{ path.id }}`; a list is a composite id.
         #[schemars(extend("x-stage" = "request"))]
         object: Option<Part<OneOrMany<Written>>>,
         /// Other CMP objects that must be mapped, by alias: `parents.<alias>.backend_id`.
@@ -73,7 +76,7 @@ crate::spec! {
         reply: Option<Part<ReplySpec>>,
         /// It changes nothing, whatever its method: it is not journalled. For a search by POST.
         safe: Option<Part<At<bool>>>,
-        /// A retry after an unknown outcome may run. Default: true for PUT and for DELETE on `object`.
+        /// A retry after an unknown outcome may run. Default: for PUT and for DELETE on `object`, true.
         idempotent: Option<Part<bool>>,
         /// The only clients that may use it. Default: every client with the role `cmp`.
         clients: Option<Part<Vec<Written>>>,
@@ -120,7 +123,7 @@ crate::spec! {
     SelectSpec as "a selection" {
         /// The instance of this parent; the default where exactly one parent is of the same kind.
         same_as: Option<Part<Written>>,
-        /// The instance of this name.
+        /// The instance of this name, such as `{{ path.switch }}`; unknown: 404 `no_such_backend`.
         #[schemars(extend("x-stage" = "select"))]
         instance: Option<Part<Written>>,
         /// All must equal the instance's labels.
@@ -151,7 +154,8 @@ crate::words! {
 crate::spec! {
     /// What the CMP is told on success.
     ReplySpec as "a reply" {
-        /// Default: the backend's status.
+        /// A 2xx. Default: the backend's status.
+        #[schemars(range(min = 200, max = 299))]
         status: Option<Part<At<u16>>>,
         /// Header values are texts with expressions.
         #[schemars(extend("x-stage" = "answer"))]
@@ -173,7 +177,9 @@ crate::spec! {
 crate::words! {
     /// Whether replies are kept.
     JournalReply as "a journal rule for replies" {
+        /// A retry gets the same reply again.
         Kept = "kept",
+        /// The status and the ids only.
         None = "none",
     }
 }
@@ -181,7 +187,7 @@ crate::words! {
 crate::spec! {
     /// The confirmation of one route.
     RouteReplicationSpec as "a replication rule" {
-        /// Whether the standby must have confirmed.
+        /// Whether the standby must have confirmed. Default: relay.yaml's `replication.confirm`.
         confirm: Option<ConfirmWord>,
     }
 }

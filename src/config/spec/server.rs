@@ -1,23 +1,30 @@
 //! relay.yaml as written: the server itself.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::json;
 
 use super::decode::{At, Decode, Size, TimeSpan};
-use super::part::{Part, Written};
+use super::part::{INSTANCE, Part, Written};
 use super::secret::SecretRef;
 use crate::diagnostics::Diagnostics;
 use crate::document::{Kind, Node};
+
+/// An address and a port, for editors.
+const ADDRESS: &str = ":[0-9]{1,5}$";
 
 crate::spec! {
     /// `relay.yaml`: the server itself. Every key has a default, and so the file may be absent.
     ServerSpec as "relay.yaml" {
         /// The version of the language: 1.
+        #[schemars(extend("const" = 1))]
         version: Option<Part<Node>>,
         /// Where CMPs connect: address and port. Default: `127.0.0.1:8080`. An address that is not
         /// loopback needs `clients` and `tls`.
+        #[schemars(extend("pattern" = ADDRESS))]
         listen: Option<Part<Written>>,
         /// Where operators and Prometheus connect: address and port. Default: `127.0.0.1:8081`. An
         /// address that is not loopback needs `clients` and `tls`.
+        #[schemars(extend("pattern" = ADDRESS))]
         admin_listen: Option<Part<Written>>,
         /// Where mappings and operations are kept. Default: `sqlite://data/relay.db`.
         database: Option<Part<DatabaseSpec>>,
@@ -76,7 +83,11 @@ impl JsonSchema for DatabaseSpec {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let long = generator.subschema_for::<DatabaseUrlSpec>();
-        schemars::json_schema!({ "anyOf": [{ "type": "string" }, long] })
+        schemars::json_schema!({
+            "if": { "type": "string" },
+            "then": { "pattern": "^(sqlite|mysql)://" },
+            "else": long,
+        })
     }
 }
 
@@ -96,9 +107,11 @@ crate::spec! {
     /// A caller of the relay.
     ClientSpec as "a client" {
         /// Its name: keys, replays and operations are its own.
+        #[schemars(extend("pattern" = INSTANCE))]
         name: Written,
         /// SHA-256 of each of its tokens, in hex; `cmp-relay token new` makes both. Two at once let a
         /// token be changed without a gap.
+        #[schemars(extend("items" = json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{64}$" })))]
         token_sha256: Vec<Written>,
         /// What it may do: `cmp` (routes, its own operations), `reader` or `operator` (the admin
         /// API). Default: `[cmp]`.
@@ -125,8 +138,10 @@ crate::spec! {
         /// The largest reply that is kept for a replay. Default: `64KiB`.
         stored_reply: Option<Part<At<Size>>>,
         /// Requests at once; what exceeds it is 503 `relay_busy`. Default: 4096.
+        #[schemars(range(min = 1))]
         in_flight: Option<Part<At<u32>>>,
         /// Connections at once, on each listener. Default: 8192.
+        #[schemars(range(min = 1))]
         connections: Option<Part<At<u32>>>,
     }
 }

@@ -86,10 +86,13 @@ fn slip_near(file: FileId, text: &str, at: usize, words: &str) -> Option<Diagnos
                 .help("so stands a regular expression: '[0-9]+\\.[0-9]+'"),
         );
     }
+    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    if words.contains("simple key expected") {
+        return not_a_key(file, text, line);
+    }
     if !words.contains("mapping values are not allowed") {
         return None;
     }
-    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     if let Some(first) = text[line..at].find(": ") {
         let value = line + first + 2;
         let end = text[value..]
@@ -105,13 +108,19 @@ fn slip_near(file: FileId, text: &str, at: usize, words: &str) -> Option<Diagnos
             .label("quote it"),
         );
     }
-    // The key above swallowed this line.
+    // The line above was no key, and so swallowed this one.
     let above = text[..line.checked_sub(1)?]
         .rfind('\n')
         .map_or(0, |newline| newline + 1);
-    let before = &text[above..line - 1];
-    let key = before.trim_start().trim_start_matches("- ").trim_end();
-    let start = above + before.find(key)?;
+    not_a_key(file, text, above)
+}
+
+/// A line that should begin with a key, and whose colon or whose blank behind it is missing.
+fn not_a_key(file: FileId, text: &str, line: usize) -> Option<Diagnostic> {
+    let span = |start: usize, end: usize| Span::new(file, start, end);
+    let written = text[line..].lines().next()?;
+    let key = written.trim_start().trim_start_matches("- ").trim_end();
+    let start = line + written.find(key)?;
     let is_key = |word: &str| {
         !word.is_empty()
             && word

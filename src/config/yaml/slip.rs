@@ -127,6 +127,10 @@ pub(super) fn lone_key(
     if style != ScalarStyle::Plain || !matches!(next, Some(',' | '}')) {
         return None;
     }
+    // An expression without quotes is a map in a map, and is reported as what it is.
+    if source[..span.start as usize].trim_end().ends_with("{{") {
+        return None;
+    }
     let colon = key.find(':').filter(|at| *at > 0);
     Some(
         Diagnostic::error(
@@ -187,4 +191,84 @@ pub(super) fn empty_anchor(span: Span, source: &str) -> Diagnostic {
         format!("`{name}` is an anchor to YAML, so there is no value"),
     )
     .label("quote a text that begins with `&`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(source: &str, part: &str) -> Span {
+        let at = source.find(part).unwrap();
+        Span::new(FileId(0), at, at + part.len())
+    }
+
+    #[test]
+    fn a_comment_is_meant_where_a_blank_or_another_sign_follows() {
+        let found = |source: &str, value: &str| {
+            let end = place(source, value).end as usize;
+            comment_behind(FileId(0), source, end)
+                .map(|span| source[span.start as usize..span.end as usize].to_owned())
+        };
+        assert_eq!(found("a: b #1 c \nd: e", "b"), Some("#1 c".to_owned()));
+        assert_eq!(found("a: b\t#c\r\n", "b"), Some("#c".to_owned()));
+        for source in [
+            "a: b # c\n",
+            "a: b #\n",
+            "a: b ## c",
+            "a: b #! c",
+            "a: b #-- c",
+            "a: b\n#c\n",
+        ] {
+            assert_eq!(found(source, "b"), None, "{source}");
+        }
+        // Without a blank before it, `#` is a part of the value, and no comment at all.
+        assert_eq!(found("a: b#c\n", "b#c"), None);
+    }
+
+    #[test]
+    fn a_key_between_braces_needs_a_value() {
+        let source = "{ ports: 80, 443, a:1, b: , c: 1 }";
+        let lone = |key: &str| lone_key(key, ScalarStyle::Plain, place(source, key), source);
+        assert!(lone("443").is_some());
+        let label = lone("a:1").unwrap().label.unwrap();
+        assert!(label.contains("colon"), "{label}");
+        assert!(lone("ports").is_none() && lone("b").is_none() && lone("c").is_none());
+        assert!(
+            lone_key(
+                "443",
+                ScalarStyle::SingleQuoted,
+                place(source, "443"),
+                source
+            )
+            .is_none()
+        );
+        let template = "{{ body.x }}";
+        let key = place(template, "body.x");
+        assert!(lone_key("body.x", ScalarStyle::Plain, key, template).is_none());
+    }
+
+    #[test]
+    fn versions_lose_a_zero_and_other_numbers_do_not() {
+        for text in ["1.10", "2.300", "10.0000"] {
+            assert!(loses_its_zero(text), "{text}");
+        }
+        for text in [
+            "1.0", "0.10", "1.1", "10", "-1.10", "1.10e3", "1.2.10", "1_0.10",
+        ] {
+            assert!(!loses_its_zero(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_invisible_character_is_pointed_at_and_taken_out() {
+        let source = "x: a\u{a0}b";
+        let found = invisible("a\u{a0}b", place(source, "a\u{a0}b"), false).unwrap();
+        assert_eq!(found.span, Some(place(source, "\u{a0}")));
+        assert!(found.message.contains("a no-break space, U+00A0"));
+        assert_eq!(visible("\u{a0}\u{a0}site"), "site");
+        let span = Span::default();
+        assert!(invisible("一\u{3000}二", span, false).is_none());
+        assert!(invisible("一\u{3000}", span, false).is_some());
+        assert!(invisible("一\u{3000}二", span, true).is_some());
+    }
 }

@@ -98,12 +98,12 @@ fn a_part_of_a_text_has_its_own_place_where_it_stands_verbatim() {
 #[test]
 fn scalars_follow_the_core_schema_and_numbers_keep_their_digits() {
     let node = good(
-        "a: 1.10\nb: 12345678901234567890123\nc: -0.50\nd: +5\ne: .5\nf: 1e3\ng: true\nh: ~\ni:\nj: \"1\"\nk: 2024-01-02\nl: 00:1a:2b\nm: 1.2.3\nn: '~'\no: 10.0.0.0/8\n",
+        "a: 0.10\nb: 12345678901234567890123\nc: -0.50\nd: +5\ne: .5\nf: 1e3\ng: true\nh: ~\ni:\nj: \"1\"\nk: 2024-01-02\nl: 00:1a:2b\nm: 1.2.3\nn: '~'\no: 10.0.0.0/8\n",
     );
     let text = node.to_json().to_string();
     assert_eq!(
         text,
-        r#"{"a":1.10,"b":12345678901234567890123,"c":-0.50,"d":5,"e":0.5,"f":1e3,"g":true,"h":null,"i":null,"j":"1","k":"2024-01-02","l":"00:1a:2b","m":"1.2.3","n":"~","o":"10.0.0.0/8"}"#
+        r#"{"a":0.10,"b":12345678901234567890123,"c":-0.50,"d":5,"e":0.5,"f":1e3,"g":true,"h":null,"i":null,"j":"1","k":"2024-01-02","l":"00:1a:2b","m":"1.2.3","n":"~","o":"10.0.0.0/8"}"#
             .replace("1e3", &good("f: 1e3").to_json()["f"].to_string())
     );
 }
@@ -111,7 +111,21 @@ fn scalars_follow_the_core_schema_and_numbers_keep_their_digits() {
 #[test]
 fn what_older_readers_read_differently_is_text_with_a_warning() {
     for trap in [
-        "yes", "No", "ON", "off", "0755", "1_000", "0x1F", "0o17", ".inf", "-.INF", ".nan",
+        "yes",
+        "No",
+        "ON",
+        "off",
+        "0755",
+        "010",
+        "1_000",
+        "0x1F",
+        "0o17",
+        ".inf",
+        "-.INF",
+        ".nan",
+        "22:30",
+        "1:02:03",
+        "52:54:00:12:34:56",
     ] {
         let source = format!("a: {trap}\n");
         assert_eq!(found(&source), [(codes::YAML_TRAP, trap)]);
@@ -316,5 +330,66 @@ proptest::proptest! {
         );
         crate::diagnostics::text::render_text(&diags, &files, false);
         crate::diagnostics::json::render_json(&diags, &files);
+    }
+}
+
+#[test]
+fn what_yaml_drops_without_a_word_is_told() {
+    for (source, fault) in [
+        ("a: x #1\n", "#1"),
+        ("a: #fff\nb: c\n", "#fff"),
+        ("a: { b: 1, 2 }\n", "2"),
+        ("a: {b:1}\n", "b:1"),
+        ("a: &b\nc: d\n", "&b"),
+        ("a: &b x\n", "&b"),
+        ("a: \u{201c}x\u{201d}\n", "\u{201c}x\u{201d}"),
+        ("a: 1.10\n", "1.10"),
+    ] {
+        assert_eq!(found(source), [(codes::YAML_TRAP, fault)], "{source}");
+    }
+    for fine in [
+        "a: x # 1\n",
+        "a: # f\n",
+        "a: 'x #1'\n",
+        "a: { b: 1, c: null }\n",
+        "a: &b x\nc: *b\n",
+        "a: http://x#y\n",
+        "a: 12:60\n",
+    ] {
+        assert_eq!(found(fine), [], "{fine}");
+    }
+}
+
+#[test]
+fn what_was_meant_is_read_on() {
+    let meant = |source: &str| read(source).0.unwrap().to_json().to_string();
+    assert_eq!(meant("a: #fff\nb: c\n"), r##"{"a":"#fff","b":"c"}"##);
+    assert_eq!(meant("a: &b\nc: d\n"), r#"{"a":"&b","c":"d"}"#);
+    assert_eq!(meant("x: 1\n\u{a0}\u{a0}a: 1\n"), r#"{"x":1,"a":1}"#);
+}
+
+#[test]
+fn a_comment_that_may_be_the_rest_of_a_secret_is_masked() {
+    let source = "password: hunter #2\n";
+    let (_, diags) = read(source);
+    let masked = diags.masked();
+    let is = |text: &str| {
+        masked
+            .iter()
+            .any(|span| &source[span.start as usize..span.end as usize] == text)
+    };
+    assert!(is("hunter") && is("#2"), "{masked:?}");
+}
+
+#[test]
+fn a_line_that_is_no_key_is_pointed_at_itself() {
+    for (source, fault) in [
+        ("name:x\nkind: y\n", ":"),
+        ("a: b\nname:x\n", ":"),
+        ("a: b\nroutes\n  c: d\n", "routes"),
+        ("a: b: c\n", "b: c"),
+        ("a: \"x\\d\"\n", "\\d"),
+    ] {
+        assert_eq!(found(source), [(codes::YAML_SYNTAX, fault)], "{source}");
     }
 }

@@ -39,7 +39,7 @@ pub fn of_replies(route: &Route, schema: &Value) -> Option<Value> {
         .iter()
         .filter(|example| example.status.is_none_or(|status| status < 300))
         .filter_map(|example| Some((example, example.reply.clone()?)))
-        .filter(|(_, reply)| fits(schema, reply));
+        .filter(|(_, reply)| !reply.is_null() && fits(schema, reply));
     let examples = named(replies);
     (!examples.is_empty()).then_some(Value::Object(examples))
 }
@@ -58,7 +58,8 @@ fn named<'e>(examples: impl Iterator<Item = (&'e PublishedExample, Value)>) -> M
     named
 }
 
-/// Whether a value has the members that a form is certain of.
+/// Whether a value has the members that a form is certain of, each with a value of its own: in an
+/// example `"*"` stands for any, and `null` for no body.
 fn fits(schema: &Value, value: &Value) -> bool {
     match value {
         Value::Object(members) => {
@@ -75,6 +76,7 @@ fn fits(schema: &Value, value: &Value) -> bool {
                 })
         }
         Value::Array(items) => items.iter().all(|item| fits(&schema["items"], item)),
+        Value::String(text) => text != "*",
         _ => true,
     }
 }

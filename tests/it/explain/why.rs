@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use cmp_relay::backend::why::{Choice, Verdict, why};
+use cmp_relay::backend::{Facts, choose};
 use cmp_relay::cli::explain::account::Account;
-use cmp_relay::plan::Plan;
+use cmp_relay::plan::{BackendId, Plan};
+use cmp_relay::transform::{Root, Scope};
 use serde_json::Value;
 
 use super::{base, plan, told};
@@ -450,4 +453,57 @@ fn the_keys_of_the_json_are_a_contract() {
         keys(&value["call"]),
         "driver method url headers body login timeout_ms"
     );
+}
+
+/// `why` only tells what `choose` does: over every preference, state, turn and label they agree.
+#[test]
+fn what_is_told_of_a_choice_is_the_choice() {
+    let labels = "      labels: { site: \"{{ body.site }}\" }\n";
+    let instance = "      instance: \"{{ optional body.tenant }}\"\n";
+    let mut agreed = 0;
+    for narrowed in [labels, instance, ""] {
+        for prefer in ["first", "round_robin", "least_objects", "hash"] {
+            let hashed = match prefer {
+                "hash" => "      hash_on: \"{{ optional body.tenant }}\"\n",
+                _ => "",
+            };
+            let plan = boxes(&format!("{narrowed}      prefer: {prefer}\n{hashed}"));
+            let route = plan.route(plan.route_named("run_job").unwrap());
+            for (site, tenant) in [
+                ("tpe", Some("one")),
+                ("khh", Some("three")),
+                ("tpe", Some("nobody")),
+                ("nowhere", None),
+            ] {
+                let mut scope = Scope::new();
+                let mut body = serde_json::json!({ "site": site });
+                if let Some(tenant) = tenant {
+                    body["tenant"] = tenant.into();
+                }
+                scope.set(Root::Body, body);
+                for (turn, mutating) in [(0, true), (1, true), (2, false), (5, false)] {
+                    let objects = [turn, 3, 1, 2];
+                    let facts = Facts {
+                        parent: None,
+                        objects: &objects,
+                        turn,
+                        mutating,
+                        preferred: (turn == 5).then_some(BackendId(2)),
+                    };
+                    let chosen = choose(&plan, &route.select, &scope, &facts).ok();
+                    let told = why(&plan, &route.select, &scope, &facts).ok();
+                    let taken = told.and_then(|choice| match choice {
+                        Choice::Selected(all) => all
+                            .into_iter()
+                            .find(|one| matches!(one.verdict, Verdict::Chosen(_)))
+                            .map(|one| one.backend),
+                        other => panic!("{other:?}"),
+                    });
+                    assert_eq!(taken, chosen, "{narrowed}{prefer} {site} {tenant:?} {turn}");
+                    agreed += usize::from(chosen.is_some());
+                }
+            }
+        }
+    }
+    assert!(agreed > 60, "only {agreed} choices were made");
 }

@@ -56,7 +56,7 @@ fn two_folders_are_compared_key_by_key() {
     vars.vdom       *** -> ***
     limits.timeout  1s -> 2s
 ~ relay.yaml
-    log             added: {\"level\":\"debug\"}
+    log  added: {\"level\":\"debug\"}
 
 only at the next start: log
 

@@ -3,7 +3,6 @@
 use super::{Reason, Route, is_granted, is_present, may_be_absent, name_at, redundant, with_key};
 use crate::config::compile::codes;
 use crate::config::compile::recorded::Attribute;
-use crate::diagnostics::codes::UNKNOWN_VARIABLE;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::transform::uses::Use;
 
@@ -103,7 +102,7 @@ pub(super) fn of_let(route: &Route<'_>, uses: &[Use], found: &Use, diags: &mut D
     let field = format!("let.{name}");
     if optional && found.is_bare() && !is_granted(found, uses, &field, 1) {
         let reason = Reason {
-            why: format!("`let.{name}` is absent where its `optional` is"),
+            why: format!("what `let.{name}` is made of may be absent"),
             otherwise: format!("or give `let.{name}` a `default` where it is made"),
         };
         diags.push(may_be_absent(found, reason, None));
@@ -114,20 +113,6 @@ pub(super) fn extracted(route: &Route<'_>, found: &Use, diags: &mut Diagnostics)
     let Some(name) = name_at(found, 0) else {
         return;
     };
-    if found.field.starts_with("response.errors") {
-        diags.push(
-            Diagnostic::error(
-                UNKNOWN_VARIABLE,
-                found.span,
-                format!(
-                    "`{}` does not exist here: values are extracted from a success",
-                    found.text
-                ),
-            )
-            .help("take it from the answer itself, such as `{{ response.body.message }}`"),
-        );
-        return;
-    }
     if !found.is_bare() || is_present(found, 1) {
         return;
     }

@@ -16,7 +16,10 @@ pub(super) fn of_absence(found: &Use, example: Option<&str>, otherwise: &str) ->
         true => format!("optional {text}"),
         false => format!("optional ({whole})"),
     };
+    // Without the id of what it is about, a request is about nothing.
+    let is_id = &*found.field == "object" || found.field.ends_with(".cmp_id");
     let mut ways = match found.landing {
+        _ if is_id => vec![format!("`{{{{ {inside} }}}}` puts a value in its place")],
         Landing::Path => vec![format!("`{{{{ {inside} }}}}` puts a value in its place")],
         Landing::Markup => vec![
             format!("`{{{{#if (has {text})}}}} ... {{{{/if}}}}` around it leaves that part out"),
@@ -71,6 +74,8 @@ fn holder(found: &Use) -> &'static str {
         _ if at("call.form.") => "the form field",
         _ if at("parents.") => "the parent",
         _ if at("let.") => "the `let`",
+        _ if at("select.labels.") => "the label",
+        _ if at("response.errors") => "the detail",
         _ if at("call.body") || at("reply.body") => match ends_with_index(field) {
             true => "the item",
             false => "the key",
