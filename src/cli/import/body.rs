@@ -156,7 +156,9 @@ impl Collector<'_> {
             if needed {
                 required.push(json!(known));
                 self.complete &= fits(&schema, &value);
-                samples.insert(known.clone(), value.clone());
+                // An example has a header by its own name.
+                let sent_as = if place == "header" { name } else { &known };
+                samples.insert(sent_as.to_owned(), value.clone());
                 called.insert(name.to_owned(), texts(&value));
             }
             properties.insert(known, schema);
