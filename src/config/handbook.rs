@@ -116,7 +116,7 @@ pub fn positions() -> Vec<Position> {
 }
 
 /// The stages by their words, in the order of a request.
-const STAGES: [(&str, &str); 6] = [
+const STAGES: [(&str, &str); 7] = [
     (
         "request",
         "from the request alone: `object`, the ids of `parents`",
@@ -128,9 +128,10 @@ const STAGES: [(&str, &str); 6] = [
     ),
     ("call", "`let`, `call` and its templates"),
     (
-        "answer",
-        "after the call: `extract`, `mapping`, `reply`, the `detail` of an error rule",
+        "refusal",
+        "the `detail` of an error rule: the call is answered, nothing is extracted",
     ),
+    ("answer", "after the call: `extract`, `mapping`, `reply`"),
     ("tokens", "`send` of a login"),
 ];
 

@@ -155,6 +155,7 @@ fn a_draft_is_what_is_expected() {
 /// is fine and its examples pass; with the last ones it compiles.
 #[test]
 fn a_draft_with_its_marks_answered_is_right() {
+    let warned = Regex::new(r"(?m)^warning\[([a-z-]+)\]").unwrap();
     for document in documents() {
         let out = tempfile::tempdir().unwrap();
         let (status, _, error) = import(&document, out.path(), &[]);
@@ -179,7 +180,6 @@ fn a_draft_with_its_marks_answered_is_right() {
         // delete, an example with every field.
         let (errors, said) = compiled(out.path());
         assert!(errors.is_empty(), "{document:?}\n{said}");
-        let warned = Regex::new(r"(?m)^warning\[([a-z-]+)\]").unwrap();
         for code in warned.captures_iter(&said) {
             let open = [
                 "unmarked-create",

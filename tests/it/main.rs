@@ -14,7 +14,6 @@ mod hostile;
 mod http;
 mod import;
 mod invariants;
-mod mutants;
 mod neutron;
 mod new;
 mod openapi;

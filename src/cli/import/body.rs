@@ -85,18 +85,16 @@ pub fn carried(scene: &Scene<'_>, resource: &Resource, drafted: &Drafted) -> Res
             request = request.with(key, schema);
         }
     }
-    if !matches!(
+    let has_body = !matches!(
         drafted.does,
         Does::Delete | Does::Get | Does::List | Does::Read
-    ) && drafted.operation.method != "GET"
-    {
-        if let Some(schema) = collector.body(drafted)? {
-            request = request.with("body", schema);
-            sent.insert(
-                "body".into(),
-                Value::Object(std::mem::take(&mut collector.sent)),
-            );
-        }
+    ) && drafted.operation.method != "GET";
+    if has_body && let Some(schema) = collector.body(drafted)? {
+        request = request.with("body", schema);
+        sent.insert(
+            "body".into(),
+            Value::Object(std::mem::take(&mut collector.sent)),
+        );
     }
     let mut out = collector.out;
     out.sent = collector.complete.then_some(sent);
@@ -156,7 +154,9 @@ impl Collector<'_> {
             if needed {
                 required.push(json!(known));
                 self.complete &= fits(&schema, &value);
-                samples.insert(known.clone(), value.clone());
+                // An example has a header by its own name.
+                let sent_as = if place == "header" { name } else { &known };
+                samples.insert(sent_as.to_owned(), value.clone());
                 called.insert(name.to_owned(), texts(&value));
             }
             properties.insert(known, schema);

@@ -64,12 +64,13 @@ pub(super) enum Stage {
 /// The roots that a position may name where the route declares all there is, by the stage's word:
 /// `x-stage` of a key in `spec`, which the reference page and the editors' schemas are written from.
 pub(in crate::config) fn variables_at(stage: &str) -> Option<Vec<&'static str>> {
+    let refusal = stage == "refusal";
     let stage = match stage {
         "request" => Stage::Request,
         "select" => Stage::Select { per_backend: false },
         "identity" => Stage::Identity,
         "call" => Stage::Call,
-        "answer" => Stage::Answer,
+        "answer" | "refusal" => Stage::Answer,
         "tokens" => return Some(vec![Root::Tokens.name()]),
         _ => return None,
     };
@@ -82,7 +83,9 @@ pub(in crate::config) fn variables_at(stage: &str) -> Option<Vec<&'static str>> 
         records: true,
         ..Names::default()
     };
-    let roots = everything.roots(stage);
+    let mut roots = everything.roots(stage);
+    // Of an answer that is no success nothing is extracted.
+    roots.retain(|root| !(refusal && *root == Root::Extracted));
     Some(roots.into_iter().map(Root::name).collect())
 }
 

@@ -21,7 +21,7 @@ use super::shadow;
 use super::unused;
 use super::usage;
 use crate::config::example::RouteExamples;
-use crate::config::source::SourceFiles;
+use crate::config::source::{FileRole, SourceFiles};
 use crate::config::spec::decode::{Entries, wrong_type};
 use crate::config::spec::part::{misplaced, right};
 use crate::diagnostics::Diagnostics;
@@ -111,7 +111,10 @@ pub fn compile(
     usage::check_unused_templates(&around, &templates, &mut found);
     // What is missing, and what nobody uses, can be told once everything else is right: a part that is
     // wrong may be the one.
-    if found.no_errors() && diags.no_errors() {
+    let all_read = files
+        .iter()
+        .all(|(_, file)| file.role == FileRole::Template || file.node.is_some());
+    if all_read && found.no_errors() && diags.no_errors() {
         links.check(&around, &mut found);
         reach.check(&Instances::of(&around), &mut found);
         evidence.check(&mut found);

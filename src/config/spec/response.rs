@@ -42,7 +42,7 @@ crate::spec! {
         #[schemars(extend("pattern" = "^[a-z][a-z0-9_]*$"))]
         code: Option<Written>,
         /// A text, such as `{{ response.body.message }}`.
-        #[schemars(extend("x-stage" = "answer"))]
+        #[schemars(extend("x-stage" = "refusal"))]
         detail: Option<Written>,
         /// What is known of the backend; `none` asserts that nothing was done.
         side_effect: Option<SideEffectWord>,

@@ -148,13 +148,17 @@ fn a_file_with_an_error_is_not_told_what_it_lacks() {
 #[test]
 fn an_enum_is_held_against_the_instances() {
     let routes = |values: &str, expression: &str| {
+        let required = match expression.starts_with("default") {
+            true => "",
+            false => "        required: [site]\n",
+        };
         format!(
             "  list:
     match: GET /v1/things
     request:
       query:
         type: object
-        properties:
+{required}        properties:
           site: {{ enum: [{values}] }}
     select:
       labels:
