@@ -121,7 +121,7 @@ impl World {
             // In block style, as the language asks for: a flow map would be bitten by braces.
             let routes = ROUTES.replace(
                 "    request: { body: { type: object, properties: { v: {} } } }\n",
-                "    request:\n      body:\n        type: object\n        properties:\n          v: true\n    select:\n      instance: one\n",
+                "    request:\n      body:\n        type: object\n        required:\n          - v\n        properties:\n          v: true\n    select:\n      instance: one\n",
             );
             let files = [
                 ("routes.d/thing.yaml".to_owned(), routes.replace("reply: { status: 200 }", "reply:\n      status: 200")),

@@ -262,9 +262,9 @@ fn the_demo_keeps_what_its_document_promises() {
         "--include-operation-id",
         "get_network",
         "--phases",
-        "fuzzing",
+        "coverage,fuzzing",
         "--max-examples",
-        "5",
+        "25",
     ];
     let wrong = [
         with(

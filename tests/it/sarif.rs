@@ -53,7 +53,7 @@ fn every_log_fits_the_schema_of_sarif() {
 /// Whether a fix that is offered makes the text right: applied as a tool would apply it.
 #[test]
 fn a_fix_puts_the_right_name_where_the_wrong_one_is() {
-    let case = Path::new("tests/broken/unknown_key_of_a_route");
+    let case = Path::new("tests/broken/key_of_a_route");
     let log: Value = serde_json::from_str(&log_of(Some(case))).unwrap();
     let result = &log["runs"][0]["results"][0];
     let change = &result["fixes"][0]["artifactChanges"][0];

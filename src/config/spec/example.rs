@@ -149,7 +149,9 @@ crate::spec! {
     ExpectedMappingSpec as "an expected mapping" {
         /// Default: the file's resource.
         resource: Option<Written>,
+        /// The CMP object; `*` stands for any id, such as one that the relay makes.
         cmp_id: Written,
+        /// The instance that has it.
         backend: Option<Written>,
         /// `pending`: it is not known yet.
         backend_id: Option<Written>,
