@@ -88,15 +88,20 @@ impl Node {
         }
     }
 
+    /// The entries of a map, in the order of the file; what is no map has none.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.kind {
+            Kind::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
     /// The entry of a map with this key.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        match &self.kind {
-            Kind::Map(entries) => entries
-                .iter()
-                .find(|entry| entry.key == key)
-                .map(|entry| &entry.value),
-            _ => None,
-        }
+        self.entries()
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
     }
 
     /// The whole text scalar as a snippet, from which parts are cut with their places.
@@ -126,6 +131,14 @@ impl Node {
                 .collect(),
         }
     }
+}
+
+/// The keys and values of a map that may be absent.
+pub fn pairs(map: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> + Clone {
+    let entries = map.map_or(&[][..], Node::entries);
+    entries
+        .iter()
+        .map(|entry| (entry.key.as_str(), &entry.value))
 }
 
 /// A piece of source text that knows where it stands: a scalar, a part of one, or a template file.

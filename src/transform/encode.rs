@@ -86,6 +86,31 @@ pub fn percent(text: &str, out: &mut String) {
     }
 }
 
+/// Text of which parts may be percent-encoded (RFC 3986, section 2.1), such as a fragment; what is no
+/// escape stays, and what is no UTF-8 becomes U+FFFD.
+pub fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escape = (byte == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match escape {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// RFC 9110, section 5.5: visible ASCII with spaces and tabs; blanks at the ends are judged over the
 /// whole value by [`blank_ends`].
 fn header(text: &str, out: &mut String) -> Result<(), &'static str> {

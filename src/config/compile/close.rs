@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use super::reference::at_pointer;
 use crate::document::{Entry, Kind, Node};
+use crate::transform::encode::percent_decoded;
 
 /// The keywords whose subschemas describe the very same value.
 pub(super) const BRANCHES: [&str; 6] = [
@@ -36,30 +37,6 @@ pub(super) fn close(root: &Node) -> Node {
 pub(super) fn local_target<'n>(root: &'n Node, schema: &Node) -> Option<&'n Node> {
     let text = schema.get("$ref")?.as_text()?.strip_prefix('#')?;
     at_pointer(root, &percent_decoded(text))
-}
-
-/// A URI fragment as text; what is no escape stays.
-pub(super) fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let escape = (byte == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match escape {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The subschemas of a branch keyword.

@@ -1,12 +1,13 @@
 //! What JSON Schema lets pass and an author would want to know: words that are no keywords, references
 //! that lead nowhere, patterns that the linear engine does not take, defaults that nobody applies.
 
-use super::close::{BRANCHES, branches, percent_decoded};
+use super::close::{BRANCHES, branches};
 use super::codes;
 use super::reference::at_pointer;
 use crate::config::spec::part::misplaced;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Entry, Kind, Node};
+use crate::transform::encode::percent_decoded;
 
 /// One subschema (or a map or list of them) behind each of these keywords.
 const NESTED: [&str; 10] = [

@@ -12,11 +12,11 @@ mod names;
 use std::cell::Cell;
 
 use super::close::local_target;
-use crate::document::{Kind, Node};
+use crate::document::{Kind, Node, pairs};
 use crate::transform::Root;
 use crate::transform::uses::{Fact, Key, Place, Use};
 
-use keywords::{entries, indexed, is_index, named, subschemas, types, words};
+use keywords::{indexed, is_index, named, subschemas, types, words};
 pub(super) use names::{Why, no_such};
 
 /// Steps of one proof; behind them nothing is said. No schema written by hand comes near.
@@ -225,7 +225,7 @@ impl<'n> Proof<'n> {
         asked.push(name);
         flat.nodes.iter().any(|node| {
             words(node.get("required")).any(|word| word == name)
-                || entries(node.get("dependentRequired")).any(|(other, names)| {
+                || pairs(node.get("dependentRequired")).any(|(other, names)| {
                     words(Some(names)).any(|word| word == name)
                         && (self.is_sibling_granted(depth, other)
                             || self.requires(flat, other, depth, asked))
@@ -296,7 +296,7 @@ impl<'n> Proof<'n> {
                 None => flat.choices.push(vec![then, otherwise]),
             }
         }
-        for (other, schema) in entries(node.get("dependentSchemas")) {
+        for (other, schema) in pairs(node.get("dependentSchemas")) {
             if self.is_sibling_granted(depth, other)
                 || self.requires(flat, other, depth, &mut Vec::new())
             {
@@ -315,7 +315,7 @@ impl<'n> Proof<'n> {
         }
         seen.push(node);
         let lacks = words(node.get("required")).any(|name| self.is_sibling_absent(depth, name));
-        let differs = entries(node.get("properties")).any(|(name, schema)| {
+        let differs = pairs(node.get("properties")).any(|(name, schema)| {
             let forbidden = matches!(schema.kind, Kind::Bool(false));
             forbidden && self.is_sibling_granted(depth, name)
                 || self.is_sibling(depth, name, schema) == Some(false)
@@ -354,7 +354,7 @@ impl<'n> Proof<'n> {
                 self.is_sibling_granted(depth, name)
                     || self.requires(flat, name, depth, &mut Vec::new())
             }),
-            "properties" => entries(Some(value)).all(|(name, schema)| {
+            "properties" => pairs(Some(value)).all(|(name, schema)| {
                 self.is_sibling_absent(depth, name)
                     || self.is_sibling(depth, name, schema) == Some(true)
             }),

@@ -26,7 +26,7 @@ use crate::config::spec::decode::{Entries, wrong_type};
 use crate::config::spec::part::{misplaced, right};
 use crate::diagnostics::Diagnostics;
 use crate::diagnostics::codes::UNKNOWN_VARIABLE;
-use crate::document::{Entry, Kind, Node, Span};
+use crate::document::{Kind, Node, Span};
 use crate::plan::{Resource, Route, RouteId, RouteTable, Server};
 use crate::transform::ValueMap;
 
@@ -259,15 +259,8 @@ fn check_sheet_usage(sheet: &Sheet, around: &Surroundings<'_>, diags: &mut Diagn
 
 /// The node of a route, by the place of its id: `routes` may be misspelled and read as meant.
 fn route_node(sheet: &Sheet, id: Span) -> &Node {
-    fn entries(node: &Node) -> &[Entry] {
-        match &node.kind {
-            Kind::Map(entries) => entries,
-            _ => &[],
-        }
-    }
-    entries(&sheet.node)
-        .iter()
-        .flat_map(|entry| entries(&entry.value))
+    let file = sheet.node.entries().iter();
+    file.flat_map(|entry| entry.value.entries())
         .find(|entry| entry.key_span == id)
         .map(|entry| &entry.value)
         .expect("a decoded route stands in its file")

@@ -141,7 +141,7 @@ pub(super) fn check_backends(
 }
 
 fn check_backend(node: &Node, used: &Used, diags: &mut Diagnostics) {
-    for entry in entries(node.get("vars")) {
+    for entry in node.get("vars").map_or(&[][..], Node::entries) {
         let Some(read) = &used.vars else { break };
         if !read.contains(&entry.key) {
             diags.push(
@@ -159,7 +159,8 @@ fn check_backend(node: &Node, used: &Used, diags: &mut Diagnostics) {
         }
     }
     let driver = node.get("driver").and_then(|driver| driver.get("https"));
-    for entry in entries(driver.and_then(|driver| driver.get("auths"))) {
+    let auths = driver.and_then(|driver| driver.get("auths"));
+    for entry in auths.map_or(&[][..], Node::entries) {
         if !used.auths.contains(&entry.key) {
             diags.push(
                 Diagnostic::warning(
@@ -174,12 +175,5 @@ fn check_backend(node: &Node, used: &Used, diags: &mut Diagnostics) {
                 .help("remove it, or name it in the `call` of a route; without a name, a call uses the backend's `auth`"),
             );
         }
-    }
-}
-
-fn entries(map: Option<&Node>) -> &[Entry] {
-    match map.map(|node| &node.kind) {
-        Some(Kind::Map(entries)) => entries,
-        _ => &[],
     }
 }

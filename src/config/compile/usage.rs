@@ -10,7 +10,7 @@ use super::request::RequestSchemas;
 use crate::config::spec::decode::At;
 use crate::config::spec::mapping::MappingSpec;
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::document::{Kind, Node, Snippet, Span};
+use crate::document::{Kind, Node, Snippet, Span, pairs};
 
 /// Everything that the expressions of a route read, its templates included.
 pub(super) fn of_route(node: &Node, around: &Surroundings<'_>) -> Reads {
@@ -62,12 +62,12 @@ impl<'a> WriteOnly<'a> {
             lets: BTreeSet::new(),
             extracted: BTreeSet::new(),
         };
-        for (name, value) in entries(lets) {
+        for (name, value) in pairs(lets) {
             if this.touches(&of_node(value, around)).is_some() {
                 this.lets.insert(name.to_owned());
             }
         }
-        for (name, value) in entries(extract) {
+        for (name, value) in pairs(extract) {
             if this.touches(&of_node(value, around)).is_some() {
                 this.extracted.insert(name.to_owned());
             }
@@ -219,17 +219,7 @@ pub(super) fn check_unused_templates(
     }
 }
 
-fn entries(map: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> {
-    let entries = match map.map(|node| &node.kind) {
-        Some(Kind::Map(entries)) => entries.as_slice(),
-        _ => &[],
-    };
-    entries
-        .iter()
-        .map(|entry| (entry.key.as_str(), &entry.value))
-}
-
 /// The keys of a map, as boxed names.
 pub(super) fn keys(map: Option<&Node>) -> Vec<Box<str>> {
-    entries(map).map(|(name, _)| name.into()).collect()
+    pairs(map).map(|(name, _)| name.into()).collect()
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::transform::encode::percent_decoded;
+
 const SCHEMAS: &str = "#/components/schemas/";
 /// Keywords whose value is a map of names to schemas.
 const NAMED: [&str; 5] = [
@@ -136,7 +138,9 @@ impl<'p> Placed<'p> {
             let Some(target) = schema.get("$ref").and_then(Value::as_str) else {
                 return Some(schema);
             };
-            schema = self.document.pointer(&decoded(target.strip_prefix('#')?))?;
+            schema = self
+                .document
+                .pointer(&percent_decoded(target.strip_prefix('#')?))?;
         }
         None
     }
@@ -172,7 +176,7 @@ impl<'p> Placed<'p> {
         match definition {
             Some(rest) => {
                 let (name, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                let name = decoded(name).replace("~1", "/").replace("~0", "~");
+                let name = percent_decoded(name).replace("~1", "/").replace("~0", "~");
                 format!("{SCHEMAS}{}{below}", self.definition(&name))
             }
             None => format!("{SCHEMAS}{}{pointer}", self.name),
@@ -196,23 +200,4 @@ fn refers(schema: &Value) -> bool {
             .any(|(key, value)| key == "$ref" && value.is_string() || refers(value)),
         _ => false,
     }
-}
-
-/// A URI fragment as text.
-fn decoded(fragment: &str) -> String {
-    if !fragment.contains('%') {
-        return fragment.to_owned();
-    }
-    let mut bytes = Vec::with_capacity(fragment.len());
-    let mut rest = fragment.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let escape = (byte == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        bytes.push(escape.unwrap_or(byte));
-        rest = escape.map_or(tail, |_| &tail[2..]);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

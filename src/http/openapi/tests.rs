@@ -1,3 +1,5 @@
+//! What the document promises of routes: schemas, replies, problems, and references that lead somewhere.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use crate::config::compile::close::branches;
-use crate::document::{Kind, Node};
+use crate::document::{Kind, Node, pairs};
 
 /// The types that a schema states for itself.
 pub(super) fn types(node: &Node) -> Option<Vec<String>> {
@@ -41,7 +41,7 @@ pub(super) fn named<'n>(node: &'n Node, name: &str) -> Vec<&'n Node> {
     let declared = properties(node)
         .filter(|(known, _)| *known == name)
         .map(|(_, schema)| schema);
-    let patterns = entries(node.get("patternProperties"))
+    let patterns = pairs(node.get("patternProperties"))
         .filter(|(pattern, _)| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(name)))
         .map(|(_, schema)| schema);
     let found: Vec<_> = declared.chain(patterns).collect();
@@ -74,17 +74,7 @@ pub(super) fn items(node: &Node) -> Vec<&Node> {
 }
 
 pub(super) fn properties(node: &Node) -> impl Iterator<Item = (&str, &Node)> + Clone {
-    entries(node.get("properties"))
-}
-
-pub(super) fn entries(map: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> + Clone {
-    let entries = match map.map(|node| &node.kind) {
-        Some(Kind::Map(entries)) => entries.as_slice(),
-        _ => &[],
-    };
-    entries
-        .iter()
-        .map(|entry| (entry.key.as_str(), &entry.value))
+    pairs(node.get("properties"))
 }
 
 pub(super) fn words(list: Option<&Node>) -> impl Iterator<Item = &str> {
