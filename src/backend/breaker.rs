@@ -274,6 +274,7 @@ mod tests {
                 body: bytes::Bytes::new(),
                 body_error: None,
                 sends: 1,
+                ..Answer::default()
             })
         };
         for (result, health) in [

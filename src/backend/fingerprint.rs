@@ -5,7 +5,8 @@ use std::path::Path;
 use ring::digest::{Context, SHA256};
 
 use crate::plan::{
-    Auth, Backend, BackendTls, DriverSpec, KeystoneCredentials, LoginBody, SecretTree,
+    Auth, Backend, BackendTls, DriverSpec, HostKey, KeystoneCredentials, LoginBody, SecretTree,
+    SshAccess, SshAuth,
 };
 use crate::secret::Secret;
 
@@ -14,14 +15,42 @@ use crate::secret::Secret;
 pub(super) fn fingerprint(backend: &Backend) -> [u8; 32] {
     let mut digest = Context::new(&SHA256);
     digest.update(format!("{:?} {:?}", backend.limits, backend.driver).as_bytes());
-    let DriverSpec::Https(driver) = &backend.driver;
-    add_files(&mut digest, &driver.tls);
-    for (_, auth) in &driver.auths {
-        add_auth(&mut digest, auth);
+    match &backend.driver {
+        DriverSpec::Https(driver) => {
+            add_files(&mut digest, &driver.tls);
+            for (_, auth) in &driver.auths {
+                add_auth(&mut digest, auth);
+            }
+        }
+        DriverSpec::Ssh(driver) => {
+            add_access(&mut digest, &driver.access);
+            driver
+                .enable
+                .iter()
+                .for_each(|one| add_secret(&mut digest, one));
+        }
+        DriverSpec::Netconf(driver) => add_access(&mut digest, &driver.access),
     }
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest.finish().as_ref());
     fingerprint
+}
+
+fn add_access(digest: &mut Context, access: &SshAccess) {
+    if let HostKey::KnownHosts(file) = &access.host_key {
+        add(digest, &content(file));
+    }
+    for auth in &access.auth {
+        match auth {
+            SshAuth::PrivateKey { key, passphrase } => {
+                add_secret(digest, key);
+                passphrase.iter().for_each(|one| add_secret(digest, one));
+            }
+            SshAuth::Password(secret) | SshAuth::KeyboardInteractive(secret) => {
+                add_secret(digest, secret);
+            }
+        }
+    }
 }
 
 fn add_auth(digest: &mut Context, auth: &Auth) {

@@ -60,6 +60,7 @@ impl Example {
                 body: body.clone(),
                 body_error: None,
                 sends: 1,
+                ..Answer::default()
             }),
             ExampleAct::Unreachable | ExampleAct::Timeout => None,
         }

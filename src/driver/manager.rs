@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::https::{HttpsDriver, wire};
+use super::netconf::NetconfDriver;
+use super::ssh::SshDriver;
 use super::{Driver, RenderedCall};
 use crate::plan::{Backend, DriverSpec};
 
@@ -15,6 +17,8 @@ impl DriverManager {
     pub fn make(backend: &Backend) -> Result<Arc<dyn Driver>, String> {
         match &backend.driver {
             DriverSpec::Https(spec) => Ok(Arc::new(HttpsDriver::new(spec, &backend.limits)?)),
+            DriverSpec::Ssh(spec) => Ok(Arc::new(SshDriver::new(spec, &backend.limits)?)),
+            DriverSpec::Netconf(spec) => Ok(Arc::new(NetconfDriver::new(spec, &backend.limits)?)),
         }
     }
 
@@ -25,6 +29,10 @@ impl DriverManager {
             (DriverSpec::Https(spec), RenderedCall::Http(call)) => {
                 Ok(Preview::Https(wire::of(spec, call)?))
             }
+            (driver, _) => Err(format!(
+                "the {} driver cannot send this call",
+                driver.name()
+            )),
         }
     }
 }

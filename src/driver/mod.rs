@@ -3,6 +3,8 @@
 
 pub mod https;
 pub mod manager;
+pub mod netconf;
+pub mod ssh;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,9 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::clock::Boottime;
+use crate::plan::{Datastore, NetconfOperation};
 
 pub use https::body::text_of;
 pub use manager::{DriverManager, Preview};
@@ -26,6 +29,37 @@ pub type Async<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone, Debug)]
 pub enum RenderedCall {
     Http(HttpRequest),
+    Cli(CliScript),
+    Exec(ExecCommand),
+    Netconf(NetconfRequest),
+}
+
+/// Rendered lines of the `ssh` driver's command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CliScript {
+    /// A mode of the backend's profile; `None`: the one that a login ends in.
+    pub mode: Option<Box<str>>,
+    /// Without line ends; never empty.
+    pub lines: Vec<String>,
+    /// Run the profile's save command after the last line.
+    pub save: bool,
+}
+
+/// A rendered program of the `ssh` driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecCommand {
+    /// The words, quoted for the remote shell, with blanks between them.
+    pub command: String,
+    pub stdin: Option<Bytes>,
+}
+
+/// A rendered operation of the `netconf` driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetconfRequest {
+    pub operation: NetconfOperation,
+    pub target: Option<Datastore>,
+    /// Well-formed XML that stands inside `<filter>`, `<config>` or `<rpc>`.
+    pub content: Option<String>,
 }
 
 /// A rendered call of the `https` driver.
@@ -80,16 +114,58 @@ pub enum Refusal {
 }
 
 /// What a backend answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Answer {
+    /// The status of HTTP; the exit status of a program; 0, or the number of the line that a command
+    /// line refused; 0, or 1 where a NETCONF reply has an `rpc-error` of severity error.
     pub status: u16,
+    /// Of HTTP; elsewhere at most what tells how the body is read.
     pub headers: HeaderMap,
-    /// Decompressed, at most the backend's `limits.response_body`.
+    /// Decompressed, at most the backend's `limits.response_body`: a body, what a program or a command
+    /// line wrote, an `<rpc-reply>`.
     pub body: Bytes,
+    /// What a program wrote as its errors.
+    pub stderr: Bytes,
     /// The body was cut, too large, or could not be decompressed: it must not be believed.
     pub body_error: Option<String>,
     /// How often the call's bytes were sent: 1, or 2 after a refused 401.
     pub sends: u32,
+    pub protocol: Protocol,
+    pub ruling: Ruling,
+}
+
+/// What an answer is an answer of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Http,
+    Cli,
+    Exec,
+    Netconf,
+}
+
+/// What the protocol itself says of an answer, whatever the route's rules make of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ruling {
+    /// The status says it: 2xx of HTTP, 0 of everything else is a success.
+    #[default]
+    ByStatus,
+    /// It was refused, and nothing of the call is in force: a first line refused, an edit rolled back.
+    NotDone {
+        /// What the refusal is in HTTP, where the protocol's own errors say it (RFC 6241, appendix A).
+        reply: Option<StatusCode>,
+        detail: String,
+    },
+    /// Some of the call is in force, and the rest is not.
+    Partly {
+        /// Lines that were taken.
+        applied: usize,
+        /// Lines of the call.
+        total: usize,
+        detail: String,
+    },
+    /// It went wrong, and how much of it is in force is not known.
+    Unclear { detail: String },
 }
 
 /// Why there is no answer.
@@ -103,6 +179,36 @@ pub struct DriverError {
     pub sends: u32,
     /// The backend's status where one came (a second 401, a failed login's).
     pub backend_status: Option<u16>,
+}
+
+impl DriverError {
+    /// Nothing of the call was handed to a socket.
+    pub fn not_sent(phase: Phase, detail: impl Into<String>) -> Self {
+        Self {
+            phase,
+            outcome: SendOutcome::NotSent,
+            detail: detail.into(),
+            sends: 0,
+            backend_status: None,
+        }
+    }
+
+    /// Refused before the first byte.
+    pub fn refused(refusal: Refusal, phase: Phase, detail: impl Into<String>) -> Self {
+        Self {
+            outcome: SendOutcome::Refused(refusal),
+            ..Self::not_sent(phase, detail)
+        }
+    }
+
+    /// Sent, and what became of it is not known.
+    pub fn unknown(phase: Phase, detail: impl Into<String>) -> Self {
+        Self {
+            outcome: SendOutcome::Unknown,
+            sends: 1,
+            ..Self::not_sent(phase, detail)
+        }
+    }
 }
 
 /// What is known of a call that has no answer: it decides what is journalled and what the CMP hears.
@@ -125,7 +231,12 @@ pub enum Phase {
     Resolve,
     Connect,
     Tls,
+    /// SSH: versions and algorithms.
+    Negotiate,
+    HostKey,
     Authenticate,
+    /// SSH: a channel; a command line's first prompt and mode; NETCONF's hello and lock.
+    Open,
     Send,
     Wait,
     Read,
@@ -137,7 +248,10 @@ impl fmt::Display for Phase {
             Phase::Resolve => "resolving the host",
             Phase::Connect => "connecting",
             Phase::Tls => "negotiating TLS",
+            Phase::Negotiate => "negotiating SSH",
+            Phase::HostKey => "checking the host key",
             Phase::Authenticate => "authenticating",
+            Phase::Open => "opening a session",
             Phase::Send => "sending",
             Phase::Wait => "waiting for the answer",
             Phase::Read => "reading the answer",

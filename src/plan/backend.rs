@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
+use super::{NetconfDriver, SshDriver};
 use crate::secret::Secret;
 use crate::transform::{Condition, JsonPath, Text};
 
@@ -59,6 +60,28 @@ pub struct Breaker {
 #[derive(Debug)]
 pub enum DriverSpec {
     Https(HttpsDriver),
+    Ssh(Arc<SshDriver>),
+    Netconf(Arc<NetconfDriver>),
+}
+
+impl DriverSpec {
+    /// The driver's name in YAML, metrics and views.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Https(_) => "https",
+            Self::Ssh(_) => "ssh",
+            Self::Netconf(_) => "netconf",
+        }
+    }
+
+    /// Where it leads, for people and for comparing: a URL.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Https(driver) => driver.url.to_string(),
+            Self::Ssh(driver) => driver.access.address("ssh"),
+            Self::Netconf(driver) => driver.access.address("netconf"),
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -5,18 +5,22 @@
 
 mod backend;
 mod ids;
+mod profile;
 mod route;
 mod schema;
 mod server;
+mod ssh;
 mod table;
 
 use std::collections::BTreeMap;
 
 pub use backend::*;
 pub use ids::*;
+pub use profile::*;
 pub use route::*;
 pub use schema::*;
 pub use server::*;
+pub use ssh::*;
 pub use table::*;
 
 /// One whole configuration.

@@ -161,6 +161,149 @@ pub struct Call {
 #[derive(Debug)]
 pub enum Action {
     Http(HttpCall),
+    Cli(CliCall),
+    Exec(ExecCall),
+    Netconf(NetconfCall),
+}
+
+/// Lines for a command line, one after the other in one session.
+#[derive(Debug)]
+pub struct CliCall {
+    /// A mode of the backend's profile; `None`: the one that a login ends in.
+    pub mode: Option<Box<str>>,
+    pub lines: CliLines,
+    /// Run the profile's save command after the last line, in the same session.
+    pub save: bool,
+}
+
+#[derive(Debug)]
+pub enum CliLines {
+    /// A line that renders absent is left out.
+    Lines(Vec<Text>),
+    /// A `.cli.hbs` file: its lines, blank ones left out.
+    Template(Template),
+}
+
+/// A program and its arguments, run by the remote side's shell.
+#[derive(Debug)]
+pub struct ExecCall {
+    /// The program first; an argument that renders absent is left out.
+    pub words: Vec<Text>,
+    pub stdin: Option<ExecInput>,
+}
+
+/// What a program reads.
+#[derive(Debug)]
+pub enum ExecInput {
+    Text(Text),
+    Template(Template),
+}
+
+/// One NETCONF operation (RFC 6241).
+#[derive(Debug)]
+pub struct NetconfCall {
+    pub operation: NetconfOperation,
+    /// What stands inside `<filter>`, `<config>` or `<rpc>`.
+    pub content: Option<Template>,
+    /// `None`: `running` is read; `candidate` is written where the device has one, else `running`.
+    pub target: Option<Datastore>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetconfOperation {
+    Get,
+    GetConfig,
+    EditConfig,
+    /// Any operation: the content is the element inside `<rpc>`.
+    Rpc,
+}
+
+/// A configuration datastore (RFC 6241, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Datastore {
+    Running,
+    Candidate,
+    Startup,
+}
+
+impl NetconfOperation {
+    /// As YAML and RFC 6241 write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::GetConfig => "get-config",
+            Self::EditConfig => "edit-config",
+            Self::Rpc => "rpc",
+        }
+    }
+}
+
+impl Datastore {
+    /// As YAML and RFC 6241 write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Candidate => "candidate",
+            Self::Startup => "startup",
+        }
+    }
+}
+
+impl Action {
+    /// The driver that sends it, by its name in YAML.
+    pub fn driver(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "https",
+            Self::Cli(_) | Self::Exec(_) => "ssh",
+            Self::Netconf(_) => "netconf",
+        }
+    }
+
+    /// Whether the call itself is known to change nothing, whatever the route says.
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::Http(call) => matches!(call.method, Method::GET | Method::HEAD),
+            Self::Netconf(call) => matches!(
+                call.operation,
+                NetconfOperation::Get | NetconfOperation::GetConfig
+            ),
+            Self::Cli(_) | Self::Exec(_) => false,
+        }
+    }
+
+    /// Every variable that the call reads, those of `let` left out.
+    pub fn variables(&self) -> Vec<&str> {
+        match self {
+            Self::Http(call) => {
+                let mut names = call.path.variables();
+                names.extend(call.query.iter().flat_map(|(_, tree)| tree.variables()));
+                names.extend(call.headers.iter().flat_map(|(_, text)| text.variables()));
+                match &call.body {
+                    HttpBody::None => {}
+                    HttpBody::Json(tree) => names.extend(tree.variables()),
+                    HttpBody::Form(fields) => {
+                        names.extend(fields.iter().flat_map(|(_, tree)| tree.variables()));
+                    }
+                    HttpBody::Template(template) => names.extend(template.variables()),
+                }
+                names
+            }
+            Self::Cli(call) => match &call.lines {
+                CliLines::Lines(lines) => lines.iter().flat_map(Text::variables).collect(),
+                CliLines::Template(template) => template.variables(),
+            },
+            Self::Exec(call) => {
+                let mut names: Vec<_> = call.words.iter().flat_map(Text::variables).collect();
+                match &call.stdin {
+                    None => {}
+                    Some(ExecInput::Text(text)) => names.extend(text.variables()),
+                    Some(ExecInput::Template(template)) => names.extend(template.variables()),
+                }
+                names
+            }
+            Self::Netconf(call) => call.content.iter().flat_map(Template::variables).collect(),
+        }
+    }
 }
 
 /// A call of the `https` driver.

@@ -291,6 +291,7 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             body_error: None,
             sends: 1,
+            ..Answer::default()
         }
     }
 

@@ -13,6 +13,11 @@ use crate::transform::{Presence, RenderError, Scope, Tree, encode, template::For
 pub fn render(call: &Call, scope: &Scope) -> Result<RenderedCall, RenderError> {
     match &call.action {
         Action::Http(http) => render_http(http, scope).map(RenderedCall::Http),
+        Action::Cli(_) | Action::Exec(_) | Action::Netconf(_) => Err(RenderError::Unsafe {
+            field: "call".into(),
+            variable: "call".into(),
+            reason: "this version renders http calls only".into(),
+        }),
     }
 }
 
@@ -123,12 +128,32 @@ fn scalar(value: &Value, field: &str, name: &str) -> Result<String, RenderError>
 
 /// SHA-256 over all that the backend will hear, but for its credentials.
 pub fn hash(call: &RenderedCall) -> Vec<u8> {
-    let RenderedCall::Http(request) = call;
     let mut context = digest::Context::new(&digest::SHA256);
     let mut part = |bytes: &[u8]| {
         context.update(&(bytes.len() as u64).to_be_bytes());
         context.update(bytes);
     };
+    match call {
+        RenderedCall::Http(request) => hash_http(request, &mut part),
+        RenderedCall::Cli(script) => {
+            part(script.mode.as_deref().unwrap_or_default().as_bytes());
+            script.lines.iter().for_each(|line| part(line.as_bytes()));
+            part(&[u8::from(script.save)]);
+        }
+        RenderedCall::Exec(command) => {
+            part(command.command.as_bytes());
+            part(command.stdin.as_deref().unwrap_or_default());
+        }
+        RenderedCall::Netconf(request) => {
+            part(request.operation.name().as_bytes());
+            part(request.target.map_or("", |target| target.name()).as_bytes());
+            part(request.content.as_deref().unwrap_or_default().as_bytes());
+        }
+    }
+    context.finish().as_ref().to_vec()
+}
+
+fn hash_http(request: &HttpRequest, part: &mut impl FnMut(&[u8])) {
     part(request.method.as_str().as_bytes());
     part(request.path_and_query.as_bytes());
     for (name, value) in &request.headers {
@@ -139,5 +164,4 @@ pub fn hash(call: &RenderedCall) -> Vec<u8> {
         part(content_type.as_bytes());
         part(body);
     }
-    context.finish().as_ref().to_vec()
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::plan::{DriverSpec, Plan};
+use crate::plan::Plan;
 use crate::store::{
     CountOf, MappingFilter, ObjectCount, OperationFilter, State, Store, StoreError,
 };
@@ -92,10 +92,9 @@ impl Footing {
             (resource.name.to_string(), footing)
         });
         let backends = plan.backends.iter().map(|backend| {
-            let DriverSpec::Https(driver) = &backend.driver;
             let footing = BackendFooting {
                 kind: backend.kind.to_string(),
-                address: driver.url.to_string(),
+                address: backend.driver.address(),
             };
             (backend.name.to_string(), footing)
         });

@@ -1,11 +1,11 @@
 //! What an answer means: done, not done, or not known (DESIGN "Outcomes", SEMANTICS 11 to 14).
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::RelayError;
 use super::answer::{self, ReadAnswer};
 use crate::driver::{Answer, DriverError, SendOutcome};
-use crate::plan::{Action, Route, SideEffect};
+use crate::plan::{Route, SideEffect};
 use crate::store::{Mapping, State};
 use crate::transform::{AnswerView, Condition, Scope};
 
@@ -65,8 +65,7 @@ pub type Clean<'a> = &'a (dyn Fn(&str) -> String + Sync);
 /// Whether what the route calls may change something. The call of a journalled GET is a GET as a rule:
 /// whatever becomes of it, nothing was done.
 pub fn call_acts(route: &Route) -> bool {
-    let Action::Http(call) = &route.call.action;
-    route.mutating && !matches!(call.method, Method::GET | Method::HEAD)
+    route.mutating && !route.call.action.only_reads()
 }
 
 /// Judges an answer by the route's rules.

@@ -203,7 +203,9 @@ fn defaults_are_what_the_documentation_says() {
         (backend.breaker.failures, backend.breaker.open_for),
         (5, Duration::from_secs(10))
     );
-    let DriverSpec::Https(https) = &backend.driver;
+    let DriverSpec::Https(https) = &backend.driver else {
+        panic!("https")
+    };
     assert_eq!((&*https.url.path, https.url.port), ("/base", 443));
     assert!(matches!(https.auths.as_slice(), [(_, Auth::None)]));
     assert_eq!(

@@ -27,6 +27,7 @@ fn answer(status: u16, body: &Value) -> Act {
         body: Bytes::from(body.to_string()),
         body_error: None,
         sends: 1,
+        ..Answer::default()
     })
 }
 
@@ -62,7 +63,9 @@ fn a_create_is_called_recorded_and_answered() {
     let [sent] = &run.calls[..] else {
         panic!("{:?}", run.calls)
     };
-    let RenderedCall::Http(call) = &sent.call;
+    let RenderedCall::Http(call) = &sent.call else {
+        panic!("https")
+    };
     assert_eq!(call.path_and_query, "/v2.0/networks");
     let body: Value = serde_json::from_slice(&call.body.as_ref().unwrap().1).unwrap();
     assert_eq!(body["network"]["description"], "cmp:n1");

@@ -2,8 +2,8 @@
 
 use super::account::CallAccount;
 use super::mask::Mask;
-use crate::driver::{DriverManager, Preview, RenderedCall};
-use crate::plan::{Action, Auth, Backend, Call, DriverSpec, HttpBody, Route};
+use crate::driver::{DriverManager, HttpRequest, Preview, RenderedCall};
+use crate::plan::{Auth, Backend, DriverSpec, Route};
 
 /// The call, or why the driver could not send it.
 pub fn of(
@@ -13,45 +13,33 @@ pub fn of(
     mask: &Mask,
 ) -> Result<CallAccount, String> {
     let timeout = route.call.timeout.unwrap_or(backend.limits.timeout);
-    let Preview::Https(wire) = DriverManager::preview(backend, call)?;
+    let (RenderedCall::Http(http), Preview::Https(wire)) =
+        (call, DriverManager::preview(backend, call)?)
+    else {
+        return Err("this call cannot be shown".to_owned());
+    };
     let headers = wire
         .headers
         .iter()
         .map(|(name, value)| (name.clone(), mask.text(value)));
-    let has_body = match call {
-        RenderedCall::Http(call) => call.body.is_some(),
-    };
     Ok(CallAccount::Https {
         method: wire.method,
         url: mask.text(&wire.url),
         headers: headers.collect(),
-        body: has_body.then(|| mask.text(&String::from_utf8_lossy(&wire.body))),
-        login: login(backend, call),
+        body: http
+            .body
+            .is_some()
+            .then(|| mask.text(&String::from_utf8_lossy(&wire.body))),
+        login: login(backend, http),
         timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
     })
 }
 
-/// Every variable that the call reads, those of `let` left out.
-pub fn variables(call: &Call) -> Vec<&str> {
-    let Action::Http(call) = &call.action;
-    let mut names = call.path.variables();
-    names.extend(call.query.iter().flat_map(|(_, tree)| tree.variables()));
-    names.extend(call.headers.iter().flat_map(|(_, text)| text.variables()));
-    match &call.body {
-        HttpBody::None => {}
-        HttpBody::Json(tree) => names.extend(tree.variables()),
-        HttpBody::Form(fields) => {
-            names.extend(fields.iter().flat_map(|(_, tree)| tree.variables()));
-        }
-        HttpBody::Template(template) => names.extend(template.variables()),
-    }
-    names
-}
-
 /// Where the token of the call comes from.
-fn login(backend: &Backend, call: &RenderedCall) -> Option<String> {
-    let DriverSpec::Https(driver) = &backend.driver;
-    let RenderedCall::Http(call) = call;
+fn login(backend: &Backend, call: &HttpRequest) -> Option<String> {
+    let DriverSpec::Https(driver) = &backend.driver else {
+        return None;
+    };
     let (_, auth) = match call.auth.as_deref() {
         None => driver.auths.first()?,
         Some(name) => driver.auths.iter().find(|(known, _)| **known == *name)?,

@@ -300,7 +300,7 @@ fn notes(known: &Known<'_>) -> Vec<String> {
             known.plan.resource(change.resource).name
         ));
     }
-    let variables = call::variables(&route.call);
+    let variables = route.call.action.variables();
     let made: Vec<&str> = ["request.id", "request.operation", "request.time"]
         .into_iter()
         .filter(|name| variables.contains(name))

@@ -264,7 +264,9 @@ fn auth(
 ) -> Option<Box<str>> {
     let name = written.literal("`auth`", diags)?;
     let named = |backend: &Backend| -> Vec<String> {
-        let DriverSpec::Https(driver) = &backend.driver;
+        let DriverSpec::Https(driver) = &backend.driver else {
+            return Vec::new();
+        };
         driver
             .auths
             .iter()
@@ -300,7 +302,9 @@ fn auth(
 fn auth_headers(backends: &[&Backend], name: Option<&str>) -> Vec<(HeaderName, String)> {
     let mut found = Vec::new();
     for backend in backends {
-        let DriverSpec::Https(driver) = &backend.driver;
+        let DriverSpec::Https(driver) = &backend.driver else {
+            continue;
+        };
         let auth = match name {
             None => driver.auths.first(),
             Some(name) => driver

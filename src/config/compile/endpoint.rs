@@ -29,7 +29,7 @@ use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
 use crate::plan::{
-    self, Action, Call, Confirm, ObjectRef, Parent, ResponseRules, Route, RouteId, Select, Verb,
+    self, Call, Confirm, ObjectRef, Parent, ResponseRules, Route, RouteId, Select, Verb,
 };
 use crate::transform::{Root, Text, Uses, ValueMap};
 
@@ -299,10 +299,7 @@ impl Endpoint<'_> {
             Method::PUT => true,
             Method::DELETE => self.spec.object.is_some(),
             // A journalled GET asks again without harm, if that is what its call does.
-            _ if reads => call.is_none_or(|call| {
-                let Action::Http(http) = &call.action;
-                [Method::GET, Method::HEAD].contains(&http.method)
-            }),
+            _ if reads => call.is_none_or(|call| call.action.only_reads()),
             _ => false,
         };
         let mutating = records || !reads && safe.is_none();

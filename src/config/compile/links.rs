@@ -13,9 +13,7 @@ use super::request;
 use crate::config::spec::part::right;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::Span;
-use crate::plan::{
-    Action, Call, CmpIdSource, HttpBody, IdTemplate, MappingOp, ResourceId, Route, Verb,
-};
+use crate::plan::{Action, CmpIdSource, HttpBody, IdTemplate, MappingOp, ResourceId, Route, Verb};
 
 /// What every route looks up, records and deletes.
 #[derive(Default)]
@@ -124,9 +122,10 @@ impl Links {
 /// A create whose call says nothing of the CMP id: if its outcome stays unknown, nobody can tell which
 /// object of the backend it made, or whether it made one (SEMANTICS 16: a person settles it).
 pub(super) fn check_mark(route: &Route, endpoint: &Endpoint<'_>, diags: &mut Diagnostics) {
-    let Action::Http(http) = &route.call.action;
     // A PUT names what it makes; what changes nothing makes nothing.
-    if http.method.is_idempotent() {
+    if let Action::Http(http) = &route.call.action
+        && http.method.is_idempotent()
+    {
         return;
     }
     let sent = sent(route);
@@ -150,9 +149,12 @@ pub(super) fn check_mark(route: &Route, endpoint: &Endpoint<'_>, diags: &mut Dia
         [one] => one.clone(),
         _ => "mapping.cmp_id".to_owned(),
     };
-    let place = match http.body {
-        HttpBody::Form(_) => "form",
-        _ => "body",
+    let place = match &route.call.action {
+        Action::Http(http) if matches!(http.body, HttpBody::Form(_)) => "call.form",
+        Action::Http(_) => "call.body",
+        Action::Cli(_) => "call.cli",
+        Action::Exec(_) => "call.exec",
+        Action::Netconf(_) => "call.template",
     };
     diags.push(
         Diagnostic::warning(
@@ -162,7 +164,7 @@ pub(super) fn check_mark(route: &Route, endpoint: &Endpoint<'_>, diags: &mut Dia
         )
         .label("an unknown outcome of this create could not be found at the backend")
         .help(format!(
-            "send the CMP id in a name, a tag or a description, such as `description: \"cmp:{{{{ {expression} }}}}\"` in `call.{place}`"
+            "send the CMP id in a name, a tag or a description, such as `description: \"cmp:{{{{ {expression} }}}}\"` in `{place}`"
         )),
     );
 }
@@ -185,21 +187,7 @@ fn id_variables(id: &IdTemplate) -> Vec<&str> {
 
 /// Everything that the call carries, down to the request's own fields.
 fn sent(route: &Route) -> Vec<String> {
-    plain(route, call_variables(&route.call))
-}
-
-fn call_variables(call: &Call) -> Vec<&str> {
-    let Action::Http(http) = &call.action;
-    let mut names = http.path.variables();
-    names.extend(http.query.iter().flat_map(|(_, tree)| tree.variables()));
-    names.extend(http.headers.iter().flat_map(|(_, text)| text.variables()));
-    match &http.body {
-        HttpBody::None => {}
-        HttpBody::Json(tree) => names.extend(tree.variables()),
-        HttpBody::Form(fields) => names.extend(fields.iter().flat_map(|(_, t)| t.variables())),
-        HttpBody::Template(template) => names.extend(template.variables()),
-    }
-    names
+    plain(route, route.call.action.variables())
 }
 
 /// Names with what stands behind them: a `let`, the id of a parent or of the object, the CMP id. A

@@ -140,7 +140,9 @@ fn the_example_of_the_language_compiles_into_its_plan() {
         .collect();
     assert_eq!(names, ["fw-khh-1", "fw-tpe-1"]);
 
-    let Action::Http(call) = &create.call.action;
+    let Action::Http(call) = &create.call.action else {
+        panic!("an http call")
+    };
     assert_eq!(call.method, Method::POST);
     assert_eq!(
         create.call.timeout,
@@ -533,7 +535,9 @@ fn a_call_takes_a_named_auth_that_every_instance_has() {
 ",
         ),
     )]);
-    let Action::Http(call) = &route(plan(&loaded), "x").call.action;
+    let Action::Http(call) = &route(plan(&loaded), "x").call.action else {
+        panic!("an http call")
+    };
     assert_eq!(call.auth.as_deref(), Some("audit"));
     assert_eq!(call.method, Method::GET);
 }
@@ -567,6 +571,8 @@ fn a_file_of_templates_is_a_body_and_counts_as_used() {
         ),
     ]);
     assert_eq!(messages(&loaded), "");
-    let Action::Http(call) = &route(plan(&loaded), "x").call.action;
+    let Action::Http(call) = &route(plan(&loaded), "x").call.action else {
+        panic!("an http call")
+    };
     assert!(matches!(call.body, HttpBody::Template(_)));
 }

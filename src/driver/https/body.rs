@@ -200,6 +200,7 @@ mod tests {
             body: Bytes::copy_from_slice(body),
             body_error: None,
             sends: 1,
+            ..Answer::default()
         }
     }
 

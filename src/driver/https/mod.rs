@@ -217,7 +217,12 @@ impl Driver for HttpsDriver {
         clearance: &'a Clearance,
     ) -> Async<'a, Result<Answer, DriverError>> {
         Box::pin(async move {
-            let RenderedCall::Http(call) = call;
+            let RenderedCall::Http(call) = call else {
+                return Err(DriverError::not_sent(
+                    Phase::Send,
+                    "the https driver sends `http` calls",
+                ));
+            };
             self.call(call, clearance).await.map_err(|mut error| {
                 error.detail = self.scrub(&error.detail).into_owned();
                 error

@@ -199,6 +199,7 @@ impl Transport {
             body: read.bytes,
             body_error: read.error,
             sends: 1,
+            ..Answer::default()
         };
         Ok((answer, clean))
     }

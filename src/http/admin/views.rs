@@ -10,7 +10,7 @@ use crate::backend::BreakerState;
 use crate::clock::{rfc3339, unix_micros};
 use crate::driver::AuthState;
 use crate::http::operations::json_reply;
-use crate::plan::{BackendState, Database, DriverSpec, Plan, Route};
+use crate::plan::{BackendState, Database, Plan, Route};
 use crate::store::{CountOf, ObjectCount};
 
 /// `GET /relay/v1/status`:
@@ -115,7 +115,6 @@ pub(super) async fn backends_of(admin: &Admin) -> Result<Vec<Value>, Problem> {
     let health = admin.relay.backends().snapshot();
     let backends = plan.backends.iter().map(|backend| {
         let health = health.iter().find(|health| health.name == backend.name);
-        let DriverSpec::Https(driver) = &backend.driver;
         let labels: Map<String, Value> = backend
             .labels
             .iter()
@@ -125,8 +124,8 @@ pub(super) async fn backends_of(admin: &Admin) -> Result<Vec<Value>, Problem> {
         json!({
             "name": backend.name,
             "kind": backend.kind,
-            "driver": "https",
-            "address": driver.url.to_string(),
+            "driver": backend.driver.name(),
+            "address": backend.driver.address(),
             "state": match backend.state {
                 BackendState::Active => "active",
                 BackendState::Drain => "drain",

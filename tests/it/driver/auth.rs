@@ -629,7 +629,9 @@ async fn a_call_may_name_another_auth() {
     spec.auths.push(("plain".into(), Auth::None));
     let driver = HttpsDriver::new(&spec, &limits()).unwrap();
     post(&driver, "/a").await.unwrap();
-    let RenderedCall::Http(mut request) = call(Method::POST, "/b");
+    let RenderedCall::Http(mut request) = call(Method::POST, "/b") else {
+        panic!("https")
+    };
     request.auth = Some("plain".into());
     driver
         .send(&RenderedCall::Http(request), &clearance(true))
