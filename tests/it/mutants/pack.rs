@@ -89,36 +89,40 @@ impl Pack {
         &self.routes[&(path.to_owned(), route.to_owned())]
     }
 
-    /// The pack with blanks for every route that holds none of the slips; every place stays where
-    /// it was.
+    fn routes_of<'p>(&'p self, path: &'p str) -> impl Iterator<Item = (&'p str, &'p Range<usize>)> {
+        self.routes
+            .iter()
+            .filter(move |((of, _), _)| of == path)
+            .map(|((_, route), range)| (route.as_str(), range))
+    }
+
+    /// The pack without the routes that hold none of the slips. In a file that holds one every place stays where it
+    /// was: blanks stand for its other routes. Of the other files the resource alone is left, for those who refer to it.
     pub fn around(&self, slips: &[&Site]) -> Self {
         let held: BTreeSet<_> = slips
             .iter()
             .filter_map(|slip| Some((slip.path.as_str(), slip.route.as_deref()?)))
             .collect();
-        let files_held: BTreeSet<_> = held.iter().map(|(path, _)| *path).collect();
-        let mut files = self.files.clone();
-        let mut emptied = BTreeSet::new();
-        for ((path, route), range) in &self.routes {
-            if held.contains(&(path.as_str(), route.as_str())) {
-                continue;
+        let files = self.files.iter().map(|(path, text)| {
+            let mut text = text.clone();
+            if held.iter().any(|(held, _)| held == path) {
+                for (route, range) in self.routes_of(path) {
+                    if !held.contains(&(path.as_str(), route)) {
+                        let blank: String = text[range.clone()]
+                            .bytes()
+                            .map(|byte| if byte == b'\n' { '\n' } else { ' ' })
+                            .collect();
+                        text.replace_range(range.clone(), &blank);
+                    }
+                }
+            } else if let Some(first) = self.routes_of(path).map(|(_, range)| range.start).min() {
+                text.truncate(first);
+                text.push_str("{}\n");
             }
-            let (_, text) = files
-                .iter_mut()
-                .find(|(known, _)| known == path)
-                .expect("a route stands in a file of the pack");
-            let mut blank: String = text[range.clone()]
-                .bytes()
-                .map(|byte| if byte == b'\n' { '\n' } else { ' ' })
-                .collect();
-            if !files_held.contains(path.as_str()) && emptied.insert(path) {
-                // The resource stays, and has no routes.
-                blank.replace_range(..2, "{}");
-            }
-            text.replace_range(range.clone(), &blank);
-        }
+            (path.clone(), text)
+        });
         Self {
-            files,
+            files: files.collect(),
             routes: self.routes.clone(),
         }
     }
