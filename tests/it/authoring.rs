@@ -349,41 +349,6 @@ fn every_step_of_the_tutorial_is_fine() {
     }
 }
 
-/// The header of each file names a schema that is there, and that the file fits.
-#[test]
-fn the_files_of_the_tutorial_name_their_schema() {
-    let mut seen = 0;
-    let mut folders = steps();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            if path.extension().is_none_or(|extension| extension != "yaml") {
-                continue;
-            }
-            let text = fs::read_to_string(&path).unwrap();
-            let header = text.lines().next().unwrap();
-            let schema = header
-                .strip_prefix("# yaml-language-server: $schema=")
-                .unwrap();
-            let schema = fs::read_to_string(folder.join(schema)).unwrap();
-            let validator =
-                jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
-            let value: serde_json::Value = serde_yaml::from_str(&text).unwrap();
-            let wrong: Vec<String> = validator
-                .iter_errors(&value)
-                .map(|e| e.to_string())
-                .collect();
-            assert!(wrong.is_empty(), "{path:?}: {wrong:?}");
-            seen += 1;
-        }
-    }
-    assert!(seen > 20, "only {seen} files");
-}
-
 /// What the page shows is so: its YAML stands in the step's files, and each command prints what is
 /// quoted below it, for the step as it is or with the mistake that the page speaks of.
 ///
