@@ -5,6 +5,7 @@
 //! be strict, typed, and encoded by the position in which a value lands (invariants 3 and 4).
 //! Nothing here knows a route, a backend or the network.
 
+pub mod command;
 pub mod condition;
 mod directive;
 pub mod encode;
@@ -41,6 +42,7 @@ use serde_json::Value;
 
 use crate::document::FileId;
 
+pub use command::LineRules;
 pub use condition::{AnswerView, Condition, Expected, Test};
 pub use expr::Expr;
 pub use number::same_value;

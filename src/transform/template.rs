@@ -2,6 +2,7 @@
 
 use serde::de::IgnoredAny;
 
+use super::command;
 use super::encode::Slot;
 use super::expr::{Context, Fault};
 use super::parse::Compiler;
@@ -169,7 +170,10 @@ impl Compiler<'_> {
         format: Format,
         field: &str,
     ) -> Option<Vec<Segment>> {
-        let mut segments = self.segments(source, field, true)?;
+        self.on_line = format == Format::Cli;
+        let segments = self.segments(source, field, true);
+        self.on_line = false;
+        let mut segments = segments?;
         // What is still open at the end is told at the last line.
         let end = source.text.trim_end().len();
         let last = source.text[..end].rfind('\n').map_or(0, |at| at + 1);
@@ -178,8 +182,12 @@ impl Compiler<'_> {
             Format::Xml => scan::assign(scan::Xml::default(), &mut segments, whole, self.diags),
             Format::Json => scan::assign(scan::Json::default(), &mut segments, whole, self.diags),
             Format::Cli => {
-                segment::put_into(&mut segments, Slot::Cli);
-                true
+                if let Err(why) = command::literals(&segments, true) {
+                    self.error(codes::BAD_TEMPLATE, whole, why);
+                    return None;
+                }
+                let scanner = command::CliLine::default();
+                scan::assign(scanner, &mut segments, whole, self.diags)
             }
             Format::Text => {
                 segment::put_into(&mut segments, Slot::Line);
