@@ -42,6 +42,7 @@ mod schema;
 mod seen;
 mod select;
 mod shadow;
+mod ssh;
 mod unused;
 mod usage;
 mod uses;
