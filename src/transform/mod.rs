@@ -26,6 +26,7 @@ pub mod select;
 pub mod source;
 pub mod template;
 pub mod text;
+pub mod textfsm;
 mod tokens;
 pub mod tree;
 pub mod uses;
@@ -53,6 +54,7 @@ pub use select::{Found, JsonPath};
 pub use source::{ExtractError, Source};
 pub use template::{Format, Template};
 pub use text::{Position, Text};
+pub use textfsm::TextFsm;
 pub use tree::Tree;
 pub use uses::Uses;
 

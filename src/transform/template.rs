@@ -77,6 +77,16 @@ impl Template {
         }
     }
 
+    /// What it renders with some value in each place; `None` where a block decides what is there.
+    pub fn sample(&self) -> Option<String> {
+        let parts = self.segments.iter().map(|segment| match segment {
+            Segment::Literal(text) => Some(&**text),
+            Segment::Value { .. } => Some("1"),
+            Segment::If { .. } | Segment::Each { .. } => None,
+        });
+        parts.collect()
+    }
+
     /// The variables that it reads, such as `body.user.password`.
     pub fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -105,6 +115,21 @@ impl Template {
             return Err((Fault::refused(&self.name, reason), false));
         }
         Ok(rendering)
+    }
+}
+
+/// How many elements XML content has that is to stand inside of an element; the error says why it cannot.
+pub fn fragment(text: &str) -> Result<usize, String> {
+    let whole = format!("<content>{text}</content>");
+    let document = roxmltree::Document::parse(&whole)
+        .map_err(|error| format!("this is not well-formed inside of an element: {error}"))?;
+    let children = || document.root_element().children();
+    if children().any(|node| node.is_text() && !node.text().unwrap_or_default().trim().is_empty()) {
+        return Err("text stands outside of every element".to_owned());
+    }
+    match children().filter(roxmltree::Node::is_element).count() {
+        0 => Err("no element stands here".to_owned()),
+        elements => Ok(elements),
     }
 }
 

@@ -23,6 +23,7 @@ use super::select::{self, Wanted};
 use super::usage::{self, WriteOnly};
 use super::uses;
 use crate::config::example::Example;
+use crate::config::spec::call::CallSpec;
 use crate::config::spec::decode::At;
 use crate::config::spec::part::{Part, Written, right};
 use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
@@ -93,10 +94,11 @@ impl Endpoint<'_> {
             }
         }
         let call = self.call(&names, diags);
+        let is_http = right(&spec.call).is_none_or(CallSpec::is_http);
         let response = response::compile(
             right(&spec.response),
             right(&self.sheet.spec.response),
-            &names,
+            (&names, is_http),
             around,
             diags,
         );
