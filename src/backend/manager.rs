@@ -16,8 +16,8 @@ use super::fingerprint::fingerprint;
 use super::limits::{Calls, Limits, UnderWay};
 use crate::clock::Boottime;
 use crate::driver::{
-    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, Protocol, RenderedCall,
-    Ruling, SendOutcome,
+    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, Protocol,
+    RenderedCall, Ruling, SendOutcome,
 };
 use crate::plan::{self, Backend, BackendId, BackendState, Plan};
 use crate::telemetry::metrics::{BackendMetrics, CallOutcome};

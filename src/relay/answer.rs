@@ -115,8 +115,8 @@ pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
     let mut unreadable = answer.body_error;
     let mut body = None;
     // A device that lists nothing says nothing, and that is a list of none.
-    let lists = answer.protocol != Protocol::Http
-        && rules.parse.as_ref().is_some_and(parse::takes_nothing);
+    let lists =
+        answer.protocol != Protocol::Http && rules.parse.as_ref().is_some_and(parse::takes_nothing);
     if unreadable.is_none() && (lists || !text.trim().is_empty()) {
         let parsed = match format {
             BodyFormat::Json => serde_json::from_str(&text)

@@ -139,7 +139,7 @@ pub fn judge(
     if !is_http {
         let judged = match not_done {
             true => Judged::failed(device_error(answer, clean), safe_to_retry),
-            false => Judged::unknown(device_doubt(answer, clean)),
+            false => Judged::unknown(device_doubt(route, answer, clean)),
         };
         return Verdict::Failure(judged);
     }
@@ -173,7 +173,12 @@ fn device_error(answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
 }
 
 /// What of a call may be in force, or is.
-fn device_doubt(answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
+fn device_doubt(route: &Route, answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
+    // Where nothing of the answer may be kept, its words are not put into a detail that is.
+    let kept = |words: String| match route.store_reply {
+        true => words,
+        false => "its answer does not say".to_owned(),
+    };
     match &answer.ruling {
         Ruling::Partly {
             applied,
@@ -185,12 +190,12 @@ fn device_doubt(answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
             words: clean(detail),
         },
         Ruling::Unclear { detail } | Ruling::NotDone { detail, .. } => {
-            RelayError::OutcomeUnknown(clean(detail))
+            RelayError::OutcomeUnknown(kept(clean(detail)))
         }
-        Ruling::ByStatus => RelayError::OutcomeUnknown(format!(
+        Ruling::ByStatus => RelayError::OutcomeUnknown(kept(format!(
             "{}, which does not say whether it was done",
             ended(answer, clean)
-        )),
+        ))),
     }
 }
 

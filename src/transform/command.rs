@@ -54,6 +54,27 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
+/// The words of a command that was put together from [`quoted`] ones, as a shell reads them.
+pub fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    let mut chars = command.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            '\\' if !quoted => word.get_or_insert_default().extend(chars.next()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 /// A question mark asks a device for help and a tab completes, before the line is sent; a quote or a
 /// backslash joins what stands behind it to the value.
 pub(super) fn value(text: &str, blanks: bool) -> Result<(), &'static str> {

@@ -26,6 +26,9 @@ pub enum Position {
     Xml,
     /// An XPath 1.0 string literal: a value that holds the literal's quote is refused.
     XPath,
+    /// Text of lines: alone it is whatever the value is; beside other text a value holds no control
+    /// character, and so adds no line.
+    Lines,
     /// One line of a command line: nothing is encoded, and what could add a line or a word is refused.
     CliLine,
     /// One word of a program's command: control characters are refused, and the writer quotes the whole.
@@ -168,6 +171,12 @@ impl Compiler<'_> {
                 source.span(),
                 self.diags,
             ),
+            Position::Lines => {
+                if !matches!(segments.as_slice(), [Segment::Value { .. }]) {
+                    segment::put_into(&mut segments, Slot::Line);
+                }
+                true
+            }
             Position::CliLine => self.cli_line(&mut segments, source),
             Position::Word => {
                 segment::put_into(&mut segments, Slot::Word);

@@ -29,6 +29,7 @@ use crate::config::spec::part::{Part, Written, right};
 use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
+use crate::driver::Protocol;
 use crate::plan::{
     self, Call, Confirm, ObjectRef, Parent, ResponseRules, Route, RouteId, Select, Verb,
 };
@@ -94,7 +95,8 @@ impl Endpoint<'_> {
             }
         }
         let call = self.call(&names, diags);
-        let is_http = right(&spec.call).is_none_or(CallSpec::is_http);
+        let protocol = right(&spec.call).map_or(Protocol::Http, CallSpec::protocol);
+        let is_http = protocol == Protocol::Http;
         let response = response::compile(
             right(&spec.response),
             right(&self.sheet.spec.response),
@@ -129,6 +131,7 @@ impl Endpoint<'_> {
             schemas: &schemas,
             resource: right(&self.sheet.spec.resource).map_or("", Written::text),
             kind: self.sheet.kind(),
+            protocol,
             around,
         };
         let examples = right(&spec.examples)

@@ -228,11 +228,7 @@ fn unreachable_rules(rules: &[&ErrorRuleSpec], diags: &mut Diagnostics) {
     }
 }
 
-fn parse(
-    spec: &ParseSpec,
-    around: &Surroundings<'_>,
-    diags: &mut Diagnostics,
-) -> Option<Parse> {
+fn parse(spec: &ParseSpec, around: &Surroundings<'_>, diags: &mut Diagnostics) -> Option<Parse> {
     let map = match spec {
         ParseSpec::Json => return Some(Parse::Json),
         ParseSpec::Map(map) => map,

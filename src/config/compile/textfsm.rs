@@ -35,15 +35,16 @@ pub(super) fn compile(
                 "a TextFSM template is a file of `templates/`, or written here in several lines",
             )
             .did_you_mean(near)
-            .help("name a file that ends in `.textfsm`, or begin with `|` and the template below it"),
+            .help(
+                "name a file that ends in `.textfsm`, or begin with `|` and the template below it",
+            ),
         };
         diags.push(problem);
         return None;
     };
     let source = Snippet::file(*file, text);
-    let report = |wrong: &Wrong| {
-        problem(source, wrong).related(written.span(), "the template is used here")
-    };
+    let report =
+        |wrong: &Wrong| problem(source, wrong).related(written.span(), "the template is used here");
     said(TextFsm::compile(text), report, diags)
 }
 

@@ -6,6 +6,8 @@ use super::decode::{At, Decode, Entries, TimeSpan, wrong_type};
 use super::part::{Part, Written};
 use crate::diagnostics::Diagnostics;
 use crate::document::{Kind, Node};
+use crate::driver::Protocol;
+use crate::plan::{Datastore, NetconfOperation};
 
 crate::spec! {
     /// The one request that a route sends to a backend.
@@ -57,9 +59,14 @@ crate::spec! {
 }
 
 impl CallSpec {
-    /// Whether it is a call of HTTP, as one that says nothing is taken to be.
-    pub fn is_http(&self) -> bool {
-        self.http.is_some() || self.cli.is_none() && self.exec.is_none() && self.netconf.is_none()
+    /// What it speaks; a call that does not say is taken to be one of HTTP.
+    pub fn protocol(&self) -> Protocol {
+        match (&self.http, &self.cli, &self.exec, &self.netconf) {
+            (None, Some(_), ..) => Protocol::Cli,
+            (None, None, Some(_), _) => Protocol::Exec,
+            (None, None, None, Some(_)) => Protocol::Netconf,
+            _ => Protocol::Http,
+        }
     }
 }
 
@@ -83,6 +90,27 @@ crate::words! {
         Running = "running",
         Candidate = "candidate",
         Startup = "startup",
+    }
+}
+
+impl NetconfWord {
+    pub fn operation(self) -> NetconfOperation {
+        match self {
+            NetconfWord::Get => NetconfOperation::Get,
+            NetconfWord::GetConfig => NetconfOperation::GetConfig,
+            NetconfWord::EditConfig => NetconfOperation::EditConfig,
+            NetconfWord::Rpc => NetconfOperation::Rpc,
+        }
+    }
+}
+
+impl DatastoreWord {
+    pub fn datastore(self) -> Datastore {
+        match self {
+            DatastoreWord::Running => Datastore::Running,
+            DatastoreWord::Candidate => Datastore::Candidate,
+            DatastoreWord::Startup => Datastore::Startup,
+        }
     }
 }
 

@@ -67,7 +67,9 @@ pub(super) fn of_reply(text: &str, lists: &[Box<str>]) -> Result<Value, String> 
         }
         _ => Map::new(),
     };
-    let errors = root.children().filter(|node| node.has_tag_name_of("rpc-error"));
+    let errors = root
+        .children()
+        .filter(|node| node.has_tag_name_of("rpc-error"));
     body.insert("errors".into(), errors.map(rpc_error).collect());
     Ok(Value::Object(body))
 }
@@ -124,7 +126,10 @@ mod tests {
             })
         );
         let ok = r#"<rpc-reply message-id="1"><ok/></rpc-reply>"#;
-        assert_eq!(of_reply(ok, &[]).unwrap(), json!({ "ok": "", "errors": [] }));
+        assert_eq!(
+            of_reply(ok, &[]).unwrap(),
+            json!({ "ok": "", "errors": [] })
+        );
         assert!(of_reply("<data/>", &[]).is_err());
     }
 }

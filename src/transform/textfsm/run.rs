@@ -74,7 +74,9 @@ impl Table<'_> {
                     return Err(format!("line {number} is one that `parse` calls an error"));
                 }
                 LineAction::Error(words) => {
-                    return Err(format!("line {number} is one that `parse` refuses: {words}"));
+                    return Err(format!(
+                        "line {number} is one that `parse` refuses: {words}"
+                    ));
                 }
             }
         }
@@ -129,7 +131,11 @@ impl Table<'_> {
                     Some(_) => Value::Array(cell.items.clone()),
                 })
                 .collect();
-            self.items += self.begun.iter().map(|cell| cell.items.len()).sum::<usize>();
+            self.items += self
+                .begun
+                .iter()
+                .map(|cell| cell.items.len())
+                .sum::<usize>();
             if self.rows.len() >= MOST_ROWS || self.items > MOST_ITEMS {
                 return Err(format!(
                     "`parse` makes more than {MOST_ROWS} rows, or {MOST_ITEMS} items of lists"

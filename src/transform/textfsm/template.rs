@@ -61,7 +61,11 @@ pub(super) fn compile(text: &str) -> Result<TextFsm, Vec<Wrong>> {
     let (states, silent_end) = reader.states(&rest, text);
     match reader.wrong.is_empty() {
         true => Ok(TextFsm {
-            values: reader.values.into_iter().map(|value| value.column).collect(),
+            values: reader
+                .values
+                .into_iter()
+                .map(|value| value.column)
+                .collect(),
             states,
             silent_end,
         }),
@@ -104,7 +108,8 @@ impl Reader {
     /// `Value [Option,Option] NAME (expression)`.
     fn value(&mut self, (begin, line): Line<'_>) {
         let whole = begin..begin + line.len();
-        const SHAPE: &str = "write `Value NAME (expression)`, or `Value Filldown,Required NAME (expression)`";
+        const SHAPE: &str =
+            "write `Value NAME (expression)`, or `Value Filldown,Required NAME (expression)`";
         let mut words = line.splitn(4, ' ');
         let parts = match (words.next(), words.next(), words.next(), words.next()) {
             (Some("Value"), Some(name), Some(expression), rest) if expression.starts_with('(') => {
@@ -196,7 +201,11 @@ impl Reader {
                 let help = "a rule begins with a blank and `^`; a state is a word alone";
                 self.say(at, "this is neither a state nor a rule", Some(help));
             } else if name == "End" {
-                self.say(at, "the state `End` is there already, and takes no rules", None);
+                self.say(
+                    at,
+                    "the state `End` is there already, and takes no rules",
+                    None,
+                );
             } else if names.contains(&name) {
                 self.say(at, format!("the state `{name}` is declared twice"), None);
             } else {
@@ -390,8 +399,14 @@ impl Reader {
 
 /// The names of the states as they are numbered: `Start` first, `EOF` left out.
 fn order<'n>(names: &[&'n str]) -> Vec<&'n str> {
-    let mut ordered: Vec<&str> = names.iter().filter(|name| **name == "Start").copied().collect();
-    let others = names.iter().filter(|name| !matches!(**name, "Start" | "EOF"));
+    let mut ordered: Vec<&str> = names
+        .iter()
+        .filter(|name| **name == "Start")
+        .copied()
+        .collect();
+    let others = names
+        .iter()
+        .filter(|name| !matches!(**name, "Start" | "EOF"));
     ordered.extend(others);
     ordered
 }
@@ -415,13 +430,20 @@ mod tests {
     use super::*;
 
     fn rows(template: &str, text: &str) -> serde_json::Value {
-        TextFsm::compile(template).unwrap().parse(text).unwrap().into()
+        TextFsm::compile(template)
+            .unwrap()
+            .parse(text)
+            .unwrap()
+            .into()
     }
 
     fn wrong(template: &str) -> Vec<(String, String)> {
         let found = TextFsm::compile(template).unwrap_err();
         let place = |wrong: &Wrong| template[wrong.at.clone()].to_owned();
-        found.iter().map(|wrong| (place(wrong), wrong.message.clone())).collect()
+        found
+            .iter()
+            .map(|wrong| (place(wrong), wrong.message.clone()))
+            .collect()
     }
 
     const VLANS: &str = "\
@@ -456,7 +478,13 @@ Vlans
         );
         // `End` forgets the row that has begun, and the end of the text records it.
         assert_eq!(rows(VLANS, text).as_array().unwrap().len(), 1);
-        assert_eq!(rows(VLANS, text.strip_suffix("Total: 2\n").unwrap()).as_array().unwrap().len(), 2);
+        assert_eq!(
+            rows(VLANS, text.strip_suffix("Total: 2\n").unwrap())
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
     }
 
     #[test]
@@ -487,7 +515,8 @@ Start
 
     #[test]
     fn a_list_of_named_groups_is_one_of_objects() {
-        let template = "Value List PEERS ((?P<PEER>\\S+) as (?P<AS>\\d+))\n\nStart\n  ^peer ${PEERS}\n";
+        let template =
+            "Value List PEERS ((?P<PEER>\\S+) as (?P<AS>\\d+))\n\nStart\n  ^peer ${PEERS}\n";
         let text = "peer 10.0.0.1 as 65001\npeer 10.0.0.2 as 65002\n";
         assert_eq!(
             rows(template, text),
@@ -497,9 +526,13 @@ Start
 
     #[test]
     fn a_declared_end_records_nothing_and_an_error_refuses_the_text() {
-        let template = "Value A (\\d+)\n\nStart\n  ^a ${A}\n  ^% -> Error \"it is refused\"\n\nEOF\n";
+        let template =
+            "Value A (\\d+)\n\nStart\n  ^a ${A}\n  ^% -> Error \"it is refused\"\n\nEOF\n";
         assert_eq!(rows(template, "a 1\n"), json!([]));
-        let error = TextFsm::compile(template).unwrap().parse("a 1\n% no\n").unwrap_err();
+        let error = TextFsm::compile(template)
+            .unwrap()
+            .parse("a 1\n% no\n")
+            .unwrap_err();
         assert_eq!(error, "line 2 is one that `parse` refuses: it is refused");
         assert_eq!(rows(template, ""), json!([]));
     }
@@ -531,7 +564,10 @@ Start
     fn a_text_that_would_make_too_many_items_is_refused() {
         let template = "Value Filldown,List A (\\w+)\n\nStart\n  ^${A} -> Record\n";
         let text = "a\n".repeat(3000);
-        let error = TextFsm::compile(template).unwrap().parse(&text).unwrap_err();
+        let error = TextFsm::compile(template)
+            .unwrap()
+            .parse(&text)
+            .unwrap_err();
         assert!(error.contains("items of lists"), "{error}");
     }
 }

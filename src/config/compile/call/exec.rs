@@ -9,17 +9,13 @@ use crate::diagnostics::{Diagnostic, Diagnostics, codes as expression_codes};
 use crate::plan::{ExecCall, ExecInput};
 use crate::transform::{Env, Format, Position, Text};
 
-pub(super) fn compile(
-    spec: &CallSpec,
-    env: &Env<'_>,
-    diags: &mut Diagnostics,
-) -> Option<ExecCall> {
+pub(super) fn compile(spec: &CallSpec, env: &Env<'_>, diags: &mut Diagnostics) -> Option<ExecCall> {
     let words = words(right(&spec.exec)?, env, diags);
     let stdin = match right(&spec.stdin) {
         None => Some(None),
         Some(StdinSpec::Text(written)) => {
             let snippet = written.snippet();
-            Text::compile(snippet, Position::Plain, "call.stdin", env, diags)
+            Text::compile(snippet, Position::Lines, "call.stdin", env, diags)
                 .map(|text| Some(ExecInput::Text(text)))
         }
         Some(StdinSpec::Template(spec)) => {

@@ -2,11 +2,11 @@
 
 use super::cli::template;
 use crate::config::compile::codes;
-use crate::config::spec::call::{CallSpec, DatastoreWord, NetconfWord};
+use crate::config::spec::call::{CallSpec, DatastoreWord};
 use crate::config::spec::part::{Written, right, wrong};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes as expression_codes};
 use crate::document::Snippet;
-use crate::plan::{Datastore, NetconfCall, NetconfOperation};
+use crate::plan::{NetconfCall, NetconfOperation};
 use crate::transform::template::fragment;
 use crate::transform::{Env, Format, Template};
 
@@ -16,12 +16,7 @@ pub(super) fn compile(
     diags: &mut Diagnostics,
 ) -> Option<NetconfCall> {
     let at = right(&spec.netconf)?;
-    let operation = match at.value {
-        NetconfWord::Get => NetconfOperation::Get,
-        NetconfWord::GetConfig => NetconfOperation::GetConfig,
-        NetconfWord::EditConfig => NetconfOperation::EditConfig,
-        NetconfWord::Rpc => NetconfOperation::Rpc,
-    };
+    let operation = at.value.operation();
     let name = operation.name();
     let content = match right(&spec.template) {
         None => Some(None),
@@ -71,11 +66,7 @@ pub(super) fn compile(
     Some(NetconfCall {
         operation,
         content: content?,
-        target: right(&spec.target).map(|at| match at.value {
-            DatastoreWord::Running => Datastore::Running,
-            DatastoreWord::Candidate => Datastore::Candidate,
-            DatastoreWord::Startup => Datastore::Startup,
-        }),
+        target: right(&spec.target).map(|at| at.value.datastore()),
     })
 }
 
