@@ -181,6 +181,17 @@ impl Node {
         }
     }
 
+    /// Whether it is the helper `words`.
+    pub(super) fn is_words(&self) -> bool {
+        matches!(
+            self,
+            Node::Call {
+                func: Func::Words,
+                ..
+            }
+        )
+    }
+
     /// Whether it can come to nothing at all without a fault.
     pub(super) fn may_be_absent(&self) -> bool {
         match self {

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::encode::Slot;
 use super::expr::Expr;
-use super::helpers::{self, Helper};
+use super::helpers::{self, Func, Helper};
 use super::node::{Ask, Node};
 use super::segment::Segment;
 use super::tokens::{Tokens, Walk, offset};
@@ -35,6 +35,8 @@ pub(super) struct Compiler<'e> {
     pub(super) standing: Standing,
     /// Where in the route it stands.
     pub(super) field: Rc<str>,
+    /// The expression stands on a command line, so that `words` may be its outermost helper.
+    pub(super) on_line: bool,
 }
 
 /// A loop around the position being compiled.
@@ -56,6 +58,7 @@ impl<'e> Compiler<'e> {
             uses: env.uses,
             standing: Standing::new(Landing::Leaf),
             field: Rc::from(""),
+            on_line: false,
         }
     }
 
@@ -74,6 +77,7 @@ impl<'e> Compiler<'e> {
             uses: self.uses,
             standing: self.standing.clone(),
             field: Rc::clone(&self.field),
+            on_line: self.on_line,
         }
     }
 
@@ -513,6 +517,31 @@ impl<'e> Compiler<'e> {
             );
             return None;
         }
+        let on_line = std::mem::take(&mut self.on_line);
+        if what == Helper::Plain(Func::Words) && !on_line {
+            self.diags.push(
+                Diagnostic::error(
+                    codes::MISPLACED_EXPRESSION,
+                    name_span,
+                    "`words` is for a value on a line of `cli`, and stands outermost there",
+                )
+                .help("such as `description {{ words (optional body.note) }}`"),
+            );
+            return None;
+        }
+        let node = self.helper(what, name, helper, (from, tokens));
+        self.on_line = on_line;
+        node
+    }
+
+    /// A helper with its arguments, their number checked.
+    fn helper(
+        &mut self,
+        what: Helper,
+        name: &str,
+        helper: &HelperTemplate,
+        (from, tokens): (usize, &mut Tokens<'_>),
+    ) -> Option<Node> {
         if let Helper::Map | Helper::Unmap | Helper::BackendId | Helper::CmpId | Helper::Mapped =
             what
         {

@@ -60,9 +60,13 @@ pub const ALL_DRAINING: &str = "all-draining";
 // The call, the answer and the reply.
 pub const UNSUPPORTED_CALL: &str = "unsupported-call";
 pub const UNSUPPORTED_KEY: &str = "unsupported-key";
+pub const WRONG_DRIVER: &str = "wrong-driver";
+pub const MISSING_PROFILE: &str = "missing-profile";
+pub const UNKNOWN_MODE: &str = "unknown-mode";
 pub const CONFLICTING_KEYS: &str = "conflicting-keys";
 pub const FORBIDDEN_HEADER: &str = "forbidden-header";
 pub const BAD_HEADER: &str = "bad-header";
+pub const BAD_TEXTFSM: &str = "bad-textfsm";
 pub const BAD_STATUS: &str = "bad-status";
 pub const UNREACHABLE_RULE: &str = "unreachable-rule";
 
