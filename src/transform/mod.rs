@@ -89,6 +89,13 @@ pub struct ValueMap {
     pub entries: Vec<(Value, Value)>,
 }
 
+impl ValueMap {
+    /// Whether `map` has an answer to this word.
+    pub fn has_word(&self, word: &Value) -> bool {
+        node::translate(self, word, false).is_some()
+    }
+}
+
 /// Whether a position that may be `optional` holds something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use handlebars::template::{
     BlockParam, HelperTemplate, Parameter, Template as Parsed, TemplateElement,
@@ -16,7 +17,7 @@ use super::helpers::{self, Func, Helper};
 use super::node::{Ask, Node};
 use super::segment::Segment;
 use super::tokens::{Tokens, Walk, offset};
-use super::uses::{Absence, Fact, Landing, Place, Standing, Uses, Wants};
+use super::uses::{Absence, Fact, Landing, Place, Standing, Table, Uses, Wants};
 use super::{Env, ValueMap};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Snippet, Span};
@@ -617,7 +618,14 @@ impl<'e> Compiler<'e> {
                 None
             }
         };
-        let standing = self.argument(what, 1, &helper.params);
+        let mut standing = self.argument(what, 1, &helper.params);
+        standing.table = name.filter(|_| what == Helper::Map).and_then(|name| {
+            let map = Arc::clone(self.env.maps.get(name)?);
+            Some(Table {
+                name: name.into(),
+                map,
+            })
+        });
         let argument = self.standing(standing, |this| this.node(&helper.params[1], tokens));
         let argument = Box::new(argument?);
         let name = name?;
@@ -677,7 +685,7 @@ impl<'e> Compiler<'e> {
         }
     }
 
-    fn map_named(&mut self, name: &str, span: Span) -> Option<std::sync::Arc<ValueMap>> {
+    fn map_named(&mut self, name: &str, span: Span) -> Option<Arc<ValueMap>> {
         if let Some(map) = self.env.maps.get(name) {
             return Some(map.clone());
         }

@@ -42,6 +42,7 @@ pub const TOO_MANY: &str = "too-many";
 
 // Request schemas.
 pub const BAD_SCHEMA: &str = "bad-schema";
+pub const UNMAPPED_WORD: &str = "unmapped-word";
 pub const DEFAULT_NOT_APPLIED: &str = "default-not-applied";
 pub const NOT_A_SCALAR: &str = "not-a-scalar";
 pub const BODY_NOT_ALLOWED: &str = "body-not-allowed";

@@ -12,6 +12,7 @@ use serde_json::Map;
 use super::codes;
 use super::matching::{self, Match};
 use super::names::Surroundings;
+use super::recorded::Attribute;
 use super::reference::at_pointer;
 use super::request::RequestSchemas;
 use super::response;
@@ -357,6 +358,9 @@ fn rows(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Vec<Example
         if let Some(id) = resource {
             let resource = &of.around.resources[usize::from(id.0)];
             backend(&row.backend, &resource.kind, of.around, diags);
+            for (name, _) in entries(row.attributes.as_ref()) {
+                attribute(row.resource.text(), name, of.around, diags);
+            }
             let same = |other: &ExampleMappingSpec| {
                 other.resource.text() == row.resource.text()
                     && other.cmp_id.text() == row.cmp_id.text()
@@ -385,6 +389,33 @@ fn rows(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Vec<Example
         });
     }
     rows
+}
+
+/// An attribute of a row that an example supposes, which no route would have written.
+fn attribute(
+    resource: &str,
+    name: &At<String>,
+    around: &Surroundings<'_>,
+    diags: &mut Diagnostics,
+) {
+    let Attribute::Unknown(known) = around.recorded.attribute(resource, &name.value) else {
+        return;
+    };
+    diags.push(
+        Diagnostic::error(
+            codes::UNKNOWN_ATTRIBUTE,
+            name.span,
+            format!(
+                "no route records an attribute `{}` of a `{resource}`",
+                name.value
+            ),
+        )
+        .did_you_mean(suggest::nearest(&name.value, known.iter().copied()))
+        .help(match known.is_empty() {
+            true => "a row of it has none".to_owned(),
+            false => format!("recorded of a `{resource}`: {}", known.join(", ")),
+        }),
+    );
 }
 
 fn entries<T>(entries: Option<&Entries<T>>) -> impl Iterator<Item = &(At<String>, T)> {
