@@ -87,7 +87,7 @@ fn access(
             diags.push(Diagnostic::error(codes::BAD_VALUE, auth.span, message));
         }
         let ways = auth.value.iter();
-        let ways: Vec<_> = ways.map(|way| self::way(way, at, world, diags)).collect();
+        let ways: Vec<_> = ways.map(|way| self::way(way, world, diags)).collect();
         ways.into_iter().collect::<Option<Vec<_>>>()
     });
     let host_key = needed(spec.host_key, "host_key", at, diags);
@@ -151,13 +151,13 @@ fn user(written: &Written, diags: &mut Diagnostics) -> Option<Box<str>> {
     Some(user.into())
 }
 
-fn way(spec: &SshAuthSpec, at: Span, world: World<'_>, diags: &mut Diagnostics) -> Option<SshAuth> {
+fn way(spec: &SshAuthSpec, world: World<'_>, diags: &mut Diagnostics) -> Option<SshAuth> {
     match spec {
         SshAuthSpec::Password(secret) => world.resolve(secret, diags).map(SshAuth::Password),
         SshAuthSpec::KeyboardInteractive(secret) => world
             .resolve(secret, diags)
             .map(SshAuth::KeyboardInteractive),
-        SshAuthSpec::PrivateKey(key) => private_key(key, at, world, diags),
+        SshAuthSpec::PrivateKey(key) => private_key(&key.value, key.span, world, diags),
     }
 }
 

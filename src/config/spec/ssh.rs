@@ -76,7 +76,7 @@ crate::choice! {
     /// One way to authenticate (RFC 4252, RFC 4256).
     SshAuthSpec as "a way to authenticate" {
         /// A private key, in OpenSSH's or PEM's form.
-        PrivateKey = "private_key" (PrivateKeySpec),
+        PrivateKey = "private_key" (At<PrivateKeySpec>),
         /// A password.
         Password = "password" (SecretRef),
         /// The answer to every prompt that does not echo.
