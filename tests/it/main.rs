@@ -21,6 +21,7 @@ mod openapi;
 mod program;
 mod relay;
 mod sarif;
+mod ssh;
 mod store;
 mod support;
 mod trial;
