@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::driver::{Answer, DriverError, Phase, SendOutcome};
+use crate::driver::{Answer, DriverError, Phase, Protocol, SendOutcome};
 use crate::plan;
 
 /// The breaker of one backend.
@@ -58,7 +58,11 @@ impl Health {
     /// Of a driver's result; see the head of this file.
     pub fn of(result: &Result<Answer, DriverError>) -> Self {
         match result {
-            Ok(answer) if matches!(answer.status, 502..=504) => Health::Sick,
+            Ok(answer)
+                if answer.protocol == Protocol::Http && matches!(answer.status, 502..=504) =>
+            {
+                Health::Sick
+            }
             Ok(_) => Health::Well,
             Err(error) => match (error.outcome, error.phase) {
                 (SendOutcome::Unknown, _)

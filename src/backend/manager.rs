@@ -16,8 +16,8 @@ use super::fingerprint::fingerprint;
 use super::limits::{Calls, Limits, UnderWay};
 use crate::clock::Boottime;
 use crate::driver::{
-    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, RenderedCall,
-    SendOutcome,
+    Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, Protocol,
+    RenderedCall, Ruling, SendOutcome,
 };
 use crate::plan::{self, Backend, BackendId, BackendState, Plan};
 use crate::telemetry::metrics::{BackendMetrics, CallOutcome};
@@ -229,7 +229,7 @@ impl BackendManager {
 /// What became of a call, as its backend's metrics say it.
 fn outcome_of(result: &Result<Answer, DriverError>) -> CallOutcome {
     match result {
-        Ok(answer) if (200..300).contains(&answer.status) => CallOutcome::Success,
+        Ok(answer) if succeeded(answer) => CallOutcome::Success,
         Ok(_) => CallOutcome::Rejected,
         Err(error) => match error.outcome {
             SendOutcome::NotSent => CallOutcome::Unreachable,
@@ -237,6 +237,14 @@ fn outcome_of(result: &Result<Answer, DriverError>) -> CallOutcome {
             SendOutcome::Unauthorized => CallOutcome::Unauthorized,
             SendOutcome::Unknown => CallOutcome::Unknown,
         },
+    }
+}
+
+/// By the status alone: what a route's rules make of it is not known here.
+fn succeeded(answer: &Answer) -> bool {
+    match answer.protocol {
+        Protocol::Http => (200..300).contains(&answer.status),
+        _ => answer.status == 0 && answer.ruling == Ruling::ByStatus,
     }
 }
 

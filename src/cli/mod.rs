@@ -16,6 +16,7 @@ pub mod migrate;
 pub mod new;
 pub mod openapi;
 pub mod operations;
+pub mod probe;
 pub mod reload;
 pub mod schema;
 pub mod serve;
@@ -85,6 +86,8 @@ pub enum Command {
         would be refused, or could be (only --live knows which mappings there are)."
     )]
     Diff(diff::Args),
+    /// Connect to a backend, negotiate and log in, and say which step failed; nothing is changed
+    Probe(probe::Args),
     /// Print the JSON Schema of a configuration file, for editors with a YAML language server
     Schema(schema::Args),
     /// Create or upgrade the tables of the configured database
@@ -128,6 +131,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Import(args) => import::run(&args, vars),
         Command::Openapi(args) => openapi::run(&args, vars),
         Command::Diff(args) => diff::run(&args, vars),
+        Command::Probe(args) => probe::run(&args, vars),
         Command::Schema(args) => schema::run(&args),
         Command::Migrate(args) => migrate::run(&args, vars),
         Command::Token(command) => token::run(&command),

@@ -11,6 +11,8 @@ use crate::config::spec::editor;
 pub enum FileKind {
     /// A file of routes.d/
     Routes,
+    /// What a file of routes.d/shared/ holds, where `response` refers to it
+    Response,
     /// A file of backends.d/
     Backend,
     /// relay.yaml
@@ -33,6 +35,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 pub fn text(file: FileKind) -> Result<String> {
     let schema = match file {
         FileKind::Routes => editor::route_schema(),
+        FileKind::Response => editor::response_schema(),
         FileKind::Backend => editor::backend_schema(),
         FileKind::Relay => editor::server_schema(),
     };

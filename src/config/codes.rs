@@ -46,7 +46,6 @@ pub const OPEN_LISTENER: &str = "open-listener";
 pub const DUPLICATE_CLIENT: &str = "duplicate-client";
 pub const MISSING_STANDBY: &str = "missing-standby";
 pub const DUPLICATE_BACKEND: &str = "duplicate-backend";
-pub const UNSUPPORTED_DRIVER: &str = "unsupported-driver";
 pub const PLAINTEXT_BACKEND: &str = "plaintext-backend";
 pub const UNVERIFIED_TLS: &str = "unverified-tls";
 pub const BAD_TLS: &str = "bad-tls";

@@ -6,7 +6,8 @@ use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
 use crate::document::{Node, Span};
-use crate::driver::Answer;
+use crate::driver::{Answer, Protocol, Ruling};
+use crate::plan::{Datastore, NetconfOperation};
 
 /// The examples of one route, and where the rules stand that they should meet.
 #[derive(Clone, Debug)]
@@ -54,16 +55,42 @@ impl Example {
                 status,
                 headers,
                 body,
+                stderr,
+                protocol,
             } => Some(Answer {
                 status: *status,
                 headers: headers.clone(),
                 body: body.clone(),
+                stderr: stderr.clone(),
                 body_error: None,
                 sends: 1,
-                ..Answer::default()
+                protocol: *protocol,
+                ruling: ruling(*protocol, *status, body),
             }),
             ExampleAct::Unreachable | ExampleAct::Timeout => None,
         }
+    }
+}
+
+/// What a driver would say of such an answer. The number of the lines of a call is not known here; who
+/// plays the example says it.
+fn ruling(protocol: Protocol, status: u16, body: &[u8]) -> Ruling {
+    let detail = String::from_utf8_lossy(body).trim().to_owned();
+    match (protocol, status) {
+        (Protocol::Http | Protocol::Exec, _) | (_, 0) => Ruling::ByStatus,
+        (Protocol::Cli, 1) => Ruling::NotDone {
+            reply: None,
+            detail,
+        },
+        (Protocol::Cli, line) => Ruling::Partly {
+            applied: usize::from(line) - 1,
+            total: usize::from(line),
+            detail,
+        },
+        (Protocol::Netconf, _) => Ruling::NotDone {
+            reply: None,
+            detail,
+        },
     }
 }
 
@@ -108,6 +135,8 @@ pub enum ExampleAct {
         status: u16,
         headers: HeaderMap,
         body: Bytes,
+        stderr: Bytes,
+        protocol: Protocol,
     },
 }
 
@@ -121,6 +150,27 @@ pub struct ExpectedCall {
     pub query: Option<Node>,
     pub headers: Vec<(Box<str>, Node)>,
     pub body: Option<Node>,
+    /// Of what is not HTTP.
+    pub device: Option<ExpectedDevice>,
+}
+
+/// The call of a device that must be sent; what is not said is not compared.
+#[derive(Clone, Debug)]
+pub enum ExpectedDevice {
+    Cli {
+        lines: Option<(Vec<Box<str>>, Span)>,
+        mode: Option<(Box<str>, Span)>,
+        save: Option<(bool, Span)>,
+    },
+    Exec {
+        words: Option<(Vec<Box<str>>, Span)>,
+        stdin: Option<(Box<str>, Span)>,
+    },
+    Netconf {
+        operation: Option<(NetconfOperation, Span)>,
+        target: Option<(Datastore, Span)>,
+        xml: Option<(Box<str>, Span)>,
+    },
 }
 
 /// What the CMP must be told.

@@ -79,8 +79,8 @@ struct File {
     sections: Vec<Section>,
 }
 
-/// The page; the examples are found in a sample of each file: of routes, of a backend, of relay.yaml.
-pub fn page(samples: &[Value; 3]) -> String {
+/// The page; the examples are found in samples of each file: of routes, of backends, of relay.yaml.
+pub fn page(samples: &[Vec<Value>; 3]) -> String {
     let mut page = PREFACE.to_owned();
     page.push_str(VARIABLES);
     page.push_str("| when | variables |\n|---|---|\n");
@@ -90,10 +90,10 @@ pub fn page(samples: &[Value; 3]) -> String {
     }
     page.push('\n');
     page.push_str(SHAPES);
-    for (file, sample) in files().into_iter().zip(samples) {
+    for (file, samples) in files().into_iter().zip(samples) {
         let _ = writeln!(page, "## {}\n", file.heading);
         for section in &file.sections {
-            section.write(&file, sample, &mut page);
+            section.write(&file, samples, &mut page);
         }
     }
     page.truncate(page.trim_end().len());
@@ -334,7 +334,7 @@ impl<'s> Walk<'s> {
 }
 
 impl Section {
-    fn write(&self, file: &File, sample: &Value, page: &mut String) {
+    fn write(&self, file: &File, samples: &[Value], page: &mut String) {
         let is_file = self.path.contains(' ') || self.path.ends_with(".yaml");
         if !is_file {
             let _ = writeln!(page, "### {}\n", self.path);
@@ -352,7 +352,7 @@ impl Section {
                 row.says.clone(),
                 row.type_name.clone(),
                 row.default.clone(),
-                self.example(file, sample, &row.key)
+                self.example(file, samples, &row.key)
                     .map(|example| code(&example))
                     .unwrap_or_default(),
                 variables
@@ -367,8 +367,8 @@ impl Section {
 }
 
 impl Section {
-    /// What stands at a key in the sample, where that is short.
-    fn example(&self, file: &File, sample: &Value, key: &str) -> Option<String> {
+    /// What stands at a key in the first sample that has it, where that is short.
+    fn example(&self, file: &File, samples: &[Value], key: &str) -> Option<String> {
         let is_inside = |path: &str, outer: &str| {
             let rest = path.strip_prefix(outer);
             rest.is_some_and(|rest| rest.starts_with('.') || rest.starts_with("[]"))
@@ -386,7 +386,8 @@ impl Section {
         }
         let found = paths.iter().find_map(|path| {
             let path = joined(path, key);
-            find(sample, &path.split('.').collect::<Vec<_>>())
+            let steps: Vec<_> = path.split('.').collect();
+            samples.iter().find_map(|sample| find(sample, &steps))
         })?;
         let short = inline(found);
         let fits = short.chars().count() <= 80;

@@ -29,6 +29,15 @@ pub enum FileRole {
     Shared,
     /// `templates/**/*.hbs`.
     Template,
+    /// `templates/**/*.textfsm`.
+    TextFsm,
+}
+
+impl FileRole {
+    /// Whether it is text to us, and no document.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Template | Self::TextFsm)
+    }
 }
 
 /// One file of a load.
@@ -125,7 +134,7 @@ impl SourceFiles {
             }
         };
         let node = match &text {
-            Some(text) if role != FileRole::Template => yaml::parse(file, text, diags),
+            Some(text) if !role.is_text() => yaml::parse(file, text, diags),
             _ => None,
         };
         self.files.push(SourceFile {
@@ -219,6 +228,10 @@ impl SourceFiles {
 
     pub fn templates(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
         self.of(FileRole::Template)
+    }
+
+    pub fn textfsm(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
+        self.of(FileRole::TextFsm)
     }
 
     fn of(&self, role: FileRole) -> impl Iterator<Item = (FileId, &SourceFile)> {
@@ -373,6 +386,7 @@ fn role_of(path: &str) -> Option<FileRole> {
         },
         Some(("routes.d", rest)) if !rest.contains('/') => yaml.then_some(FileRole::Route),
         Some(("routes.d", _)) => (yaml || path.ends_with(".json")).then_some(FileRole::Shared),
+        Some(("templates", _)) if path.ends_with(".textfsm") => Some(FileRole::TextFsm),
         Some(("templates", _)) => path.ends_with(".hbs").then_some(FileRole::Template),
         Some(_) => None,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::https::{HttpsDriver, wire};
 use super::netconf::NetconfDriver;
 use super::ssh::SshDriver;
-use super::{Driver, RenderedCall};
+use super::{CliScript, Driver, ExecCommand, NetconfRequest, RenderedCall};
 use crate::plan::{Backend, DriverSpec};
 
 /// Makes the drivers.
@@ -29,6 +29,11 @@ impl DriverManager {
             (DriverSpec::Https(spec), RenderedCall::Http(call)) => {
                 Ok(Preview::Https(wire::of(spec, call)?))
             }
+            (DriverSpec::Ssh(_), RenderedCall::Cli(script)) => Ok(Preview::Cli(script.clone())),
+            (DriverSpec::Ssh(_), RenderedCall::Exec(call)) => Ok(Preview::Exec(call.clone())),
+            (DriverSpec::Netconf(_), RenderedCall::Netconf(call)) => {
+                Ok(Preview::Netconf(call.clone()))
+            }
             (driver, _) => Err(format!(
                 "the {} driver cannot send this call",
                 driver.name()
@@ -41,4 +46,7 @@ impl DriverManager {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preview {
     Https(wire::Wire),
+    Cli(CliScript),
+    Exec(ExecCommand),
+    Netconf(NetconfRequest),
 }

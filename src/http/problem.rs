@@ -54,6 +54,7 @@ pub const TABLE: &[Entry] = &[
     HEADERS_TOO_LARGE,
     INTERNAL_ERROR,
     BACKEND_ERROR,
+    PARTLY_APPLIED,
     BACKEND_UNREACHABLE,
     BACKEND_AUTH,
     EXTRACTION_FAILED,
@@ -103,6 +104,7 @@ entries! {
     HEADERS_TOO_LARGE = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large" "The headers are too large";
     INTERNAL_ERROR = INTERNAL_SERVER_ERROR "internal_error" "The relay failed";
     BACKEND_ERROR = BAD_GATEWAY "backend_error" "The backend refused the call";
+    PARTLY_APPLIED = BAD_GATEWAY "partly_applied" "The backend took a part of the call";
     BACKEND_UNREACHABLE = BAD_GATEWAY "backend_unreachable" "The backend cannot be reached";
     BACKEND_AUTH = BAD_GATEWAY "backend_auth" "The backend refused the relay's credentials";
     EXTRACTION_FAILED = BAD_GATEWAY "extraction_failed" "The backend's answer lacks what it must carry";
@@ -128,6 +130,10 @@ pub fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
         RelayError::Rule { reply, code, .. } => {
             (*reply, &**code, reply.canonical_reason().unwrap_or("Error"))
         }
+        // What a device says in its own protocol is a backend's error under a status of its own.
+        RelayError::CallRefused {
+            reply: Some(reply), ..
+        } => (*reply, BACKEND_ERROR.1, BACKEND_ERROR.2),
         known => entry(known),
     };
     let mut problem = Map::new();
@@ -161,6 +167,10 @@ pub fn render(failure: &Failure) -> (StatusCode, Vec<u8>) {
                 |violation| json!({ "pointer": violation.pointer, "detail": violation.detail }),
             );
             problem.insert("errors".into(), errors.collect());
+        }
+        RelayError::PartlyApplied { applied, total, .. } => {
+            problem.insert("applied".into(), (*applied).into());
+            problem.insert("total".into(), (*total).into());
         }
         RelayError::RouteNotFound {
             nearest: Some(nearest),
@@ -220,7 +230,10 @@ pub fn headers(failure: &Failure) -> HeaderMap {
 /// The status alone.
 pub fn status(error: &RelayError) -> StatusCode {
     match error {
-        RelayError::Rule { reply, .. } => *reply,
+        RelayError::Rule { reply, .. }
+        | RelayError::CallRefused {
+            reply: Some(reply), ..
+        } => *reply,
         known => entry(known).0,
     }
 }
@@ -295,7 +308,8 @@ fn entry(error: &RelayError) -> Entry {
         E::RelayBusy => RELAY_BUSY,
         E::BackendUnreachable(_) => BACKEND_UNREACHABLE,
         E::BackendAuth(_) => BACKEND_AUTH,
-        E::BackendError { .. } => BACKEND_ERROR,
+        E::BackendError { .. } | E::CallRefused { .. } => BACKEND_ERROR,
+        E::PartlyApplied { .. } => PARTLY_APPLIED,
         E::BackendObjectMissing { .. } => BACKEND_OBJECT_MISSING,
         // Callers take a rule's own status and code first; this is what it is a case of.
         E::Rule { .. } => BACKEND_ERROR,

@@ -3,6 +3,7 @@
 //! `config::compile` builds it; everybody else only reads it. No serde, no tokio, no I/O. What is
 //! optional in a file is settled here: after compilation nobody asks whether a timeout is set.
 
+mod algorithms;
 mod backend;
 mod ids;
 mod profile;
@@ -14,6 +15,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
+pub use algorithms::*;
 pub use backend::*;
 pub use ids::*;
 pub use profile::*;

@@ -6,7 +6,9 @@ use http::{HeaderName, Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{BackendId, ResourceId, RouteId, Schema};
-use crate::transform::{AnswerView, Condition, PathTemplate, Source, Template, Test, Text, Tree};
+use crate::transform::{
+    AnswerView, Condition, PathTemplate, Source, Template, Test, Text, TextFsm, Tree,
+};
 
 /// A type of CMP object: the mapping table's key.
 #[derive(Debug)]
@@ -336,8 +338,10 @@ pub struct ResponseRules {
     /// XML names that always become lists.
     pub lists: Vec<Box<str>>,
     pub parse: Option<Parse>,
-    /// Statuses that are a success; empty: any 2xx.
+    /// Statuses that are a success; empty: any 2xx, or 0 where that is what a success is.
     pub success: Vec<u16>,
+    /// A success is 0: the call is none of HTTP.
+    pub zero_is_success: bool,
     pub success_when: Option<Condition>,
     pub fail_when: Vec<Condition>,
     /// The first that holds wins.
@@ -345,6 +349,15 @@ pub struct ResponseRules {
 }
 
 impl ResponseRules {
+    /// Whether the status alone is that of a success.
+    pub fn takes_status(&self, status: u16) -> bool {
+        match self.success.as_slice() {
+            [] if self.zero_is_success => status == 0,
+            [] => (200..300).contains(&status),
+            listed => listed.contains(&status),
+        }
+    }
+
     /// Whether an answer that no `fail_when` refuses is a success by its status and `success_when`.
     pub fn accept(&self, view: &AnswerView<'_>) -> bool {
         let asks_status = |condition: &Condition| {
@@ -356,8 +369,7 @@ impl ResponseRules {
         let by_status = match (self.success.as_slice(), &self.success_when) {
             // A condition that asks for the status decides it; one that does not leaves it as it is.
             ([], Some(condition)) if asks_status(condition) => true,
-            ([], _) => (200..300).contains(&view.status),
-            (listed, _) => listed.contains(&view.status),
+            _ => self.takes_status(view.status),
         };
         by_status
             && self
@@ -388,6 +400,7 @@ pub enum Parse {
     KeyValue {
         separator: Box<str>,
     },
+    TextFsm(TextFsm),
 }
 
 /// What a captured text is turned into.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::CliProfile;
+use super::{Algorithms, CliProfile};
 use crate::secret::Secret;
 
 /// Host, credentials and host key: what the `ssh` and the `netconf` driver share.
@@ -54,15 +54,6 @@ pub enum HostKey {
     KnownHosts(PathBuf),
     /// The first key that is seen is recorded; another one later is refused.
     Tofu,
-}
-
-/// What is offered, in this order, by the names of RFC 4253 and its successors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Algorithms {
-    pub kex: Vec<Box<str>>,
-    pub host_key: Vec<Box<str>>,
-    pub cipher: Vec<Box<str>>,
-    pub mac: Vec<Box<str>>,
 }
 
 /// The `ssh` driver of a backend: command lines and programs.

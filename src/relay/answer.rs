@@ -1,15 +1,17 @@
 //! A backend's answer, read: its body as JSON, whatever it came as (LANGUAGE "Conditions, response,
 //! extraction").
 
+mod parse;
+mod xml;
+
 use std::borrow::Cow;
 
 use http::{HeaderMap, header};
-use roxmltree::Document;
 use serde_json::{Map, Value};
 
 use super::outcome::Clean;
-use crate::driver::Answer;
-use crate::plan::{BodyFormat, CaptureType, Parse, ResponseRules};
+use crate::driver::{Answer, Protocol, Ruling};
+use crate::plan::{BodyFormat, ResponseRules};
 use crate::transform::{AnswerView, Root, Scope};
 
 /// An answer with its body read.
@@ -20,6 +22,12 @@ pub struct ReadAnswer {
     /// `None` when there is none, it is text that nobody parses, or the scope has it already.
     body: Option<Value>,
     pub text: String,
+    /// What a program wrote as its errors.
+    pub stderr: String,
+    /// What it is an answer of.
+    pub protocol: Protocol,
+    /// What the protocol itself says of it.
+    pub ruling: Ruling,
     /// Why the body must not be believed: it was cut, too large, or is not what it says it is.
     pub unreadable: Option<String>,
     /// The body came in the format that the backend is declared to speak.
@@ -36,7 +44,7 @@ impl ReadAnswer {
                 .get(Root::Response)
                 .and_then(|response| response.get("body")),
             text: &self.text,
-            stderr: "",
+            stderr: &self.stderr,
         }
     }
 
@@ -62,14 +70,18 @@ impl ReadAnswer {
         response.insert("status".into(), self.status.into());
         response.insert("headers".into(), Value::Object(headers));
         response.insert("text".into(), self.text.as_str().into());
-        response.insert("stderr".into(), "".into());
+        response.insert("stderr".into(), self.stderr.as_str().into());
     }
 
-    /// The first characters of the text, for an error: bounded, on one line.
+    /// The first characters of the text, for an error: bounded, on one line. What a program wrote as its
+    /// errors comes first.
     pub fn excerpt(&self, clean: Clean<'_>) -> String {
         const LIMIT: usize = 300;
         // Before it is cut: half a secret would not be known again.
-        let text = clean(&self.text);
+        let text = match self.stderr.trim().is_empty() {
+            true => clean(&self.text),
+            false => clean(&format!("{} {}", self.stderr.trim(), self.text)),
+        };
         let mut excerpt: String = text
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
@@ -84,26 +96,45 @@ impl ReadAnswer {
 
 /// Reads an answer by the route's rules.
 pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
-    let by_type = format_of(&answer.headers);
-    let declared = rules.format.unwrap_or(BodyFormat::Json);
-    let format = rules.format.or(by_type).unwrap_or(BodyFormat::Text);
+    let by_type = match answer.protocol {
+        Protocol::Http => format_of(&answer.headers),
+        Protocol::Cli | Protocol::Exec | Protocol::Netconf => None,
+    };
+    let declared = rules.format.unwrap_or(match answer.protocol {
+        Protocol::Http => BodyFormat::Json,
+        Protocol::Cli | Protocol::Exec => BodyFormat::Text,
+        Protocol::Netconf => BodyFormat::Xml,
+    });
+    let format = match answer.protocol {
+        Protocol::Http => rules.format.or(by_type).unwrap_or(BodyFormat::Text),
+        _ => declared,
+    };
+    // What a device says of a failure need not be in the form of its successes.
+    let failed = answer.protocol != Protocol::Http && !rules.takes_status(answer.status);
     let text = decode(&answer.headers, &answer.body);
     let mut unreadable = answer.body_error;
     let mut body = None;
-    if unreadable.is_none() && !text.trim().is_empty() {
+    // A device that lists nothing says nothing, and that is a list of none.
+    let lists =
+        answer.protocol != Protocol::Http && rules.parse.as_ref().is_some_and(parse::takes_nothing);
+    if unreadable.is_none() && (lists || !text.trim().is_empty()) {
         let parsed = match format {
             BodyFormat::Json => serde_json::from_str(&text)
                 .map(Some)
                 .map_err(|error| format!("the body is not JSON: {error}")),
-            BodyFormat::Xml => xml_to_json(&text, &rules.lists).map(Some),
+            BodyFormat::Xml if answer.protocol == Protocol::Netconf => {
+                xml::of_reply(&text, &rules.lists).map(Some)
+            }
+            BodyFormat::Xml => xml::to_json(&text, &rules.lists).map(Some),
             BodyFormat::Text => Ok(None),
         };
         let parsed = match (&rules.parse, parsed) {
-            (Some(parse), Ok(None)) => parse_text(parse, &text).map(Some),
+            (Some(parse), Ok(None)) => parse::parse(parse, &text).map(Some),
             (_, parsed) => parsed,
         };
         match parsed {
             Ok(value) => body = value,
+            Err(_) if failed => {}
             Err(why) => unreadable = Some(why),
         }
     }
@@ -114,9 +145,12 @@ pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
         };
     ReadAnswer {
         status: answer.status,
-        headers: answer.headers,
         body,
         text: text.into_owned(),
+        stderr: String::from_utf8_lossy(&answer.stderr).into_owned(),
+        protocol: answer.protocol,
+        ruling: answer.ruling,
+        headers: answer.headers,
         unreadable,
         in_declared_format,
     }
@@ -144,133 +178,6 @@ fn decode<'b>(headers: &HeaderMap, body: &'b [u8]) -> Cow<'b, str> {
         return body.iter().map(|byte| char::from(*byte)).collect();
     }
     String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
-}
-
-/// Element = object, attribute = `@name`, text = `#text` (alone: the string), repeated = list; names
-/// in `lists` are always lists; namespaces are dropped. The root element's name is the only key.
-fn xml_to_json(text: &str, lists: &[Box<str>]) -> Result<Value, String> {
-    let document =
-        Document::parse(text).map_err(|error| format!("the body is not XML: {error}"))?;
-    let root = document.root_element();
-    let mut value = Map::new();
-    value.insert(root.tag_name().name().to_owned(), element(root, lists));
-    Ok(Value::Object(value))
-}
-
-fn element(node: roxmltree::Node<'_, '_>, lists: &[Box<str>]) -> Value {
-    let mut map = Map::new();
-    for attribute in node.attributes() {
-        map.insert(format!("@{}", attribute.name()), attribute.value().into());
-    }
-    let mut text = String::new();
-    for child in node.children() {
-        if child.is_text() {
-            text.push_str(child.text().unwrap_or_default());
-        }
-        if !child.is_element() {
-            continue;
-        }
-        let name = child.tag_name().name();
-        let value = element(child, lists);
-        match map.get_mut(name) {
-            Some(Value::Array(items)) => items.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-            None if lists.iter().any(|list| **list == *name) => {
-                map.insert(name.to_owned(), Value::Array(vec![value]));
-            }
-            None => {
-                map.insert(name.to_owned(), value);
-            }
-        }
-    }
-    let text = text.trim();
-    if map.is_empty() {
-        return text.into();
-    }
-    if !text.is_empty() {
-        map.insert("#text".into(), text.into());
-    }
-    Value::Object(map)
-}
-
-fn parse_text(parse: &Parse, text: &str) -> Result<Value, String> {
-    match parse {
-        Parse::Json => {
-            serde_json::from_str(text).map_err(|error| format!("the text is not JSON: {error}"))
-        }
-        Parse::Regex {
-            regex,
-            rows: true,
-            types,
-        } => Ok(text
-            .lines()
-            .filter_map(|line| captures(regex, types, line))
-            .collect()),
-        Parse::Regex {
-            regex,
-            rows: false,
-            types,
-        } => captures(regex, types, text).ok_or_else(|| "the text does not match `parse`".into()),
-        Parse::Table => Ok(table(text)),
-        Parse::KeyValue { separator } => Ok(text
-            .lines()
-            .filter_map(|line| line.split_once(&**separator))
-            .map(|(key, value)| (key.trim().to_owned(), Value::from(value.trim())))
-            .collect()),
-    }
-}
-
-fn captures(regex: &regex::Regex, types: &[(Box<str>, CaptureType)], text: &str) -> Option<Value> {
-    let found = regex.captures(text)?;
-    let row = regex.capture_names().flatten().filter_map(|name| {
-        let text = found.name(name)?.as_str();
-        let kind = types
-            .iter()
-            .find(|(known, _)| **known == *name)
-            .map_or(CaptureType::Text, |(_, kind)| *kind);
-        let value = match kind {
-            CaptureType::Text => text.into(),
-            CaptureType::Int => text.parse::<i64>().map_or(Value::Null, Value::from),
-            CaptureType::List => text
-                .split([',', ' ', '\t'])
-                .filter(|item| !item.is_empty())
-                .collect(),
-        };
-        Some((name.to_owned(), value))
-    });
-    Some(row.collect())
-}
-
-/// The first line names the columns; a cell reaches from its column's start to the next one's.
-fn table(text: &str) -> Value {
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let Some(head) = lines.next() else {
-        return Value::Array(Vec::new());
-    };
-    let head: Vec<char> = head.chars().collect();
-    let starts: Vec<usize> = (0..head.len())
-        .filter(|&at| !head[at].is_whitespace() && (at == 0 || head[at - 1].is_whitespace()))
-        .collect();
-    let cell = |line: &[char], column: usize| -> String {
-        let from = starts[column].min(line.len());
-        let to = starts
-            .get(column + 1)
-            .map_or(line.len(), |&end| end.min(line.len()));
-        line[from..to].iter().collect::<String>().trim().to_owned()
-    };
-    lines
-        .map(|line| {
-            let line: Vec<char> = line.chars().collect();
-            (0..starts.len())
-                .map(|column| {
-                    (
-                        cell(&head, column).to_lowercase(),
-                        Value::from(cell(&line, column)),
-                    )
-                })
-                .collect::<Value>()
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -346,33 +253,6 @@ mod tests {
                 "n": ["1", "2"],
                 "e": "",
             }}))
-        );
-    }
-
-    #[test]
-    fn text_is_parsed_by_rows_and_by_columns() {
-        let regex = Parse::Regex {
-            regex: regex::Regex::new(r"^(?<vid>\d+)\s+(?<ports>\S+)$").unwrap(),
-            rows: true,
-            types: vec![
-                ("vid".into(), CaptureType::Int),
-                ("ports".into(), CaptureType::List),
-            ],
-        };
-        assert_eq!(
-            parse_text(&regex, "VLAN Ports\n10 eth1,eth2\n20 eth3").unwrap(),
-            json!([{"vid": 10, "ports": ["eth1", "eth2"]}, {"vid": 20, "ports": ["eth3"]}])
-        );
-        assert_eq!(
-            parse_text(&Parse::Table, "VLAN  Name\n10    blue net\n").unwrap(),
-            json!([{"vlan": "10", "name": "blue net"}])
-        );
-        let pairs = Parse::KeyValue {
-            separator: ":".into(),
-        };
-        assert_eq!(
-            parse_text(&pairs, "State: up\nMtu : 1500").unwrap(),
-            json!({"State": "up", "Mtu": "1500"})
         );
     }
 }

@@ -1,23 +1,25 @@
 //! A route's call, rendered whole before the intent: what cannot be rendered has cost nothing.
 
+mod device;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use ring::digest;
 use serde_json::Value;
 
 use crate::driver::{HttpRequest, RenderedCall};
-use crate::plan::{Action, Call, HttpBody, HttpCall};
+use crate::plan::{Action, Backend, Call, HttpBody, HttpCall};
 use crate::transform::{Presence, RenderError, Scope, Tree, encode, template::Format};
 
-/// Renders the call from what is in the scope.
-pub fn render(call: &Call, scope: &Scope) -> Result<RenderedCall, RenderError> {
+pub use device::line_rules;
+
+/// Renders the call for a backend from what is in the scope, [`line_rules`] included.
+pub fn render(call: &Call, backend: &Backend, scope: &Scope) -> Result<RenderedCall, RenderError> {
     match &call.action {
         Action::Http(http) => render_http(http, scope).map(RenderedCall::Http),
-        Action::Cli(_) | Action::Exec(_) | Action::Netconf(_) => Err(RenderError::Unsafe {
-            field: "call".into(),
-            variable: "call".into(),
-            reason: "this version renders http calls only".into(),
-        }),
+        Action::Cli(cli) => device::cli(cli, scope).map(RenderedCall::Cli),
+        Action::Exec(exec) => device::exec(exec, backend, scope).map(RenderedCall::Exec),
+        Action::Netconf(netconf) => device::netconf(netconf, scope).map(RenderedCall::Netconf),
     }
 }
 

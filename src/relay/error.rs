@@ -141,6 +141,17 @@ pub enum RelayError {
         status: u16,
         excerpt: String,
     },
+    /// A device refused the call, or some of it; `reply` where its protocol says what that is in HTTP.
+    CallRefused {
+        reply: Option<StatusCode>,
+        words: String,
+    },
+    /// Some lines of a call are in force, and the others are not.
+    PartlyApplied {
+        applied: usize,
+        total: usize,
+        words: String,
+    },
     BackendObjectMissing {
         resource: String,
         id: String,
@@ -196,7 +207,8 @@ impl RelayError {
             Self::RelayBusy => "relay_busy",
             Self::BackendUnreachable(_) => "backend_unreachable",
             Self::BackendAuth(_) => "backend_auth",
-            Self::BackendError { .. } => "backend_error",
+            Self::BackendError { .. } | Self::CallRefused { .. } => "backend_error",
+            Self::PartlyApplied { .. } => "partly_applied",
             Self::BackendObjectMissing { .. } => "backend_object_missing",
             Self::Rule { code, .. } => code,
             Self::ExtractionFailed(_) => "extraction_failed",
@@ -265,6 +277,10 @@ impl RelayError {
             Self::BackendUnreachable(why) => format!("no connection to the backend was made: {why}"),
             Self::BackendAuth(why) => format!("the backend refused the relay's credentials: {why}"),
             Self::BackendError { status, excerpt } => format!("the backend answered {status}: {excerpt}"),
+            Self::CallRefused { words, .. } => format!("the backend refused the call: {words}"),
+            Self::PartlyApplied { applied, total, words } => format!(
+                "{applied} of {total} lines were taken, and are in force; then the backend refused one: {words}"
+            ),
             Self::BackendObjectMissing { resource, id } => format!(
                 "{resource} `{id}` is mapped, and its backend says that the object does not exist"
             ),
@@ -313,6 +329,19 @@ impl RelayError {
                 code,
                 detail: detail.as_deref().map(clean),
             },
+            Self::CallRefused { reply, words } => Self::CallRefused {
+                reply,
+                words: clean(&words),
+            },
+            Self::PartlyApplied {
+                applied,
+                total,
+                words,
+            } => Self::PartlyApplied {
+                applied,
+                total,
+                words: clean(&words),
+            },
             Self::BackendUnreachable(words) => Self::BackendUnreachable(clean(&words)),
             Self::BackendAuth(words) => Self::BackendAuth(clean(&words)),
             Self::OutcomeUnknown(words) => Self::OutcomeUnknown(clean(&words)),
@@ -326,7 +355,11 @@ impl RelayError {
     pub fn quotes_the_backend(&self) -> bool {
         matches!(
             self,
-            Self::BackendError { .. } | Self::Rule { .. } | Self::ExtractionFailed(_)
+            Self::BackendError { .. }
+                | Self::CallRefused { .. }
+                | Self::PartlyApplied { .. }
+                | Self::Rule { .. }
+                | Self::ExtractionFailed(_)
         )
     }
 

@@ -428,7 +428,9 @@ impl Relay {
                     }
                 })?;
         self.reaches(Step::Rendered);
-        let render = |scope: &_| call::render(&route.call, scope);
+        let instance = snapshot.plan.backend(backend);
+        request.scope.set_line_rules(call::line_rules(instance));
+        let render = |scope: &_| call::render(&route.call, instance, scope);
         let call = rows::with_rows(self, request, backend, render).await?;
         self.note(|seen| {
             let call = call.clone();

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::RelayError;
 use super::answer::{self, ReadAnswer};
-use crate::driver::{Answer, DriverError, SendOutcome};
+use crate::driver::{Answer, DriverError, Protocol, Ruling, SendOutcome};
 use crate::plan::{Route, SideEffect};
 use crate::store::{Mapping, State};
 use crate::transform::{AnswerView, Condition, Scope};
@@ -82,27 +82,37 @@ pub fn judge(
         .fail_when
         .iter()
         .any(|condition| condition.holds(&view));
-    if !refused && is_success(route, answer, &view) {
+    let by_itself = answer.ruling == Ruling::ByStatus;
+    if !refused && by_itself && is_success(route, answer, &view) {
         return Verdict::Success;
     }
+    let is_http = answer.protocol == Protocol::Http;
     let rule = rules.errors.iter().find(|rule| rule.when.holds(&view));
     let gone = |status: u16| matches!(status, 404 | 410);
-    let says_gone = rule.map_or_else(|| gone(view.status), |rule| gone(rule.reply.as_u16()));
+    let says_gone = match rule {
+        Some(rule) => gone(rule.reply.as_u16()),
+        None => is_http && gone(view.status),
+    };
     if route.deletes() && says_gone && answer.in_declared_format {
         return Verdict::Absent;
     }
 
     let status = view.status;
-    let client_error = (400..500).contains(&status) && status != 408;
+    let client_error = is_http && (400..500).contains(&status) && status != 408;
     let asserted = rule.and_then(|rule| rule.side_effect);
     let acts = call_acts(route);
-    // What the route's author says of the side effect holds against what the status suggests.
-    let not_done = !acts
-        || asserted.map_or(refused || client_error, |asserted| {
-            asserted == SideEffect::None
-        });
-    // What was refused for its credentials or its number did not run; a read runs again without harm.
-    let passes = matches!(status, 401 | 429) || !acts && !client_error;
+    let says_not_done = match &answer.ruling {
+        Ruling::ByStatus => refused || client_error,
+        Ruling::NotDone { .. } => true,
+        // What some lines did is done, whatever a condition makes of the answer.
+        Ruling::Partly { .. } | Ruling::Unclear { .. } => false,
+    };
+    // What the route's author says of the side effect holds against what the answer suggests.
+    let not_done = !acts || asserted.map_or(says_not_done, |said| said == SideEffect::None);
+    // What was refused for its credentials or its number did not run, nor what a lock kept out; a read
+    // runs again without harm.
+    let locked = matches!(&answer.ruling, Ruling::NotDone { reply: Some(reply), .. } if *reply == StatusCode::SERVICE_UNAVAILABLE);
+    let passes = is_http && matches!(status, 401 | 429) || locked || !acts && !client_error;
     let safe_to_retry = not_done && passes;
 
     if let Some(rule) = rule {
@@ -126,6 +136,13 @@ pub fn judge(
         }
         return Verdict::Failure(judged);
     }
+    if !is_http {
+        let judged = match not_done {
+            true => Judged::failed(device_error(answer, clean), safe_to_retry),
+            false => Judged::unknown(device_doubt(route, answer, clean)),
+        };
+        return Verdict::Failure(judged);
+    }
     let error = match (status, object) {
         (401 | 403, _) => RelayError::BackendAuth(format!("the backend answered {status}")),
         (404, Some(mapping)) if client_error => RelayError::BackendObjectMissing {
@@ -143,6 +160,59 @@ pub fn judge(
             "the backend answered {status}, which does not say whether it did it"
         ))),
     })
+}
+
+/// What a device refused, nothing of it being in force.
+fn device_error(answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
+    let (reply, words) = match &answer.ruling {
+        Ruling::NotDone { reply, detail } => (*reply, clean(detail)),
+        Ruling::Partly { detail, .. } | Ruling::Unclear { detail } => (None, clean(detail)),
+        Ruling::ByStatus => (None, ended(answer, clean)),
+    };
+    RelayError::CallRefused { reply, words }
+}
+
+/// What of a call may be in force, or is.
+fn device_doubt(route: &Route, answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
+    // Where nothing of the answer may be kept, its words are not put into a detail that is.
+    let kept = |words: String| match route.store_reply {
+        true => words,
+        false => "its answer does not say".to_owned(),
+    };
+    match &answer.ruling {
+        Ruling::Partly {
+            applied,
+            total,
+            detail,
+        } => RelayError::PartlyApplied {
+            applied: *applied,
+            total: *total,
+            words: clean(detail),
+        },
+        Ruling::Unclear { detail } | Ruling::NotDone { detail, .. } => {
+            RelayError::OutcomeUnknown(kept(clean(detail)))
+        }
+        Ruling::ByStatus => RelayError::OutcomeUnknown(kept(format!(
+            "{}, which does not say whether it was done",
+            ended(answer, clean)
+        ))),
+    }
+}
+
+/// How a call of a device ended, with the beginning of what it said.
+fn ended(answer: &ReadAnswer, clean: Clean<'_>) -> String {
+    let excerpt = answer.excerpt(clean);
+    let status = answer.status;
+    let how = match answer.protocol {
+        Protocol::Exec => format!("the program ended with status {status}"),
+        _ if status == 0 => "the answer is none of a success".to_owned(),
+        Protocol::Cli => format!("line {status} was refused"),
+        _ => "the reply has an rpc-error".to_owned(),
+    };
+    match excerpt.trim() {
+        "" => how,
+        said => format!("{how} (`{said}`)"),
+    }
 }
 
 fn is_success(route: &Route, answer: &ReadAnswer, view: &AnswerView<'_>) -> bool {
@@ -184,7 +254,8 @@ pub fn met(route: &Route, answer: Answer) -> Met {
         holding.map(|(place, _)| place).collect::<Vec<_>>()
     };
     let fail_when = holding(&mut rules.fail_when.iter().map(Some));
-    let success = fail_when.is_empty() && is_success(route, &read, &view);
+    let by_itself = read.ruling == Ruling::ByStatus;
+    let success = fail_when.is_empty() && by_itself && is_success(route, &read, &view);
     Met {
         success_when: rules
             .success_when

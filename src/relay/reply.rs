@@ -9,6 +9,7 @@ use super::outcome::reply_status;
 use super::route::Request;
 use super::rows::with_rows;
 use super::{Relay, RelayError};
+use crate::driver::Protocol;
 use crate::plan::{BackendId, ReplyBody};
 
 /// A rendered reply, before the `Relay-*` headers.
@@ -57,8 +58,13 @@ pub async fn render(
             HeaderValue::from_static("application/json"),
         );
     }
+    let backend_status = match answer.protocol {
+        Protocol::Http => answer.status,
+        // What a program ends with is no status of HTTP.
+        _ => StatusCode::OK.as_u16(),
+    };
     Ok(Rendered {
-        status: reply_status(reply.status, answer.status, !body.is_empty()),
+        status: reply_status(reply.status, backend_status, !body.is_empty()),
         headers,
         body,
     })

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::command;
+
 /// The place of one value inside a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
@@ -30,8 +32,12 @@ pub(super) enum Slot {
     JsonString,
     /// Where a JSON value stands.
     JsonValue,
-    /// A part of a CLI line.
+    /// A part of one word of a CLI line.
     Cli,
+    /// A part of a CLI line that may hold blanks: between double quotes, or what `words` gives.
+    CliWords,
+    /// A part of one word of a program's command; the writer quotes the whole.
+    Word,
     /// A part of a line of plain text.
     Line,
 }
@@ -53,7 +59,14 @@ pub(super) fn write(slot: Slot, value: &Value, out: &mut String) -> Result<(), C
         Slot::XmlAttribute => xml(&text, true, out)?,
         Slot::XPath(quote) => xpath(&text, quote, out)?,
         Slot::JsonString => json_string(&text, out),
-        Slot::Cli => cli(&text, out)?,
+        Slot::Cli | Slot::CliWords => {
+            command::value(&text, slot == Slot::CliWords)?;
+            out.push_str(&text);
+        }
+        Slot::Word => {
+            command::word(&text)?;
+            out.push_str(&text);
+        }
         Slot::Line => line(&text, out)?,
     }
     Ok(())
@@ -186,14 +199,6 @@ fn json_string(text: &str, out: &mut String) {
     out.push_str(&quoted[1..quoted.len() - 1]);
 }
 
-/// A question mark asks a switch for help, and a tab completes: both act before the line is sent.
-fn cli(text: &str, out: &mut String) -> Result<(), &'static str> {
-    if text.contains('?') {
-        return Err("a CLI line cannot hold a question mark");
-    }
-    line(text, out)
-}
-
 fn line(text: &str, out: &mut String) -> Result<(), &'static str> {
     if text.chars().any(char::is_control) {
         return Err("it holds a control character");
@@ -274,10 +279,16 @@ mod tests {
 
     #[test]
     fn a_cli_value_refuses_help_completion_and_line_ends() {
-        for hostile in ["a?", "a\tb", "a\nb", "a\rb", "\u{1b}[A", "\u{85}"] {
+        for hostile in [
+            "a?", "a\tb", "a\nb", "a\rb", "\u{1b}[A", "\u{85}", "a\"", "a\\", "", " ", "\u{a0}a",
+        ] {
             assert!(encoded(Slot::Cli, json!(hostile)).is_err(), "{hostile:?}");
+            let wide = encoded(Slot::CliWords, json!(hostile));
+            assert!(wide.is_err(), "{hostile:?}");
         }
-        assert_eq!(encoded(Slot::Cli, json!("a b;c")).unwrap(), "a b;c");
+        assert!(encoded(Slot::Cli, json!("a b")).is_err());
+        assert_eq!(encoded(Slot::CliWords, json!("a b;c")).unwrap(), "a b;c");
+        assert_eq!(encoded(Slot::Cli, json!("a;c")).unwrap(), "a;c");
     }
 
     #[test]

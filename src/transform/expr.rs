@@ -79,7 +79,12 @@ impl Expr {
     ) -> Result<Wrote, Fault> {
         match self.get(context)? {
             Got::Value(value) => {
+                let begin = out.len();
                 encode::write(slot, &value, out)
+                    .map_err(|reason| Fault::refused(&self.text, reason))?;
+                let rules = context.scope.line_rules();
+                rules
+                    .judge(slot, &out[begin..])
                     .map_err(|reason| Fault::refused(&self.text, reason))?;
                 Ok(Wrote::Value)
             }

@@ -44,6 +44,7 @@ pub(super) enum Func {
     Int,
     String,
     Uuid,
+    Words,
     CidrAddress,
     CidrNetmask,
     CidrPrefix,
@@ -61,6 +62,7 @@ impl Func {
             | Func::Trim
             | Func::Base64
             | Func::String
+            | Func::Words
             | Func::Replace
             | Func::Split
             | Func::CidrAddress
@@ -78,7 +80,7 @@ impl Func {
 /// Name, meaning, how many arguments at least and at most, and how it is written.
 type Entry = (&'static str, Helper, usize, usize, &'static str);
 
-const HELPERS: [Entry; 27] = [
+const HELPERS: [Entry; 28] = [
     ("optional", Helper::Optional, 1, 1, "optional body.mtu"),
     ("default", Helper::Default, 2, 2, "default body.mtu 1500"),
     ("has", Helper::Has, 1, 1, "has body.port"),
@@ -148,6 +150,7 @@ const HELPERS: [Entry; 27] = [
         "string body.port",
     ),
     ("uuid", Helper::Plain(Func::Uuid), 0, 0, "uuid"),
+    ("words", Helper::Plain(Func::Words), 1, 1, "words body.note"),
     (
         "cidr_address",
         Helper::Plain(Func::CidrAddress),
@@ -207,7 +210,7 @@ pub(super) fn compute(func: Func, args: &[Cow<'_, Value>]) -> Result<Value, Cow<
         Func::Lower => text(0)?.to_lowercase().into(),
         Func::Upper => text(0)?.to_uppercase().into(),
         Func::Trim => text(0)?.trim().into(),
-        Func::String => text(0)?.into_owned().into(),
+        Func::String | Func::Words => text(0)?.into_owned().into(),
         Func::Json => args[0].to_string().into(),
         Func::Base64 => base64::engine::general_purpose::STANDARD
             .encode(text(0)?.as_bytes())

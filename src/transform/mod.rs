@@ -5,6 +5,7 @@
 //! be strict, typed, and encoded by the position in which a value lands (invariants 3 and 4).
 //! Nothing here knows a route, a backend or the network.
 
+pub mod command;
 pub mod condition;
 mod directive;
 pub mod encode;
@@ -25,6 +26,7 @@ pub mod select;
 pub mod source;
 pub mod template;
 pub mod text;
+pub mod textfsm;
 mod tokens;
 pub mod tree;
 pub mod uses;
@@ -41,6 +43,7 @@ use serde_json::Value;
 
 use crate::document::FileId;
 
+pub use command::LineRules;
 pub use condition::{AnswerView, Condition, Expected, Test};
 pub use expr::Expr;
 pub use number::same_value;
@@ -51,6 +54,7 @@ pub use select::{Found, JsonPath};
 pub use source::{ExtractError, Source};
 pub use template::{Format, Template};
 pub use text::{Position, Text};
+pub use textfsm::TextFsm;
 pub use tree::Tree;
 pub use uses::Uses;
 
@@ -83,6 +87,13 @@ pub struct Env<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ValueMap {
     pub entries: Vec<(Value, Value)>,
+}
+
+impl ValueMap {
+    /// Whether `map` has an answer to this word.
+    pub fn has_word(&self, word: &Value) -> bool {
+        node::translate(self, word, false).is_some()
+    }
 }
 
 /// Whether a position that may be `optional` holds something.

@@ -181,6 +181,17 @@ impl Node {
         }
     }
 
+    /// Whether it is the helper `words`.
+    pub(super) fn is_words(&self) -> bool {
+        matches!(
+            self,
+            Node::Call {
+                func: Func::Words,
+                ..
+            }
+        )
+    }
+
     /// Whether it can come to nothing at all without a fault.
     pub(super) fn may_be_absent(&self) -> bool {
         match self {
@@ -286,7 +297,7 @@ fn call<'c>(
 
 /// The other side of a word in a table. YAML keys are text, so a number or boolean also matches the
 /// key that is its text.
-fn translate<'m>(map: &'m ValueMap, word: &Value, backwards: bool) -> Option<&'m Value> {
+pub(super) fn translate<'m>(map: &'m ValueMap, word: &Value, backwards: bool) -> Option<&'m Value> {
     let matches = |side: &Value| {
         super::number::same_value(side, word)
             || match (side, encode::text_of(word)) {

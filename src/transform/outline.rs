@@ -130,6 +130,7 @@ impl Func {
             | Func::Base64
             | Func::String
             | Func::Uuid
+            | Func::Words
             | Func::CidrAddress
             | Func::CidrNetmask => MadeKind::Text,
             Func::Int | Func::CidrPrefix => MadeKind::Integer,

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use handlebars::template::{
     BlockParam, HelperTemplate, Parameter, Template as Parsed, TemplateElement,
@@ -12,11 +13,11 @@ use serde_json::Value;
 
 use super::encode::Slot;
 use super::expr::Expr;
-use super::helpers::{self, Helper};
+use super::helpers::{self, Func, Helper};
 use super::node::{Ask, Node};
 use super::segment::Segment;
 use super::tokens::{Tokens, Walk, offset};
-use super::uses::{Absence, Fact, Landing, Place, Standing, Uses, Wants};
+use super::uses::{Absence, Fact, Landing, Place, Standing, Table, Uses, Wants};
 use super::{Env, ValueMap};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Snippet, Span};
@@ -34,6 +35,8 @@ pub(super) struct Compiler<'e> {
     pub(super) standing: Standing,
     /// Where in the route it stands.
     pub(super) field: Rc<str>,
+    /// The expression stands on a command line, so that `words` may be its outermost helper.
+    pub(super) on_line: bool,
 }
 
 /// A loop around the position being compiled.
@@ -55,6 +58,7 @@ impl<'e> Compiler<'e> {
             uses: env.uses,
             standing: Standing::new(Landing::Leaf),
             field: Rc::from(""),
+            on_line: false,
         }
     }
 
@@ -73,6 +77,7 @@ impl<'e> Compiler<'e> {
             uses: self.uses,
             standing: self.standing.clone(),
             field: Rc::clone(&self.field),
+            on_line: self.on_line,
         }
     }
 
@@ -512,6 +517,31 @@ impl<'e> Compiler<'e> {
             );
             return None;
         }
+        let on_line = std::mem::take(&mut self.on_line);
+        if what == Helper::Plain(Func::Words) && !on_line {
+            self.diags.push(
+                Diagnostic::error(
+                    codes::MISPLACED_EXPRESSION,
+                    name_span,
+                    "`words` is for a value on a line of `cli`, and stands outermost there",
+                )
+                .help("such as `description {{ words (optional body.note) }}`"),
+            );
+            return None;
+        }
+        let node = self.helper(what, name, helper, (from, tokens));
+        self.on_line = on_line;
+        node
+    }
+
+    /// A helper with its arguments, their number checked.
+    fn helper(
+        &mut self,
+        what: Helper,
+        name: &str,
+        helper: &HelperTemplate,
+        (from, tokens): (usize, &mut Tokens<'_>),
+    ) -> Option<Node> {
         if let Helper::Map | Helper::Unmap | Helper::BackendId | Helper::CmpId | Helper::Mapped =
             what
         {
@@ -588,7 +618,14 @@ impl<'e> Compiler<'e> {
                 None
             }
         };
-        let standing = self.argument(what, 1, &helper.params);
+        let mut standing = self.argument(what, 1, &helper.params);
+        standing.table = name.filter(|_| what == Helper::Map).and_then(|name| {
+            let map = Arc::clone(self.env.maps.get(name)?);
+            Some(Table {
+                name: name.into(),
+                map,
+            })
+        });
         let argument = self.standing(standing, |this| this.node(&helper.params[1], tokens));
         let argument = Box::new(argument?);
         let name = name?;
@@ -648,7 +685,7 @@ impl<'e> Compiler<'e> {
         }
     }
 
-    fn map_named(&mut self, name: &str, span: Span) -> Option<std::sync::Arc<ValueMap>> {
+    fn map_named(&mut self, name: &str, span: Span) -> Option<Arc<ValueMap>> {
         if let Some(map) = self.env.maps.get(name) {
             return Some(map.clone());
         }

@@ -120,6 +120,7 @@ impl Compiler<'_> {
             absence: standing.absence,
             fallback: standing.fallback.clone(),
             facts: standing.facts.clone(),
+            table: standing.table.clone(),
         });
     }
 

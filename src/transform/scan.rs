@@ -50,7 +50,8 @@ fn walk<S: Scanner>(
     for segment in segments {
         match segment {
             Segment::Literal(text) => scanner.literal(text),
-            Segment::Value { slot, at, .. } => match scanner.value() {
+            Segment::Value { expr, slot, at } => match scanner.value() {
+                Ok(Slot::Cli) if expr.node.is_words() => *slot = Slot::CliWords,
                 Ok(found) => *slot = found,
                 Err(why) => report(&mut diags, codes::MISPLACED_EXPRESSION, *at, why),
             },

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use super::command::LineRules;
+
 /// The namespaces of LANGUAGE "Variables". Loop variables (`$as`) are not roots: they are resolved
 /// to a depth when the tree is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +92,7 @@ pub enum LookupRow {
 #[derive(Debug, Default)]
 pub struct Scope {
     slots: [Slot; Root::ALL.len()],
+    line_rules: LineRules,
     lookups: Mutex<Lookups>,
 }
 
@@ -131,6 +134,15 @@ impl Scope {
         if let Slot::Owned(Value::Object(map)) = slot {
             map.insert(name.to_owned(), value);
         }
+    }
+
+    /// What the chosen backend's command line refuses in values.
+    pub fn set_line_rules(&mut self, rules: LineRules) {
+        self.line_rules = rules;
+    }
+
+    pub(super) fn line_rules(&self) -> &LineRules {
+        &self.line_rules
     }
 
     /// The value of a namespace.

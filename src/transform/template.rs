@@ -2,6 +2,7 @@
 
 use serde::de::IgnoredAny;
 
+use super::command;
 use super::encode::Slot;
 use super::expr::{Context, Fault};
 use super::parse::Compiler;
@@ -76,6 +77,16 @@ impl Template {
         }
     }
 
+    /// What it renders with some value in each place; `None` where a block decides what is there.
+    pub fn sample(&self) -> Option<String> {
+        let parts = self.segments.iter().map(|segment| match segment {
+            Segment::Literal(text) => Some(&**text),
+            Segment::Value { .. } => Some("1"),
+            Segment::If { .. } | Segment::Each { .. } => None,
+        });
+        parts.collect()
+    }
+
     /// The variables that it reads, such as `body.user.password`.
     pub fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -104,6 +115,21 @@ impl Template {
             return Err((Fault::refused(&self.name, reason), false));
         }
         Ok(rendering)
+    }
+}
+
+/// How many elements XML content has that is to stand inside of an element; the error says why it cannot.
+pub fn fragment(text: &str) -> Result<usize, String> {
+    let whole = format!("<content>{text}</content>");
+    let document = roxmltree::Document::parse(&whole)
+        .map_err(|error| format!("this is not well-formed inside of an element: {error}"))?;
+    let children = || document.root_element().children();
+    if children().any(|node| node.is_text() && !node.text().unwrap_or_default().trim().is_empty()) {
+        return Err("text stands outside of every element".to_owned());
+    }
+    match children().filter(roxmltree::Node::is_element).count() {
+        0 => Err("no element stands here".to_owned()),
+        elements => Ok(elements),
     }
 }
 
@@ -169,7 +195,10 @@ impl Compiler<'_> {
         format: Format,
         field: &str,
     ) -> Option<Vec<Segment>> {
-        let mut segments = self.segments(source, field, true)?;
+        self.on_line = format == Format::Cli;
+        let segments = self.segments(source, field, true);
+        self.on_line = false;
+        let mut segments = segments?;
         // What is still open at the end is told at the last line.
         let end = source.text.trim_end().len();
         let last = source.text[..end].rfind('\n').map_or(0, |at| at + 1);
@@ -178,8 +207,12 @@ impl Compiler<'_> {
             Format::Xml => scan::assign(scan::Xml::default(), &mut segments, whole, self.diags),
             Format::Json => scan::assign(scan::Json::default(), &mut segments, whole, self.diags),
             Format::Cli => {
-                segment::put_into(&mut segments, Slot::Cli);
-                true
+                if let Err(why) = command::literals(&segments, true) {
+                    self.error(codes::BAD_TEMPLATE, whole, why);
+                    return None;
+                }
+                let scanner = command::CliLine::default();
+                scan::assign(scanner, &mut segments, whole, self.diags)
             }
             Format::Text => {
                 segment::put_into(&mut segments, Slot::Line);

@@ -1,5 +1,6 @@
 //! A string with expressions, rendered for the position in which it stands.
 
+use super::command;
 use super::encode::{self, Slot};
 use super::expr::{Context, Fault};
 use super::parse::Compiler;
@@ -25,6 +26,13 @@ pub enum Position {
     Xml,
     /// An XPath 1.0 string literal: a value that holds the literal's quote is refused.
     XPath,
+    /// Text of lines: alone it is whatever the value is; beside other text a value holds no control
+    /// character, and so adds no line.
+    Lines,
+    /// One line of a command line: nothing is encoded, and what could add a line or a word is refused.
+    CliLine,
+    /// One word of a program's command: control characters are refused, and the writer quotes the whole.
+    Word,
 }
 
 /// A compiled text.
@@ -84,6 +92,11 @@ impl Text {
         }
     }
 
+    /// Whether it begins with a value, so that nobody knows how.
+    pub fn begins_with_a_value(&self) -> bool {
+        matches!(self.segments.first(), Some(Segment::Value { .. }))
+    }
+
     /// The variables that it reads, such as `body.user.password`.
     pub fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -100,7 +113,8 @@ impl Text {
         found
     }
 
-    pub(super) fn field(&self) -> &str {
+    /// Where it stands, for errors at render time.
+    pub fn field(&self) -> &str {
         &self.field
     }
 
@@ -133,10 +147,13 @@ impl Compiler<'_> {
     ) -> Option<Text> {
         let landing = match position {
             Position::Header | Position::Cookie => Landing::Header,
+            Position::CliLine => Landing::Line,
             _ => Landing::Text,
         };
         let standing = self.standing.landing(landing);
+        self.on_line = position == Position::CliLine;
         let segments = self.standing(standing, |this| this.segments(source, field, false));
+        self.on_line = false;
         let mut segments = segments?;
         let fine = match position {
             Position::Plain | Position::Parameter => true,
@@ -154,6 +171,24 @@ impl Compiler<'_> {
                 source.span(),
                 self.diags,
             ),
+            Position::Lines => {
+                if !matches!(segments.as_slice(), [Segment::Value { .. }]) {
+                    segment::put_into(&mut segments, Slot::Line);
+                }
+                true
+            }
+            Position::CliLine => self.cli_line(&mut segments, source),
+            Position::Word => {
+                segment::put_into(&mut segments, Slot::Word);
+                match source.text.chars().any(char::is_control) {
+                    true => {
+                        let why = "a word of a command cannot hold a control character";
+                        self.error(codes::BAD_TEMPLATE, source.span(), why);
+                        false
+                    }
+                    false => true,
+                }
+            }
             Position::XPath => scan::assign(
                 scan::XPath::default(),
                 &mut segments,
@@ -166,6 +201,20 @@ impl Compiler<'_> {
             position,
             field: field.into(),
         })
+    }
+
+    /// A line without a command, or of several lines, is none.
+    fn cli_line(&mut self, segments: &mut [Segment], source: Snippet<'_>) -> bool {
+        let wrong = match source.text.trim().is_empty() {
+            true => Err("an empty line says nothing to a device"),
+            false => command::literals(segments, false),
+        };
+        if let Err(why) = wrong {
+            self.error(codes::BAD_TEMPLATE, source.span(), why);
+            return false;
+        }
+        let scanner = command::CliLine::default();
+        scan::assign(scanner, segments, source.span(), self.diags)
     }
 
     fn header_literals(

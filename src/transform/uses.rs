@@ -7,10 +7,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Root;
+use super::{Root, ValueMap};
 use crate::document::Span;
 
 /// One step into a value.
@@ -104,6 +105,13 @@ pub enum Landing {
     List,
 }
 
+/// The table that translates a value.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub name: Box<str>,
+    pub map: Arc<ValueMap>,
+}
+
 /// One use of a variable.
 #[derive(Clone, Debug)]
 pub struct Use {
@@ -123,6 +131,8 @@ pub struct Use {
     /// The literal of its `default`, when it is one.
     pub fallback: Option<Value>,
     pub facts: Rc<Vec<Fact>>,
+    /// The table that it is a word of: it is the argument of `map`.
+    pub table: Option<Table>,
 }
 
 impl Use {
@@ -192,6 +202,7 @@ pub(super) struct Standing {
     pub absence: Absence,
     pub fallback: Option<Value>,
     pub facts: Rc<Vec<Fact>>,
+    pub table: Option<Table>,
 }
 
 impl Standing {
@@ -207,6 +218,7 @@ impl Standing {
             absence: Absence::Fault,
             fallback: None,
             facts: Rc::default(),
+            table: None,
         }
     }
 

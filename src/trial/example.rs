@@ -1,5 +1,7 @@
 //! One example, played and compared.
 
+mod device;
+
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -160,10 +162,7 @@ fn check_call(
         }
         return wanted.is_none();
     };
-    let RenderedCall::Http(call) = &sent.call else {
-        return true;
-    };
-    let line = format!("{} {}", call.method, call.path_and_query);
+    let line = device::in_a_line(&sent.call);
     let forbidden = match (&example.call, &example.act) {
         (Expected::None(span), _) => Some((*span, "no call")),
         (Expected::NotSaid, None) => Some((
@@ -184,7 +183,11 @@ fn check_call(
         }
     }
     if let Expected::Some(expected) = &example.call {
-        compare_call(expected, call, found);
+        match (&sent.call, &expected.device) {
+            (RenderedCall::Http(call), _) => compare_call(expected, call, found),
+            (call, Some(wanted)) => device::compare(wanted, call, found),
+            (_, None) => {}
+        }
     }
     true
 }
@@ -192,11 +195,12 @@ fn check_call(
 impl ExpectedCall {
     /// The most telling place of the expectation.
     fn http_span(&self) -> Span {
-        match (&self.method, &self.path) {
-            (Some((_, method)), Some((_, path))) => Span {
+        match (&self.method, &self.path, &self.device) {
+            (Some((_, method)), Some((_, path)), _) => Span {
                 end: path.end,
                 ..*method
             },
+            (_, _, Some(wanted)) => device::place(wanted).unwrap_or(self.span),
             _ => self.span,
         }
     }

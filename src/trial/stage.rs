@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::{
     Answer, Async, AuthState, Clearance, Driver, DriverError, Phase, Probe, Refusal, RenderedCall,
-    SendOutcome,
+    Ruling, SendOutcome,
 };
 use crate::plan::BackendId;
 
@@ -109,7 +109,14 @@ impl Player {
             call: call.clone(),
         });
         match state.act.clone().unwrap_or_else(Act::unreachable) {
-            Act::Answer(answer) => Ok(answer),
+            Act::Answer(mut answer) => {
+                if let (Ruling::Partly { total, .. }, RenderedCall::Cli(script)) =
+                    (&mut answer.ruling, call)
+                {
+                    *total = script.lines.len();
+                }
+                Ok(answer)
+            }
             Act::Fail(error) => Err(error),
         }
     }

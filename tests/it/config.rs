@@ -314,6 +314,57 @@ fn no_broken_line_breaks_the_loader() {
     assert!(loads > 100, "only {loads} lines were broken");
 }
 
+/// The YAML files below a folder.
+fn yaml_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            yaml_below(&path, found);
+        } else if path
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml")
+        {
+            found.push(path);
+        }
+    }
+}
+
+/// The first line of each file names a schema that is there, and that the file fits: its own under
+/// `schema/`, or, where the file is itself a schema, the meta-schema.
+#[test]
+fn no_shipped_yaml_file_lacks_the_line_that_names_its_schema() {
+    const META: &str = "https://json-schema.org/draft/2020-12/schema";
+    let mut files = vec![PathBuf::from("relay.yaml")];
+    for folder in ["routes.d", "backends.d", "docs/tutorial"] {
+        yaml_below(Path::new(folder), &mut files);
+    }
+    assert!(files.len() > 43, "only {} files", files.len());
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let header = text.lines().next().unwrap_or_default();
+        let named = header
+            .strip_prefix("# yaml-language-server: $schema=")
+            .unwrap_or_else(|| panic!("{file:?} names no schema"));
+        let value: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        let below_schemas = file.starts_with("routes.d/schemas");
+        assert_eq!(named == META, below_schemas, "{file:?}: {named}");
+        let wrong: Vec<String> = if named == META {
+            let meta = jsonschema::draft202012::meta::validator();
+            meta.iter_errors(&value).map(|e| e.to_string()).collect()
+        } else {
+            let path = file.parent().unwrap().join(named);
+            let schema = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{file:?}: {e}"));
+            let schema = serde_json::from_str(&schema).unwrap();
+            let validator = jsonschema::validator_for(&schema).unwrap();
+            validator
+                .iter_errors(&value)
+                .map(|e| e.to_string())
+                .collect()
+        };
+        assert!(wrong.is_empty(), "{file:?}: {wrong:?}");
+    }
+}
+
 /// `schema/` is what `cmp-relay schema` prints, and what the first line of each shipped file names.
 #[test]
 fn the_committed_schemas_are_what_the_command_prints_and_shipped_files_fit_them() {
@@ -322,6 +373,7 @@ fn the_committed_schemas_are_what_the_command_prints_and_shipped_files_fit_them(
     let mut checked = 0;
     for (kind, name, files) in [
         (FileKind::Routes, "routes", "routes.d"),
+        (FileKind::Response, "response", "routes.d/shared"),
         (FileKind::Backend, "backend", "backends.d"),
         (FileKind::Relay, "relay", "."),
     ] {
@@ -359,5 +411,5 @@ fn the_committed_schemas_are_what_the_command_prints_and_shipped_files_fit_them(
             checked += 1;
         }
     }
-    assert!(checked >= 11, "only {checked} files were checked");
+    assert!(checked >= 12, "only {checked} files were checked");
 }

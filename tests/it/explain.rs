@@ -68,7 +68,10 @@ fn bytes(call: &CallAccount) -> String {
         headers,
         body,
         ..
-    } = call;
+    } = call
+    else {
+        panic!("not a call of HTTP: {call:?}");
+    };
     let (_, rest) = url.split_once("://").unwrap();
     let target = &rest[rest.find('/').unwrap()..];
     let mut all = format!("{method} {target} HTTP/1.1\r\n");

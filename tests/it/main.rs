@@ -14,6 +14,7 @@ mod hostile;
 mod http;
 mod import;
 mod invariants;
+mod mutants;
 mod neutron;
 mod new;
 mod openapi;

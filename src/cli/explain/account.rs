@@ -140,6 +140,34 @@ pub enum CallAccount {
         login: Option<String>,
         timeout_ms: u64,
     },
+    Cli {
+        /// `ssh://host:22`.
+        address: String,
+        profile: Option<String>,
+        /// `null`: the one that a login ends in.
+        mode: Option<String>,
+        lines: Vec<String>,
+        /// The profile's save command is run after the last line.
+        save: bool,
+        timeout_ms: u64,
+    },
+    Exec {
+        address: String,
+        /// Quoted, as the remote shell gets it.
+        command: String,
+        stdin: Option<String>,
+        timeout_ms: u64,
+    },
+    Netconf {
+        /// `netconf://host:830`.
+        address: String,
+        operation: &'static str,
+        /// `null`: the device's capabilities say it.
+        target: Option<&'static str>,
+        /// What stands inside the operation, line by line.
+        xml: Vec<String>,
+        timeout_ms: u64,
+    },
 }
 
 #[derive(Clone, Debug, Serialize)]

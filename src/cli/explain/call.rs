@@ -13,26 +13,62 @@ pub fn of(
     mask: &Mask,
 ) -> Result<CallAccount, String> {
     let timeout = route.call.timeout.unwrap_or(backend.limits.timeout);
-    let (RenderedCall::Http(http), Preview::Https(wire)) =
-        (call, DriverManager::preview(backend, call)?)
-    else {
-        return Err("this call cannot be shown".to_owned());
-    };
-    let headers = wire
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), mask.text(value)));
-    Ok(CallAccount::Https {
-        method: wire.method,
-        url: mask.text(&wire.url),
-        headers: headers.collect(),
-        body: http
-            .body
-            .is_some()
-            .then(|| mask.text(&String::from_utf8_lossy(&wire.body))),
-        login: login(backend, http),
-        timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let address = backend.driver.address();
+    let lines = |text: &str| text.lines().map(|line| mask.text(line)).collect();
+    Ok(match DriverManager::preview(backend, call)? {
+        Preview::Https(wire) => {
+            let RenderedCall::Http(http) = call else {
+                return Err("this call cannot be shown".to_owned());
+            };
+            let headers = wire
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), mask.text(value)));
+            CallAccount::Https {
+                method: wire.method,
+                url: mask.text(&wire.url),
+                headers: headers.collect(),
+                body: http
+                    .body
+                    .is_some()
+                    .then(|| mask.text(&String::from_utf8_lossy(&wire.body))),
+                login: login(backend, http),
+                timeout_ms,
+            }
+        }
+        Preview::Cli(script) => CallAccount::Cli {
+            address,
+            profile: profile(backend),
+            mode: script.mode.map(String::from),
+            lines: script.lines.iter().map(|line| mask.text(line)).collect(),
+            save: script.save,
+            timeout_ms,
+        },
+        Preview::Exec(program) => CallAccount::Exec {
+            address,
+            command: mask.text(&program.command),
+            stdin: program
+                .stdin
+                .map(|bytes| mask.text(&String::from_utf8_lossy(&bytes))),
+            timeout_ms,
+        },
+        Preview::Netconf(request) => CallAccount::Netconf {
+            address,
+            operation: request.operation.name(),
+            target: request.target.map(|target| target.name()),
+            xml: request.content.as_deref().map_or_else(Vec::new, lines),
+            timeout_ms,
+        },
     })
+}
+
+/// The CLI profile of a backend that has one.
+fn profile(backend: &Backend) -> Option<String> {
+    match &backend.driver {
+        DriverSpec::Ssh(ssh) => Some(ssh.profile.as_ref()?.name.to_string()),
+        _ => None,
+    }
 }
 
 /// Where the token of the call comes from.

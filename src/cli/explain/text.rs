@@ -182,28 +182,88 @@ fn backend(backend: &BackendAccount, page: &mut Page) {
 }
 
 fn call(call: &CallAccount, page: &mut Page) {
-    let CallAccount::Https {
-        method,
-        url,
-        headers,
-        body,
-        login,
-        timeout_ms,
-    } = call;
-    page.part("call", &format!("{method} {url}"));
-    for (name, value) in headers {
-        page.line(&format!("{name}: {value}"));
-    }
-    if let Some(body) = body {
-        page.blank();
-        // Line by line as it is: what stands here is what is sent.
-        body.split('\n').for_each(|line| page.verbatim(line));
-        page.blank();
-    }
-    if let Some(login) = login {
-        page.line(&format!("*** is {login}"));
-    }
+    let timeout_ms = match call {
+        CallAccount::Https {
+            method,
+            url,
+            headers,
+            body,
+            login,
+            timeout_ms,
+        } => {
+            page.part("call", &format!("{method} {url}"));
+            for (name, value) in headers {
+                page.line(&format!("{name}: {value}"));
+            }
+            if let Some(body) = body {
+                // Line by line as it is: what stands here is what is sent.
+                content(body.split('\n'), page);
+            }
+            if let Some(login) = login {
+                page.line(&format!("*** is {login}"));
+            }
+            timeout_ms
+        }
+        CallAccount::Cli {
+            address,
+            profile,
+            mode,
+            lines,
+            save,
+            timeout_ms,
+        } => {
+            page.part("call", &format!("cli {address}"));
+            let profile = profile.as_deref().unwrap_or("none");
+            let mode = match mode {
+                Some(mode) => format!(", in its mode {mode}"),
+                None => String::new(),
+            };
+            page.line(&format!("by the profile {profile}{mode}"));
+            content(lines.iter().map(String::as_str), page);
+            if *save {
+                page.line("and the profile's save command");
+            }
+            timeout_ms
+        }
+        CallAccount::Exec {
+            address,
+            command,
+            stdin,
+            timeout_ms,
+        } => {
+            page.part("call", &format!("exec {address}"));
+            content(std::iter::once(command.as_str()), page);
+            if let Some(stdin) = stdin {
+                page.line("which reads");
+                content(stdin.split('\n'), page);
+            }
+            timeout_ms
+        }
+        CallAccount::Netconf {
+            address,
+            operation,
+            target,
+            xml,
+            timeout_ms,
+        } => {
+            let target = target
+                .map(|target| format!(" {target}"))
+                .unwrap_or_default();
+            page.part("call", &format!("{operation}{target} {address}"));
+            if !xml.is_empty() {
+                content(xml.iter().map(String::as_str), page);
+            }
+            timeout_ms
+        }
+    };
     page.line(&format!("answered within {}", span(*timeout_ms)));
+}
+
+/// What is sent, as it is, set off by blank lines.
+fn content<'l>(lines: impl Iterator<Item = &'l str>, page: &mut Page) {
+    page.blank();
+    lines.for_each(|line| page.verbatim(line));
+    page.blank();
 }
 
 fn span(milliseconds: u64) -> String {

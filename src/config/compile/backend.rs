@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::auth::needed;
 use super::name::{self, Shape};
-use super::{auth, header, tls, url};
+use super::{auth, header, ssh, tls, url};
 use crate::config::env::World;
 use crate::config::source::SourceFiles;
 use crate::config::spec::backend::{
-    BackendLimitsSpec, BackendSpec, BreakerSpec, HttpsSpec, StateSpec,
+    BackendLimitsSpec, BackendSpec, BreakerSpec, DriverSpec as WrittenDriver, HttpsSpec, StateSpec,
 };
 use crate::config::spec::decode::{At, Decode, Entries, TimeSpan};
 use crate::config::spec::part::{Part, Written, misplaced, right};
@@ -165,7 +165,7 @@ fn backend(
     let limits = limits(right(&spec.limits), server, diags);
     let breaker = breaker(right(&spec.breaker), diags);
     let driver = needed(&spec.driver, "driver", at, diags)
-        .and_then(|driver| https(&driver.https.value, driver.https.span, world, diags));
+        .and_then(|driver| self::driver(driver, world, diags));
     let (name, kind) = (name?, kind?);
     let label_map: Map<String, Value> = labels
         .iter()
@@ -182,7 +182,7 @@ fn backend(
         },
         limits,
         breaker,
-        driver: DriverSpec::Https(driver?),
+        driver: driver?,
     })
 }
 
@@ -297,6 +297,18 @@ pub fn positive(value: u128, span: Span, diags: &mut Diagnostics) -> bool {
         ));
     }
     value > 0
+}
+
+fn driver(spec: &WrittenDriver, world: World<'_>, diags: &mut Diagnostics) -> Option<DriverSpec> {
+    match spec {
+        WrittenDriver::Https(at) => https(&at.value, at.span, world, diags).map(DriverSpec::Https),
+        WrittenDriver::Ssh(at) => ssh::ssh(&at.value, at.span, world, diags)
+            .map(Arc::new)
+            .map(DriverSpec::Ssh),
+        WrittenDriver::Netconf(at) => ssh::netconf(&at.value, at.span, world, diags)
+            .map(Arc::new)
+            .map(DriverSpec::Netconf),
+    }
 }
 
 fn https(

@@ -1,33 +1,72 @@
-//! `call`: the one request that a route sends to a backend.
+//! `call`: the one request that a route sends to a backend, by the action that it is.
 
-use std::collections::BTreeSet;
-
-use http::{HeaderName, Method};
+mod cli;
+mod exec;
+mod http;
+mod netconf;
 
 use super::codes;
-use super::header::RESERVED;
-use super::matching::method_and_path;
 use super::names::{Names, Stage, Surroundings};
-use crate::config::spec::call::CallSpec;
-use crate::config::spec::decode::{At, Entries};
+use crate::config::spec::call::{CallSpec, CliLinesSpec, StdinSpec};
 use crate::config::spec::part::{Written, right, wrong};
-use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
-use crate::document::{Node, Span};
-use crate::plan::{Action, Auth, Backend, Call, DriverSpec, HttpBody, HttpCall, TokenCarrier};
-use crate::transform::{Env, PathTemplate, Position, Template, Text, Tree};
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::document::Span;
+use crate::plan::{Action, Backend, Call, CliProfile, DriverSpec};
 
-const METHODS: [Method; 7] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::OPTIONS,
+pub(super) use http::headers;
+
+/// What a call is about to be compiled against.
+struct Ground<'a> {
+    kind: &'a str,
+    around: &'a Surroundings<'a>,
+    /// Every instance of the kind, in the order of their names.
+    backends: Vec<&'a Backend>,
+}
+
+/// What a call can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Http,
+    Cli,
+    Exec,
+    Netconf,
+}
+
+impl Sort {
+    /// Its key.
+    fn key(self) -> &'static str {
+        match self {
+            Sort::Http => "http",
+            Sort::Cli => "cli",
+            Sort::Exec => "exec",
+            Sort::Netconf => "netconf",
+        }
+    }
+
+    /// The driver that sends it.
+    fn driver(self) -> &'static str {
+        match self {
+            Sort::Http => "https",
+            Sort::Cli | Sort::Exec => "ssh",
+            Sort::Netconf => "netconf",
+        }
+    }
+}
+
+/// Which calls a key goes with.
+const KEYS: [(&str, &[Sort]); 11] = [
+    ("query", &[Sort::Http]),
+    ("headers", &[Sort::Http]),
+    ("body", &[Sort::Http]),
+    ("form", &[Sort::Http]),
+    ("auth", &[Sort::Http]),
+    ("template", &[Sort::Http, Sort::Netconf]),
+    ("mode", &[Sort::Cli]),
+    ("save", &[Sort::Cli]),
+    ("stdin", &[Sort::Exec]),
+    ("target", &[Sort::Netconf]),
+    ("variants", &[]),
 ];
-
-/// Beside [`RESERVED`], what the driver does for itself.
-const DRIVERS_OWN: [&str; 2] = ["expect", "proxy-authorization"];
 
 /// Compiles the call of a route that calls backends of `kind`.
 pub(super) fn compile(
@@ -38,38 +77,36 @@ pub(super) fn compile(
     around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Call> {
-    let mut unsupported = false;
-    for (key, node) in spec.unsupported() {
-        unsupported = true;
+    let errors = diags.errors();
+    let ground = Ground {
+        kind,
+        around,
+        backends: around.of_kind(kind).into_iter().map(|(_, b)| b).collect(),
+    };
+    if let Some(node) = &spec.variants {
         diags.push(
             Diagnostic::error(
                 codes::UNSUPPORTED_CALL,
                 node.span,
-                format!("`{key}`: this version sends https calls only"),
+                "`variants`: this version sends the same call to every backend of a kind",
             )
-            .help("write `http: METHOD /path`"),
+            .help("write one of `http`, `cli`, `exec` and `netconf`, or a route for each kind"),
         );
     }
-    if spec.http.is_none() && !unsupported {
-        diags.push(
-            Diagnostic::error(codes::MISSING_KEY, span, "`http` is missing")
-                .help("write `http: METHOD /path`, such as `http: GET /v2.0/networks`"),
-        );
+    let sort = sort(spec, span, &ground, diags);
+    if let Some((sort, at)) = sort {
+        foreign_keys(spec, sort, at, diags);
+        ground.check_driver(sort, at, diags);
     }
     let roots = names.roots(Stage::Call);
     let env = names.env(around, Stage::Call, &roots);
-    let backends: Vec<&Backend> = around.of_kind(kind).into_iter().map(|(_, b)| b).collect();
-
-    // Each part is compiled whatever became of the others.
-    let target = right(&spec.http).and_then(|http| self::target(http, &env, diags));
-    let query = fields(right(&spec.query), "call.query", &env, diags);
-    let auth = match right(&spec.auth) {
-        Some(auth) => self::auth(auth, kind, &backends, diags).map(Some),
-        None => Some(None),
+    let action = match sort.map(|(sort, _)| sort) {
+        // What is written beside a key that is missing is checked all the same.
+        None | Some(Sort::Http) => http::compile(spec, &ground, &env, diags).map(Action::Http),
+        Some(Sort::Cli) => cli::compile(spec, &ground, &env, diags).map(Action::Cli),
+        Some(Sort::Exec) => exec::compile(spec, &env, diags).map(Action::Exec),
+        Some(Sort::Netconf) => netconf::compile(spec, &env, diags).map(Action::Netconf),
     };
-    let taken = auth_headers(&backends, auth.as_ref().and_then(Option::as_deref));
-    let headers = headers(right(&spec.headers), "call.headers", &taken, &env, diags);
-    let body = body(spec, &env, diags);
     if let Some(at) = right(&spec.timeout).filter(|at| at.value.0.is_zero()) {
         diags.push(Diagnostic::error(
             codes::BAD_VALUE,
@@ -77,262 +114,215 @@ pub(super) fn compile(
             "a call without time cannot be answered",
         ));
     }
-    let broken = wrong(&spec.http)
-        || wrong(&spec.query)
-        || wrong(&spec.headers)
-        || wrong(&spec.form)
-        || wrong(&spec.template)
-        || wrong(&spec.auth)
-        || wrong(&spec.timeout);
-    if broken || unsupported {
+    if wrong(&spec.timeout) || diags.errors() > errors {
         return None;
     }
-    let (method, path) = target?;
     Some(Call {
-        action: Action::Http(HttpCall {
-            method,
-            path,
-            query: query?,
-            headers: headers?,
-            body: body?,
-            auth: auth?,
-        }),
+        action: action?,
         timeout: right(&spec.timeout).map(|at| at.value.0),
     })
 }
 
-fn target(
-    http: &Written,
-    env: &Env<'_>,
+/// What the call is, and where that is said; what is missing or said twice is reported.
+fn sort(
+    spec: &CallSpec,
+    span: Span,
+    ground: &Ground<'_>,
     diags: &mut Diagnostics,
-) -> Option<(Method, PathTemplate)> {
-    let (method, path) = method_and_path(http.snippet(), "http", &METHODS, diags)?;
-    let path = PathTemplate::compile(path, "call.http", env, diags)?;
-    Some((method, path))
-}
-
-/// Query parameters or form fields.
-fn fields(
-    specs: Option<&Entries<Node>>,
-    field: &str,
-    env: &Env<'_>,
-    diags: &mut Diagnostics,
-) -> Option<Vec<(Box<str>, Tree)>> {
-    let compiled: Vec<_> = specs
-        .map(|specs| specs.0.as_slice())
-        .unwrap_or_default()
-        .iter()
-        .map(|(key, node)| {
-            let key = literal_key(key, diags)?;
-            let tree = Tree::compile(node, &format!("{field}.{key}"), env, diags)?;
-            Some((key.into(), tree))
-        })
-        .collect();
-    compiled.into_iter().collect()
-}
-
-fn literal_key<'k>(key: &'k At<String>, diags: &mut Diagnostics) -> Option<&'k str> {
-    if key.value.contains("{{") {
-        diags.push(crate::config::spec::part::misplaced(
-            key.span,
-            "a key takes no expression: no value can add a key",
-        ));
-        return None;
-    }
-    Some(&key.value)
-}
-
-/// Headers of a call or a reply; `taken` are the ones that somebody else writes, with who that is.
-pub(super) fn headers(
-    specs: Option<&Entries<Written>>,
-    field: &str,
-    taken: &[(HeaderName, String)],
-    env: &Env<'_>,
-    diags: &mut Diagnostics,
-) -> Option<Vec<(HeaderName, Text)>> {
-    let mut seen = BTreeSet::new();
-    let compiled: Vec<_> = specs
-        .map(|specs| specs.0.as_slice())
-        .unwrap_or_default()
-        .iter()
-        .map(|(key, value)| {
-            let name = header_name(key, taken, diags);
-            if let Some(name) = &name
-                && !seen.insert(name.as_str().to_owned())
-            {
-                diags.push(Diagnostic::error(
-                    codes::DUPLICATE_KEY,
-                    key.span,
-                    format!("`{name}` is written twice; header names know no case"),
-                ));
-            }
-            let field = format!("{field}.{}", key.value);
-            let text = Text::compile(value.snippet(), Position::Header, &field, env, diags);
-            Some((name?, text?))
-        })
-        .collect();
-    compiled.into_iter().collect()
-}
-
-fn header_name(
-    key: &At<String>,
-    taken: &[(HeaderName, String)],
-    diags: &mut Diagnostics,
-) -> Option<HeaderName> {
-    let key_text = literal_key(key, diags)?;
-    let Ok(name) = HeaderName::from_bytes(key_text.as_bytes()) else {
-        diags.push(
-            Diagnostic::error(
-                codes::BAD_HEADER,
-                key.span,
-                format!("`{key_text}` is not a header name"),
-            )
-            .help("such as `X-Tenant`"),
-        );
-        return None;
-    };
-    let owner = match RESERVED.contains(&name.as_str()) || DRIVERS_OWN.contains(&name.as_str()) {
-        true => Some("the driver"),
-        false => taken
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, owner)| owner.as_str()),
-    };
-    if let Some(owner) = owner {
-        diags.push(
-            Diagnostic::error(
-                codes::FORBIDDEN_HEADER,
-                key.span,
-                format!("`{name}` is written by {owner}"),
-            )
-            .help("remove it"),
-        );
-        return None;
-    }
-    Some(name)
-}
-
-fn body(spec: &CallSpec, env: &Env<'_>, diags: &mut Diagnostics) -> Option<HttpBody> {
-    let body = spec
-        .body
-        .as_ref()
-        .map(|node| Tree::compile(node, "call.body", env, diags).map(HttpBody::Json));
-    let form = right(&spec.form)
-        .map(|form| fields(Some(form), "call.form", env, diags).map(HttpBody::Form));
-    let template = right(&spec.template).map(|written| {
-        let name = written.literal("`template`", diags)?;
-        Template::compile(name, written.span(), "call.template", env, diags).map(HttpBody::Template)
-    });
-    let spans: Vec<(&str, Span)> = [
-        ("body", spec.body.as_ref().map(|node| node.span)),
-        (
-            "form",
-            right(&spec.form).and_then(|form| form.0.first().map(|(key, _)| key.span)),
-        ),
-        ("template", right(&spec.template).map(Written::span)),
-    ]
-    .into_iter()
-    .filter_map(|(key, span)| span.map(|span| (key, span)))
-    .collect();
-    if let [(first, first_span), rest @ ..] = spans.as_slice()
-        && let Some((second, span)) = rest.first()
-    {
-        diags.push(
-            Diagnostic::error(
-                codes::CONFLICTING_KEYS,
-                *span,
-                format!("a call has one body: `{second}` or `{first}`"),
-            )
-            .related(*first_span, format!("`{first}` is here")),
-        );
-        return None;
-    }
-    // The first that is written; wrong ones have been reported.
-    [body, form, template]
+) -> Option<(Sort, Span)> {
+    let written = [
+        (Sort::Http, spec.http.is_some()),
+        (Sort::Cli, spec.cli.is_some()),
+        (Sort::Exec, spec.exec.is_some()),
+        (Sort::Netconf, spec.netconf.is_some()),
+    ];
+    let written: Vec<(Sort, Span)> = written
         .into_iter()
-        .flatten()
-        .next()
-        .unwrap_or(Some(HttpBody::None))
-}
-
-/// `auth` must be a name that every instance of the kind has.
-fn auth(
-    written: &Written,
-    kind: &str,
-    backends: &[&Backend],
-    diags: &mut Diagnostics,
-) -> Option<Box<str>> {
-    let name = written.literal("`auth`", diags)?;
-    let named = |backend: &Backend| -> Vec<String> {
-        let DriverSpec::Https(driver) = &backend.driver else {
-            return Vec::new();
-        };
-        driver
-            .auths
-            .iter()
-            .skip(1)
-            .map(|(name, _)| name.to_string())
-            .collect()
-    };
-    let lacking: Vec<_> = backends
-        .iter()
-        .filter(|backend| !named(backend).iter().any(|known| known == name))
+        .filter(|(_, written)| *written)
+        // What is wrong has been reported, and stands somewhere in the call.
+        .map(|(sort, _)| (sort, place(spec, sort.key()).unwrap_or(span)))
         .collect();
-    if lacking.is_empty() {
-        return Some(name.into());
+    match written.as_slice() {
+        [] => {
+            if spec.variants.is_none() {
+                missing(span, ground, diags);
+            }
+            None
+        }
+        [one] => Some(*one),
+        [first, rest @ ..] => {
+            for (sort, at) in rest {
+                diags.push(
+                    Diagnostic::error(
+                        codes::CONFLICTING_KEYS,
+                        *at,
+                        format!(
+                            "a call is one request: `{}` or `{}`",
+                            sort.key(),
+                            first.0.key()
+                        ),
+                    )
+                    .related(first.1, format!("`{}` is here", first.0.key())),
+                );
+            }
+            None
+        }
     }
-    let known: Vec<String> = lacking.iter().flat_map(|backend| named(backend)).collect();
-    let listed: Vec<_> = lacking.iter().map(|b| format!("`{}`", b.name)).collect();
-    diags.push(
-        Diagnostic::error(
-            codes::UNKNOWN_AUTH,
-            written.span(),
-            format!(
-                "`{name}` is not one of the `auths` of {}",
-                listed.join(", ")
-            ),
-        )
-        .did_you_mean(suggest::nearest(name, known.iter().map(String::as_str)))
-        .help(format!("every backend of kind `{kind}` must have it")),
-    );
-    None
 }
 
-/// The headers that the authentication of these backends writes, and whose they are.
-fn auth_headers(backends: &[&Backend], name: Option<&str>) -> Vec<(HeaderName, String)> {
-    let mut found = Vec::new();
-    for backend in backends {
-        let DriverSpec::Https(driver) = &backend.driver else {
+fn missing(span: Span, ground: &Ground<'_>, diags: &mut Diagnostics) {
+    let drivers = |name: &str| {
+        let mut backends = ground.backends.iter();
+        !ground.backends.is_empty() && backends.all(|backend| backend.driver.name() == name)
+    };
+    let (key, help) = if drivers("ssh") {
+        (
+            "`cli` or `exec`",
+            "write `cli:` with a list of lines, or `exec: [program, argument]`",
+        )
+    } else if drivers("netconf") {
+        (
+            "`netconf`",
+            "write `netconf: get-config` or `netconf: edit-config`, and its `template`",
+        )
+    } else {
+        (
+            "`http`",
+            "write `http: METHOD /path`, such as `http: GET /v2.0/networks`",
+        )
+    };
+    let message = format!("{key} is missing");
+    diags.push(Diagnostic::error(codes::MISSING_KEY, span, message).help(help));
+}
+
+/// Keys that belong to another sort of call.
+fn foreign_keys(spec: &CallSpec, sort: Sort, at: Span, diags: &mut Diagnostics) {
+    for (key, sorts) in KEYS {
+        let Some(span) = place(spec, key).filter(|_| !sorts.is_empty() && !sorts.contains(&sort))
+        else {
             continue;
         };
-        let auth = match name {
-            None => driver.auths.first(),
-            Some(name) => driver
-                .auths
-                .iter()
-                .skip(1)
-                .find(|(known, _)| **known == *name),
-        };
-        let headers = auth.map(|(_, auth)| headers_of(auth)).unwrap_or_default();
-        let owner = format!("the authentication of `{}`", backend.name);
-        found.extend(headers.into_iter().map(|header| (header, owner.clone())));
+        let with: Vec<_> = sorts.iter().map(|s| format!("`{}`", s.key())).collect();
+        let problem = Diagnostic::error(
+            codes::CONFLICTING_KEYS,
+            span,
+            format!(
+                "`{key}` goes with {}, and this call is `{}`",
+                with.join(" or "),
+                sort.key()
+            ),
+        )
+        .related(at, format!("`{}` is here", sort.key()));
+        diags.push(match (key, sort) {
+            ("template", Sort::Cli) => problem.help("write `cli: { template: NAME.cli.hbs }`"),
+            ("template", Sort::Exec) => problem.help("write `stdin: { template: NAME.txt.hbs }`"),
+            _ => problem.help("remove it"),
+        });
     }
-    found
 }
 
-fn headers_of(auth: &Auth) -> Vec<HeaderName> {
-    match auth {
-        Auth::None | Auth::Query(_) | Auth::ClientCertificate => Vec::new(),
-        Auth::Basic { .. } | Auth::Bearer(_) => vec![http::header::AUTHORIZATION],
-        Auth::Headers(headers) => headers.iter().map(|(name, _)| name.clone()).collect(),
-        Auth::Keystone(_) => vec![HeaderName::from_static("x-auth-token")],
-        Auth::Login(login) => login
-            .send
-            .iter()
-            .map(|carrier| match carrier {
-                TokenCarrier::Cookie { .. } => http::header::COOKIE,
-                TokenCarrier::Header { name, .. } => name.clone(),
-            })
-            .collect(),
+/// Where a key of the call is written: at its value.
+fn place(spec: &CallSpec, key: &str) -> Option<Span> {
+    let text = |written: &Written| written.span();
+    match key {
+        "http" => right(&spec.http).map(text),
+        "query" => right(&spec.query).and_then(|q| q.0.first().map(|(key, _)| key.span)),
+        "headers" => right(&spec.headers).and_then(|h| h.0.first().map(|(key, _)| key.span)),
+        "body" => spec.body.as_ref().map(|node| node.span),
+        "form" => right(&spec.form).and_then(|f| f.0.first().map(|(key, _)| key.span)),
+        "template" => right(&spec.template).map(text),
+        "auth" => right(&spec.auth).map(text),
+        "cli" => right(&spec.cli).map(|lines| match lines {
+            CliLinesSpec::Lines(lines) => lines.span,
+            CliLinesSpec::Template(template) => template.template.span(),
+        }),
+        "mode" => right(&spec.mode).map(text),
+        "save" => right(&spec.save).map(|at| at.span),
+        "exec" => right(&spec.exec).map(|at| at.span),
+        "stdin" => right(&spec.stdin).map(|stdin| match stdin {
+            StdinSpec::Text(written) => written.span(),
+            StdinSpec::Template(template) => template.template.span(),
+        }),
+        "netconf" => right(&spec.netconf).map(|at| at.span),
+        "target" => right(&spec.target).map(|at| at.span),
+        _ => None,
+    }
+}
+
+impl<'a> Ground<'a> {
+    /// Every backend of the kind must have the driver that sends the call.
+    fn check_driver(&self, sort: Sort, at: Span, diags: &mut Diagnostics) {
+        let driver = sort.driver();
+        let others = self.backends.iter().filter(|b| b.driver.name() != driver);
+        let others: Vec<&Backend> = others.copied().collect();
+        let [first, ..] = others.as_slice() else {
+            return;
+        };
+        let problem = Diagnostic::error(
+            codes::WRONG_DRIVER,
+            at,
+            format!(
+                "`{}` is sent by the `{driver}` driver, which {} not have",
+                sort.key(),
+                listed(&others, "does", "do")
+            ),
+        )
+        .help(format!(
+            "write {} here, or `driver: {{ {driver}: ... }}` in every backend of kind `{}`",
+            keys_of(first.driver.name()),
+            self.kind
+        ));
+        diags.push(self.with_places(problem, &others));
+    }
+
+    /// The CLI profiles of the kind's backends, each with the backends that have it; who has none.
+    fn profiles(&self) -> (Vec<(&'a Backend, &'a CliProfile)>, Vec<&'a Backend>) {
+        let mut with = Vec::new();
+        let mut without = Vec::new();
+        for backend in &self.backends {
+            if let DriverSpec::Ssh(ssh) = &backend.driver {
+                match &ssh.profile {
+                    Some(profile) => with.push((*backend, &**profile)),
+                    None => without.push(*backend),
+                }
+            }
+        }
+        (with, without)
+    }
+
+    /// The problem, with the place of each backend's driver.
+    fn with_places(&self, problem: Diagnostic, backends: &[&Backend]) -> Diagnostic {
+        backends.iter().fold(problem, |problem, backend| {
+            let place = self.around.files.backends().find_map(|(_, file)| {
+                let node = file.node.as_ref()?;
+                let named = node.get("name")?.as_text() == Some(&*backend.name);
+                named.then(|| node.get("driver"))?
+            });
+            match place {
+                Some(node) => {
+                    let name = &backend.name;
+                    problem.related(node.span, format!("the driver of `{name}`"))
+                }
+                None => problem,
+            }
+        })
+    }
+}
+
+/// `` `a` does``, `` `a` and `b` do``: who, with the verb in the right number.
+fn listed(backends: &[&Backend], one: &str, many: &str) -> String {
+    let names: Vec<_> = backends.iter().map(|b| format!("`{}`", b.name)).collect();
+    match names.as_slice() {
+        [only] => format!("{only} {one}"),
+        _ => format!("{} {many}", names.join(", ")),
+    }
+}
+
+/// The keys of the calls that a driver sends.
+fn keys_of(driver: &str) -> &'static str {
+    match driver {
+        "ssh" => "`cli` or `exec`",
+        "netconf" => "`netconf`",
+        _ => "`http`",
     }
 }

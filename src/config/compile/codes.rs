@@ -42,6 +42,7 @@ pub const TOO_MANY: &str = "too-many";
 
 // Request schemas.
 pub const BAD_SCHEMA: &str = "bad-schema";
+pub const UNMAPPED_WORD: &str = "unmapped-word";
 pub const DEFAULT_NOT_APPLIED: &str = "default-not-applied";
 pub const NOT_A_SCALAR: &str = "not-a-scalar";
 pub const BODY_NOT_ALLOWED: &str = "body-not-allowed";
@@ -59,9 +60,13 @@ pub const ALL_DRAINING: &str = "all-draining";
 // The call, the answer and the reply.
 pub const UNSUPPORTED_CALL: &str = "unsupported-call";
 pub const UNSUPPORTED_KEY: &str = "unsupported-key";
+pub const WRONG_DRIVER: &str = "wrong-driver";
+pub const MISSING_PROFILE: &str = "missing-profile";
+pub const UNKNOWN_MODE: &str = "unknown-mode";
 pub const CONFLICTING_KEYS: &str = "conflicting-keys";
 pub const FORBIDDEN_HEADER: &str = "forbidden-header";
 pub const BAD_HEADER: &str = "bad-header";
+pub const BAD_TEXTFSM: &str = "bad-textfsm";
 pub const BAD_STATUS: &str = "bad-status";
 pub const UNREACHABLE_RULE: &str = "unreachable-rule";
 

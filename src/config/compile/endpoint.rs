@@ -23,11 +23,13 @@ use super::select::{self, Wanted};
 use super::usage::{self, WriteOnly};
 use super::uses;
 use crate::config::example::Example;
+use crate::config::spec::call::CallSpec;
 use crate::config::spec::decode::At;
 use crate::config::spec::part::{Part, Written, right};
 use crate::config::spec::route::{ConfirmWord, JournalReply, RouteSpec};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
+use crate::driver::Protocol;
 use crate::plan::{
     self, Call, Confirm, ObjectRef, Parent, ResponseRules, Route, RouteId, Select, Verb,
 };
@@ -93,10 +95,12 @@ impl Endpoint<'_> {
             }
         }
         let call = self.call(&names, diags);
+        let protocol = right(&spec.call).map_or(Protocol::Http, CallSpec::protocol);
+        let is_http = protocol == Protocol::Http;
         let response = response::compile(
             right(&spec.response),
             right(&self.sheet.spec.response),
-            &names,
+            (&names, is_http),
             around,
             diags,
         );
@@ -127,6 +131,7 @@ impl Endpoint<'_> {
             schemas: &schemas,
             resource: right(&self.sheet.spec.resource).map_or("", Written::text),
             kind: self.sheet.kind(),
+            protocol,
             around,
         };
         let examples = right(&spec.examples)

@@ -26,6 +26,8 @@ pub(super) struct Evidence {
     sources: BTreeMap<Span, Looked>,
     rules: BTreeMap<Span, Tried>,
     root_filters: BTreeMap<Span, Span>,
+    /// Compiled once: what routes have in common, such as the marker of the next page, each of them writes.
+    patterns: BTreeMap<String, Option<Regex>>,
 }
 
 /// A part of an answer that a route takes.
@@ -246,10 +248,14 @@ impl Evidence {
         let Some((node, text)) = regex.and_then(|node| Some((node, node.as_text()?))) else {
             return;
         };
-        let Ok(compiled) = Regex::new(text) else {
+        if texts.is_empty() {
             return;
-        };
-        if !texts.is_empty() {
+        }
+        let compiled = self
+            .patterns
+            .entry(text.to_owned())
+            .or_insert_with(|| Regex::new(text).ok());
+        if let Some(compiled) = compiled.clone() {
             let what = "this regular expression".to_owned();
             self.look(node.span, what, done, |_| {
                 let matching = texts.iter().filter(|text| compiled.is_match(text));

@@ -1,5 +1,7 @@
 //! `examples`: what they say must exist. `trial` plays them.
 
+mod device;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -10,8 +12,10 @@ use serde_json::Map;
 use super::codes;
 use super::matching::{self, Match};
 use super::names::Surroundings;
+use super::recorded::Attribute;
 use super::reference::at_pointer;
 use super::request::RequestSchemas;
+use super::response;
 use crate::config::example::{
     Asked, Example, ExampleAct, ExampleRow, Expected, ExpectedCall, ExpectedReply, ExpectedRow,
     RulePlaces,
@@ -26,6 +30,7 @@ use crate::config::spec::part::{Written, right};
 use crate::config::spec::response::ResponseSpec;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Kind, Node, Span};
+use crate::driver::Protocol;
 use crate::plan::PublishedExample;
 use crate::transform::encode::{percent, text_of};
 
@@ -38,6 +43,8 @@ pub(super) struct Of<'a> {
     /// Of its file.
     pub resource: &'a str,
     pub kind: &'a str,
+    /// What its call speaks.
+    pub protocol: Protocol,
     pub around: &'a Surroundings<'a>,
 }
 
@@ -117,7 +124,7 @@ fn one(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Example {
         None => Expected::NotSaid,
         Some(at) => match &at.value.0 {
             None => Expected::None(at.span),
-            Some(call) => Expected::Some(expected_call(call, at.span, diags)),
+            Some(call) => Expected::Some(expected_call(call, at.span, of.protocol, diags)),
         },
     };
     let mapping = match &spec.expect_mapping {
@@ -141,7 +148,7 @@ fn one(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Example {
         act: spec
             .response
             .as_ref()
-            .map(|at| (act(&at.value, diags), at.span)),
+            .map(|at| (act(&at.value, of.protocol, diags), at.span)),
         reply: spec
             .expect_reply
             .as_ref()
@@ -351,6 +358,9 @@ fn rows(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Vec<Example
         if let Some(id) = resource {
             let resource = &of.around.resources[usize::from(id.0)];
             backend(&row.backend, &resource.kind, of.around, diags);
+            for (name, _) in entries(row.attributes.as_ref()) {
+                attribute(row.resource.text(), name, of.around, diags);
+            }
             let same = |other: &ExampleMappingSpec| {
                 other.resource.text() == row.resource.text()
                     && other.cmp_id.text() == row.cmp_id.text()
@@ -379,6 +389,33 @@ fn rows(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Vec<Example
         });
     }
     rows
+}
+
+/// An attribute of a row that an example supposes, which no route would have written.
+fn attribute(
+    resource: &str,
+    name: &At<String>,
+    around: &Surroundings<'_>,
+    diags: &mut Diagnostics,
+) {
+    let Attribute::Unknown(known) = around.recorded.attribute(resource, &name.value) else {
+        return;
+    };
+    diags.push(
+        Diagnostic::error(
+            codes::UNKNOWN_ATTRIBUTE,
+            name.span,
+            format!(
+                "no route records an attribute `{}` of a `{resource}`",
+                name.value
+            ),
+        )
+        .did_you_mean(suggest::nearest(&name.value, known.iter().copied()))
+        .help(match known.is_empty() {
+            true => "a row of it has none".to_owned(),
+            false => format!("recorded of a `{resource}`: {}", known.join(", ")),
+        }),
+    );
 }
 
 fn entries<T>(entries: Option<&Entries<T>>) -> impl Iterator<Item = &(At<String>, T)> {
@@ -467,18 +504,24 @@ fn header_name(key: &At<String>, diags: &mut Diagnostics) -> Option<HeaderName> 
     name.ok()
 }
 
-fn act(spec: &ExampleActSpec, diags: &mut Diagnostics) -> ExampleAct {
+fn act(spec: &ExampleActSpec, protocol: Protocol, diags: &mut Diagnostics) -> ExampleAct {
     match spec {
         ExampleActSpec::Silence(ExampleSilence::Unreachable) => ExampleAct::Unreachable,
         ExampleActSpec::Silence(ExampleSilence::Timeout) => ExampleAct::Timeout,
-        ExampleActSpec::Answer(answer) => self::answer(answer, diags),
+        ExampleActSpec::Answer(answer) => self::answer(answer, protocol, diags),
     }
 }
 
-fn answer(spec: &ExampleResponseSpec, diags: &mut Diagnostics) -> ExampleAct {
-    if let Some(status) = &spec.status {
-        check_status(status, diags);
+fn answer(spec: &ExampleResponseSpec, protocol: Protocol, diags: &mut Diagnostics) -> ExampleAct {
+    let is_http = protocol == Protocol::Http;
+    match &spec.status {
+        // The number of a line has no such bound.
+        Some(status) if protocol != Protocol::Cli => {
+            response::status(status, is_http, diags);
+        }
+        _ => {}
     }
+    device::check_answer(spec, protocol, diags);
     if let (Some(_), Some(text)) = (&spec.body, &spec.text) {
         diags.push(Diagnostic::error(
             codes::CONFLICTING_KEYS,
@@ -494,13 +537,22 @@ fn answer(spec: &ExampleResponseSpec, diags: &mut Diagnostics) -> ExampleAct {
         (None, Some(text)) => ("text/plain", Bytes::from(text.text().to_owned())),
         (None, None) => ("", Bytes::new()),
     };
-    if !kind.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+    if is_http && !kind.is_empty() && !headers.contains_key(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
+    let said = spec.status.as_ref().map(|status| status.value);
+    let usual = match protocol {
+        Protocol::Http => 200,
+        Protocol::Netconf => device::netconf_status(&body),
+        Protocol::Cli | Protocol::Exec => 0,
+    };
+    let stderr = spec.stderr.as_ref().map_or("", Written::text);
     ExampleAct::Answer {
-        status: spec.status.as_ref().map_or(200, |status| status.value),
+        status: said.unwrap_or(usual),
         headers,
         body,
+        stderr: Bytes::from(stderr.to_owned()),
+        protocol,
     }
 }
 
@@ -516,7 +568,13 @@ fn expected_headers(
         .collect()
 }
 
-fn expected_call(spec: &ExpectedCallSpec, span: Span, diags: &mut Diagnostics) -> ExpectedCall {
+fn expected_call(
+    spec: &ExpectedCallSpec,
+    span: Span,
+    protocol: Protocol,
+    diags: &mut Diagnostics,
+) -> ExpectedCall {
+    device::check_keys(spec, protocol, diags);
     let http = spec.http.as_ref().and_then(|written| {
         let snippet = written.snippet();
         let (method, path) =
@@ -541,6 +599,7 @@ fn expected_call(spec: &ExpectedCallSpec, span: Span, diags: &mut Diagnostics) -
         query: spec.query.as_ref().map(|query| as_node(query, span)),
         headers: expected_headers(spec.headers.as_ref(), diags),
         body: spec.body.clone(),
+        device: device::expected(spec, protocol),
     }
 }
 

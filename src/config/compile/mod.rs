@@ -11,7 +11,8 @@ pub mod name;
 pub mod parts;
 pub mod route;
 pub mod server;
-pub mod tls;
+pub mod textfsm;
+mod tls;
 pub mod url;
 
 // The pieces of `route`.
@@ -42,6 +43,7 @@ mod schema;
 mod seen;
 mod select;
 mod shadow;
+mod ssh;
 mod unused;
 mod usage;
 mod uses;

@@ -22,6 +22,8 @@ pub(super) struct Surroundings<'a> {
     pub resources: &'a [Resource],
     pub resource_names: BTreeSet<Box<str>>,
     pub templates: BTreeMap<Box<str>, (FileId, Arc<str>)>,
+    /// The TextFSM templates of `templates/`, by their names there.
+    pub textfsm: BTreeMap<Box<str>, (FileId, Arc<str>)>,
     /// What the routes of all files record.
     pub recorded: Recorded,
 }

@@ -81,6 +81,23 @@ pub(super) fn types_of(root: &Node, keys: &[Key]) -> Vec<String> {
     proof.stated(&flat).unwrap_or_default()
 }
 
+/// The values that an `enum` gives it; `None`: it may be others, or nobody knows.
+pub(super) fn values_of(root: &Node, keys: &[Key]) -> Option<Vec<Node>> {
+    let proof = Proof::new(root, Root::Body, keys, keys.len(), &[]);
+    let mut at = vec![root];
+    for (depth, key) in keys.iter().enumerate() {
+        let flat = proof.flat(&at, depth);
+        at = proof.below(&flat, key);
+    }
+    let flat = proof.flat(&at, keys.len());
+    flat.nodes
+        .iter()
+        .find_map(|node| match &node.get("enum")?.kind {
+            Kind::List(values) => Some(values.clone()),
+            _ => None,
+        })
+}
+
 /// A value that a `default` of it could be: the schema's own, or the empty one of its type.
 pub(super) fn example_of(root: &Node, keys: &[Key]) -> Option<String> {
     let proof = Proof::new(root, Root::Body, keys, keys.len(), &[]);

@@ -48,7 +48,7 @@ impl Reads {
                 for entry in entries {
                     match (entry.key.as_str(), entry.value.snippet()) {
                         ("$for" | "$if" | "$where", Some(bare)) => self.expression(bare),
-                        ("$template" | "template", Some(name)) => {
+                        ("$template" | "template" | "textfsm", Some(name)) => {
                             self.templates.insert(name.text.to_owned());
                         }
                         _ => self.node(&entry.value),

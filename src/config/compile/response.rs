@@ -5,6 +5,7 @@ use regex::RegexBuilder;
 
 use super::codes;
 use super::names::{Names, Stage, Surroundings, check_name, check_names};
+use super::textfsm;
 use crate::config::spec::decode::{At, Entries};
 use crate::config::spec::part::{Written, misplaced, right, wrong};
 use crate::config::spec::response::{
@@ -19,7 +20,7 @@ use crate::transform::{Condition, Position, Source, Text};
 pub(super) fn compile(
     own: Option<&ResponseSpec>,
     inherited: Option<&ResponseSpec>,
-    names: &Names,
+    (names, is_http): (&Names, bool),
     around: &Surroundings<'_>,
     diags: &mut Diagnostics,
 ) -> Option<ResponseRules> {
@@ -27,7 +28,10 @@ pub(super) fn compile(
     let specs = || [own, inherited].into_iter().flatten();
 
     let success = specs().find_map(|spec| right(&spec.success));
-    let success = success.map(|codes| codes.0.iter().filter_map(|at| status(at, diags)).collect());
+    let success = success.map(|codes| {
+        let codes = codes.0.iter();
+        codes.filter_map(|at| status(at, is_http, diags)).collect()
+    });
     let success_when = specs().find_map(|spec| spec.success_when.as_ref());
     let success_when = success_when.and_then(|node| condition(node, diags));
     let fail_when = specs().find_map(|spec| right(&spec.fail_when));
@@ -48,7 +52,7 @@ pub(super) fn compile(
             .collect()
     });
     let parse = specs().find_map(|spec| right(&spec.parse));
-    let parse = parse.and_then(|parse| self::parse(&parse.value, diags));
+    let parse = parse.and_then(|parse| self::parse(&parse.value, around, diags));
 
     if let Some(own) = own {
         without_effect(own, format, diags);
@@ -86,6 +90,7 @@ pub(super) fn compile(
         lists: lists.unwrap_or_default(),
         parse,
         success: success.unwrap_or_default(),
+        zero_is_success: !is_http,
         success_when,
         fail_when: fail_when.unwrap_or_default(),
         errors: compiled.into_iter().collect::<Option<_>>()?,
@@ -133,14 +138,19 @@ fn expression_in(node: &Node) -> Option<&Node> {
     }
 }
 
-fn status(at: &At<u16>, diags: &mut Diagnostics) -> Option<u16> {
-    if (100..600).contains(&at.value) {
+/// A status of HTTP; of anything else, what a program ends with.
+pub(super) fn status(at: &At<u16>, is_http: bool, diags: &mut Diagnostics) -> Option<u16> {
+    let (fits, what) = match is_http {
+        true => ((100..600).contains(&at.value), "an HTTP status"),
+        false => (at.value < 256, "an exit status, which is 0 to 255"),
+    };
+    if fits {
         return Some(at.value);
     }
     diags.push(Diagnostic::error(
         codes::BAD_STATUS,
         at.span,
-        format!("{} is not an HTTP status", at.value),
+        format!("{} is not {what}", at.value),
     ));
     None
 }
@@ -218,27 +228,19 @@ fn unreachable_rules(rules: &[&ErrorRuleSpec], diags: &mut Diagnostics) {
     }
 }
 
-fn parse(spec: &ParseSpec, diags: &mut Diagnostics) -> Option<Parse> {
+fn parse(spec: &ParseSpec, around: &Surroundings<'_>, diags: &mut Diagnostics) -> Option<Parse> {
     let map = match spec {
         ParseSpec::Json => return Some(Parse::Json),
         ParseSpec::Map(map) => map,
     };
-    if let Some(node) = &map.textfsm {
-        diags.push(
-            Diagnostic::error(
-                codes::UNSUPPORTED_KEY,
-                node.span,
-                "`textfsm` is not in this version",
-            )
-            .help("write `regex` with named groups, `table` or `kv`"),
-        );
-        return None;
-    }
     let regex_only = map.rows.is_some() || map.multiline.is_some() || map.types.is_some();
-    match (&map.regex, &map.table, &map.kv) {
-        (Some(regex), None, None) => parse_regex(regex, map, diags),
-        (None, Some(table), None) if table.value && !regex_only => Some(Parse::Table),
-        (None, None, Some(separator)) if !regex_only => {
+    match (&map.regex, &map.table, &map.kv, &map.textfsm) {
+        (Some(regex), None, None, None) => parse_regex(regex, map, diags),
+        (None, None, None, Some(written)) if !regex_only => {
+            textfsm::compile(written, around, diags).map(Parse::TextFsm)
+        }
+        (None, Some(table), None, None) if table.value && !regex_only => Some(Parse::Table),
+        (None, None, Some(separator), None) if !regex_only => {
             let text = separator.literal("`kv`", diags)?;
             if text.is_empty() {
                 diags.push(Diagnostic::error(
@@ -257,6 +259,7 @@ fn parse(spec: &ParseSpec, diags: &mut Diagnostics) -> Option<Parse> {
                 map.regex.as_ref().map(Written::span),
                 map.table.as_ref().map(|at| at.span),
                 map.kv.as_ref().map(Written::span),
+                map.textfsm.as_ref().map(Written::span),
             ]
             .into_iter()
             .flatten()
@@ -266,7 +269,7 @@ fn parse(spec: &ParseSpec, diags: &mut Diagnostics) -> Option<Parse> {
                 ..Diagnostic::error(
                     codes::CONFLICTING_KEYS,
                     Default::default(),
-                    "`parse` is exactly one of `regex`, `table: true` and `kv`",
+                    "`parse` is exactly one of `regex`, `table: true`, `kv` and `textfsm`",
                 )
             };
             diags.push(problem.help("`rows`, `multiline` and `types` go with `regex`"));

@@ -21,12 +21,12 @@ use super::shadow;
 use super::unused;
 use super::usage;
 use crate::config::example::RouteExamples;
-use crate::config::source::{FileRole, SourceFiles};
+use crate::config::source::{SourceFile, SourceFiles};
 use crate::config::spec::decode::{Entries, wrong_type};
 use crate::config::spec::part::{misplaced, right};
 use crate::diagnostics::Diagnostics;
 use crate::diagnostics::codes::UNKNOWN_VARIABLE;
-use crate::document::{Kind, Node, Span};
+use crate::document::{FileId, Kind, Node, Span};
 use crate::plan::{Resource, Route, RouteId, RouteTable, Server};
 use crate::transform::ValueMap;
 
@@ -113,7 +113,7 @@ pub fn compile(
     // wrong may be the one.
     let all_read = files
         .iter()
-        .all(|(_, file)| file.role == FileRole::Template || file.node.is_some());
+        .all(|(_, file)| file.role.is_text() || file.node.is_some());
     if all_read && found.no_errors() && diags.no_errors() {
         links.check(&around, &mut found);
         reach.check(&Instances::of(&around), &mut found);
@@ -181,13 +181,12 @@ fn surroundings<'a>(
     resources: &'a [Resource],
     recorded: Recorded,
 ) -> Surroundings<'a> {
-    let templates = files
-        .templates()
-        .filter_map(|(id, file)| {
-            let name = file.path.strip_prefix("templates/")?;
-            Some((name.into(), (id, Arc::from(&*file.text))))
-        })
-        .collect();
+    let named = |(id, file): (FileId, &SourceFile)| {
+        let name = file.path.strip_prefix("templates/")?;
+        Some((name.into(), (id, Arc::from(&*file.text))))
+    };
+    let templates = files.templates().filter_map(named).collect();
+    let textfsm = files.textfsm().filter_map(named).collect();
     Surroundings {
         files,
         backends,
@@ -198,6 +197,7 @@ fn surroundings<'a>(
             .map(|resource| resource.name.clone())
             .collect(),
         templates,
+        textfsm,
         recorded,
     }
 }

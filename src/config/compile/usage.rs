@@ -205,7 +205,7 @@ pub(super) fn check_unused_templates(
     used: &BTreeSet<String>,
     diags: &mut Diagnostics,
 ) {
-    for (name, (file, _)) in &around.templates {
+    for (name, (file, _)) in around.templates.iter().chain(&around.textfsm) {
         if !used.contains(&**name) {
             diags.push(
                 Diagnostic::warning(

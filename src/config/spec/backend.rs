@@ -1,12 +1,10 @@
 //! A backend file as written: one instance of a kind, how it is reached and what it can bear.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-
 use super::auth::AuthSpec;
-use super::decode::{At, Decode, Entries, Size, TimeSpan, codes};
+use super::decode::{At, Entries, Size, TimeSpan};
 use super::part::{INSTANCE, NAME, Part, Written};
-use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::document::{Kind, Node};
+use super::ssh::{NetconfSpec, SshSpec};
+use crate::document::Node;
 
 crate::spec! {
     /// A file of `backends.d/`: one backend.
@@ -78,55 +76,15 @@ crate::spec! {
     }
 }
 
-crate::spec! {
+crate::choice! {
     /// How a backend is reached: exactly one driver.
-    HttpsOnly as "a driver" {
+    DriverSpec as "a driver" {
         /// REST, XML or text over HTTPS.
-        https: At<HttpsSpec>,
-    }
-}
-
-/// How a backend is reached.
-#[derive(Clone, Debug)]
-pub struct DriverSpec {
-    pub https: At<HttpsSpec>,
-}
-
-impl Decode for DriverSpec {
-    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
-        let entries = match &node.kind {
-            Kind::Map(entries) => entries.as_slice(),
-            _ => &[],
-        };
-        let mut supported = true;
-        for entry in entries {
-            if matches!(entry.key.as_str(), "ssh" | "netconf") {
-                supported = false;
-                diags.push(Diagnostic::error(
-                    codes::UNSUPPORTED_DRIVER,
-                    entry.key_span,
-                    format!(
-                        "`{}`: this version reaches backends over https only",
-                        entry.key
-                    ),
-                ));
-            }
-        }
-        if !supported {
-            return None;
-        }
-        HttpsOnly::decode(node, diags).map(|driver| Self {
-            https: driver.https,
-        })
-    }
-}
-
-impl JsonSchema for DriverSpec {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Driver".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        HttpsOnly::json_schema(generator)
+        Https = "https" (At<HttpsSpec>),
+        /// Command lines and programs over SSH.
+        Ssh = "ssh" (At<SshSpec>),
+        /// NETCONF over SSH.
+        Netconf = "netconf" (At<NetconfSpec>),
     }
 }
 

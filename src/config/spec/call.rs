@@ -1,8 +1,13 @@
 //! `call` as written: the one request that a route sends to a backend.
 
-use super::decode::{At, Entries, TimeSpan};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::decode::{At, Decode, Entries, TimeSpan, wrong_type};
 use super::part::{Part, Written};
-use crate::document::Node;
+use crate::diagnostics::Diagnostics;
+use crate::document::{Kind, Node};
+use crate::driver::Protocol;
+use crate::plan::{Datastore, NetconfOperation};
 
 crate::spec! {
     /// The one request that a route sends to a backend.
@@ -30,39 +35,152 @@ crate::spec! {
         auth: Option<Part<Written>>,
         /// The total time, such as `20s`. Default: the backend's `limits.timeout`.
         timeout: Option<Part<At<TimeSpan>>>,
-        /// Lines for a command line. Not in this version.
-        cli: Option<Node>,
-        /// A mode of the backend's CLI profile. Not in this version.
-        mode: Option<Node>,
-        /// Run the profile's save command. Not in this version.
-        save: Option<Node>,
-        /// A program and its arguments. Not in this version.
-        exec: Option<Node>,
-        /// What `exec` reads. Not in this version.
-        stdin: Option<Node>,
-        /// A NETCONF operation. Not in this version.
-        netconf: Option<Node>,
-        /// The datastore of a NETCONF operation. Not in this version.
-        target: Option<Node>,
+        /// Lines for a command line, one after the other in one session; or a file of `templates/`.
+        #[schemars(extend("x-stage" = "call"))]
+        cli: Option<Part<CliLinesSpec>>,
+        /// A mode of the backend's CLI profile, such as `config`. Default: the one that a login ends in.
+        mode: Option<Part<Written>>,
+        /// Run the profile's save command after the last line. Default: false.
+        save: Option<Part<At<bool>>>,
+        /// A program and its arguments, quoted for the remote shell.
+        #[schemars(extend("x-stage" = "call"))]
+        exec: Option<Part<At<Vec<Part<Written>>>>>,
+        /// What the program of `exec` reads: text, or a file of `templates/`.
+        #[schemars(extend("x-stage" = "call"))]
+        stdin: Option<Part<StdinSpec>>,
+        /// A NETCONF operation (RFC 6241); `template` is what stands inside of it.
+        netconf: Option<Part<At<NetconfWord>>>,
+        /// The datastore of a NETCONF operation. Default: `running` is read, and `candidate` written where the
+        /// device has one.
+        target: Option<Part<At<DatastoreWord>>>,
         /// Calls by the backend's labels. Not in this version.
         variants: Option<Node>,
     }
 }
 
 impl CallSpec {
-    /// The keys of calls that this version cannot send, with what is written there.
-    pub fn unsupported(&self) -> impl Iterator<Item = (&'static str, &Node)> {
-        [
-            ("cli", &self.cli),
-            ("mode", &self.mode),
-            ("save", &self.save),
-            ("exec", &self.exec),
-            ("stdin", &self.stdin),
-            ("netconf", &self.netconf),
-            ("target", &self.target),
-            ("variants", &self.variants),
-        ]
-        .into_iter()
-        .filter_map(|(key, node)| node.as_ref().map(|node| (key, node)))
+    /// What it speaks; a call that does not say is taken to be one of HTTP.
+    pub fn protocol(&self) -> Protocol {
+        match (&self.http, &self.cli, &self.exec, &self.netconf) {
+            (None, Some(_), ..) => Protocol::Cli,
+            (None, None, Some(_), _) => Protocol::Exec,
+            (None, None, None, Some(_)) => Protocol::Netconf,
+            _ => Protocol::Http,
+        }
+    }
+}
+
+crate::words! {
+    /// A NETCONF operation.
+    NetconfWord as "a NETCONF operation" {
+        /// State and configuration (RFC 6241, section 7.7); `template` stands inside `<filter>`.
+        Get = "get",
+        /// Configuration (section 7.1); `template` stands inside `<filter>`.
+        GetConfig = "get-config",
+        /// A change of the configuration (section 7.2); `template` stands inside `<config>`.
+        EditConfig = "edit-config",
+        /// Any operation: `template` is the element inside `<rpc>`.
+        Rpc = "rpc",
+    }
+}
+
+crate::words! {
+    /// A configuration datastore (RFC 6241, section 5).
+    DatastoreWord as "a datastore" {
+        Running = "running",
+        Candidate = "candidate",
+        Startup = "startup",
+    }
+}
+
+impl NetconfWord {
+    pub fn operation(self) -> NetconfOperation {
+        match self {
+            NetconfWord::Get => NetconfOperation::Get,
+            NetconfWord::GetConfig => NetconfOperation::GetConfig,
+            NetconfWord::EditConfig => NetconfOperation::EditConfig,
+            NetconfWord::Rpc => NetconfOperation::Rpc,
+        }
+    }
+}
+
+impl DatastoreWord {
+    pub fn datastore(self) -> Datastore {
+        match self {
+            DatastoreWord::Running => Datastore::Running,
+            DatastoreWord::Candidate => Datastore::Candidate,
+            DatastoreWord::Startup => Datastore::Startup,
+        }
+    }
+}
+
+crate::spec! {
+    /// Text from a file of `templates/`.
+    TemplateSpec as "a template (a map with `template`)" {
+        /// A file of `templates/`, such as `sw/vlan.cli.hbs`.
+        #[schemars(extend("x-holds" = "template", "x-stage" = "call"))]
+        template: Written,
+    }
+}
+
+/// Lines as they stand, or a template of them.
+#[derive(Clone, Debug)]
+pub enum CliLinesSpec {
+    Lines(At<Vec<Part<Written>>>),
+    Template(Box<TemplateSpec>),
+}
+
+impl Decode for CliLinesSpec {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::List(_) => At::decode(node, diags).map(Self::Lines),
+            Kind::Map(_) => {
+                TemplateSpec::decode(node, diags).map(|spec| Self::Template(Box::new(spec)))
+            }
+            _ => {
+                wrong_type(node, "a list of lines, or a map with `template`", diags);
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for CliLinesSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CliLines".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let line = generator.subschema_for::<Written>();
+        let template = generator.subschema_for::<TemplateSpec>();
+        json_schema!({ "if": { "type": "array" }, "then": { "items": line }, "else": template })
+    }
+}
+
+/// Text as it stands, or a template of it.
+#[derive(Clone, Debug)]
+pub enum StdinSpec {
+    Text(Written),
+    Template(Box<TemplateSpec>),
+}
+
+impl Decode for StdinSpec {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Map(_) => {
+                TemplateSpec::decode(node, diags).map(|spec| Self::Template(Box::new(spec)))
+            }
+            _ => Written::decode(node, diags).map(Self::Text),
+        }
+    }
+}
+
+impl JsonSchema for StdinSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Stdin".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let text = generator.subschema_for::<Written>();
+        let template = generator.subschema_for::<TemplateSpec>();
+        json_schema!({ "if": { "type": "string" }, "then": text, "else": template })
     }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::backend::BackendSpec;
+use super::response::ResponseSpec;
 use super::route::RouteFileSpec;
 use super::server::ServerSpec;
 use crate::config::compile::variables_at;
@@ -11,6 +12,11 @@ use crate::config::compile::variables_at;
 /// The schema of a route file: there a map of the language may also be a `$ref`.
 pub fn route_schema() -> Value {
     schema_of::<RouteFileSpec>(true)
+}
+
+/// The schema of a shared piece that is the `response` of routes.
+pub fn response_schema() -> Value {
+    schema_of::<ResponseSpec>(true)
 }
 
 /// The schema of a backend file.
@@ -279,6 +285,7 @@ mod tests {
     fn every_key_is_explained_and_every_map_is_closed() {
         for (name, schema) in [
             ("routes", route_schema()),
+            ("response", response_schema()),
             ("backend", backend_schema()),
             ("relay", server_schema()),
         ] {

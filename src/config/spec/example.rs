@@ -2,6 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::call::{DatastoreWord, NetconfWord};
 use super::decode::{At, Decode, Entries};
 use super::part::{OneOrMany, Written};
 use crate::diagnostics::Diagnostics;
@@ -73,21 +74,40 @@ crate::spec! {
         headers: Option<Entries<Node>>,
         /// The whole body: a value for JSON, names and texts for a form, text for anything else.
         body: Option<Node>,
+        /// Every line for the command line.
+        cli: Option<At<Vec<Written>>>,
+        /// The mode that the lines are sent in.
+        mode: Option<Written>,
+        /// Whether the save command is run.
+        save: Option<At<bool>>,
+        /// The program and its arguments, as they are before they are quoted.
+        exec: Option<At<Vec<Written>>>,
+        /// What the program reads.
+        stdin: Option<Written>,
+        /// The NETCONF operation.
+        netconf: Option<At<NetconfWord>>,
+        /// The datastore that the call names.
+        target: Option<At<DatastoreWord>>,
+        /// What stands inside the operation; white space between elements is not compared.
+        xml: Option<Written>,
     }
 }
 
 crate::spec! {
     /// What the backend answers.
     ExampleResponseSpec as "an example's response" {
-        /// Default: 200.
-        #[schemars(range(min = 100, max = 599))]
+        /// A status of HTTP; what a program ends with; the number of the line that a command line refuses.
+        /// Default: 200 of HTTP, and 0 of anything else.
+        #[schemars(range(min = 0, max = 599))]
         status: Option<At<u16>>,
         /// Its headers.
         headers: Option<Entries<Written>>,
         /// A JSON body.
         body: Option<Node>,
-        /// A body that is not JSON, byte for byte.
+        /// A body that is not JSON, byte for byte; what a program or a command line writes; an `<rpc-reply>`.
         text: Option<Written>,
+        /// What a program writes as its errors.
+        stderr: Option<Written>,
     }
 }
 

@@ -18,3 +18,4 @@ pub mod response;
 pub mod route;
 pub mod secret;
 pub mod server;
+pub mod ssh;

@@ -10,7 +10,8 @@ use crate::document::{Kind, Node};
 crate::spec! {
     /// How an answer is read and judged.
     ResponseSpec as "response rules" {
-        /// Statuses that are a success. Default: any 2xx.
+        /// Statuses that are a success, `[0, 1]` of a program. Default: any 2xx; 0 of a program, a command line
+        /// and NETCONF.
         success: Option<Part<OneOrMany<At<u16>>>>,
         /// A condition that a success must also meet.
         #[schemars(extend("x-holds" = "condition"))]
@@ -104,13 +105,13 @@ impl JsonSchema for ParseSpec {
 
 crate::words! {
     /// A way to parse that needs nothing more.
-    ParseWord as "a way to parse text (or a map with `regex`, `table` or `kv`)" {
+    ParseWord as "a way to parse text (or a map with `regex`, `table`, `kv` or `textfsm`)" {
         Json = "json",
     }
 }
 
 crate::spec! {
-    /// How text becomes `response.body`: exactly one of `regex`, `table` and `kv`.
+    /// How text becomes `response.body`: exactly one of `regex`, `table`, `kv` and `textfsm`.
     ParseMapSpec as "a way to parse text" {
         /// A regular expression with named groups, `(?P<name>...)`.
         regex: Option<Written>,
@@ -124,7 +125,8 @@ crate::spec! {
         table: Option<At<bool>>,
         /// Lines of names and values, split at this text.
         kv: Option<Written>,
-        /// Not in this version.
-        textfsm: Option<Node>,
+        /// A TextFSM template: a file of `templates/` that ends in `.textfsm`, or the template itself.
+        #[schemars(extend("x-holds" = "textfsm"))]
+        textfsm: Option<Written>,
     }
 }

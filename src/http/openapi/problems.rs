@@ -9,7 +9,9 @@ use super::headers;
 use super::operation::acts;
 use super::schema::reference;
 use crate::http::problem::{self, Entry};
-use crate::plan::{BackendIdSource, CmpIdSource, MappingOp, Plan, Prefer, ReplyBody, Route, Verb};
+use crate::plan::{
+    Action, BackendIdSource, CmpIdSource, MappingOp, Plan, Prefer, ReplyBody, Route, Verb,
+};
 
 /// Given before any route is asked, each alone under its status: described once.
 const COMMON: [Entry; 8] = [
@@ -190,7 +192,13 @@ fn possible(plan: &Plan, route: &Route) -> Vec<Entry> {
         asks_table,
         &[NOT_MAPPED, PENDING_OBJECT, EARLIER_OUTCOME_UNKNOWN],
     );
-    when(route.object.is_some(), &[BACKEND_OBJECT_MISSING]);
+    let action = &route.call.action;
+    let is_http = matches!(action, Action::Http(_));
+    when(route.object.is_some() && is_http, &[BACKEND_OBJECT_MISSING]);
+    when(
+        route.mutating && matches!(action, Action::Cli(_)),
+        &[PARTLY_APPLIED],
+    );
     when(route.select.instance.is_some(), &[NO_SUCH_BACKEND]);
     when(may_part(plan, route), &[WRONG_BACKEND]);
     when(
@@ -260,6 +268,7 @@ fn reply_may_fail(route: &Route) -> bool {
 fn stored(code: &str) -> bool {
     [
         problem::BACKEND_ERROR,
+        problem::PARTLY_APPLIED,
         problem::BACKEND_UNREACHABLE,
         problem::BACKEND_AUTH,
         problem::BACKEND_OBJECT_MISSING,
@@ -348,6 +357,8 @@ fn problem_schema() -> Value {
             "route": { "type": "string" },
             "backend": { "type": "string" },
             "backend_status": { "type": "integer", "description": "What the backend answered." },
+            "applied": { "type": "integer", "description": "Lines of the call that the backend took." },
+            "total": { "type": "integer", "description": "Lines of the call." },
             "nearest": { "type": "string", "description": "The route that was perhaps meant." },
             "side_effect": {
                 "enum": ["none", "unknown", "done"],

@@ -113,6 +113,23 @@ fn documented() -> Vec<(RelayError, u16, &'static str)> {
             "backend_error",
         ),
         (
+            E::CallRefused {
+                reply: None,
+                words: words(),
+            },
+            502,
+            "backend_error",
+        ),
+        (
+            E::PartlyApplied {
+                applied: 1,
+                total: 3,
+                words: words(),
+            },
+            502,
+            "partly_applied",
+        ),
+        (
             E::BackendObjectMissing {
                 resource: words(),
                 id: words(),
@@ -150,6 +167,7 @@ fn documented() -> Vec<(RelayError, u16, &'static str)> {
             E::BackendUnreachable(_) | E::BackendAuth(_) | E::BackendError { .. } => {}
             E::BackendObjectMissing { .. } | E::Rule { .. } | E::OutcomeUnknown(_) => {}
             E::ExtractionFailed(_) | E::ReplyFailed(_) | E::Internal(_) => {}
+            E::CallRefused { .. } | E::PartlyApplied { .. } => {}
         }
     }
     all

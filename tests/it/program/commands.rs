@@ -31,7 +31,7 @@ fn the_status_says_whether_a_thing_is_wrong_or_the_command() {
     let (fine, wrong) = (folder.argument(), broken.argument());
     // A port that nothing listens on: the discard service of RFC 863, which no test machine runs.
     let nobody = "http://127.0.0.1:9";
-    let cases: [(&[&str], i32, &str); 22] = [
+    let cases: [(&[&str], i32, &str); 24] = [
         (
             &["validate-config", "--config", fine],
             0,
@@ -59,6 +59,16 @@ fn the_status_says_whether_a_thing_is_wrong_or_the_command() {
             &["migrate", "--config", "no/such/folder"],
             2,
             "there is no folder",
+        ),
+        (
+            &["probe", "one", "--config", fine],
+            1,
+            "failed  connecting: ",
+        ),
+        (
+            &["probe", "oen", "--config", fine],
+            2,
+            "did you mean `one`?",
         ),
         (&["token", "new", "cmp"], 0, "token_sha256"),
         (&["token", "new", "a b"], 2, "a client's name is made of"),
@@ -106,13 +116,45 @@ fn the_status_says_whether_a_thing_is_wrong_or_the_command() {
     }
 }
 
+#[tokio::test]
+async fn a_probe_logs_in_and_out_and_changes_nothing() {
+    let backend = Keeping::start(0).await;
+    let folder = Folder::new(&backend.url());
+    super::with_login(&folder, "5s");
+    let probe = async |more: &[&str]| {
+        let arguments = [&["probe", "one", "--config", folder.argument()], more].concat();
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        tokio::task::spawn_blocking(move || {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            told(&run(&arguments))
+        })
+        .await
+        .unwrap()
+    };
+    let (status, out, said) = probe(&[]).await;
+    assert_eq!(status, 0, "{out}{said}");
+    assert!(
+        out.contains("ok      authenticating: `auth` is logged in"),
+        "{out}"
+    );
+    assert_eq!(backend.state().heard, ["POST /login", "POST /logout"]);
+
+    let (status, out, said) = probe(&["--format", "json"]).await;
+    assert_eq!(status, 0, "{out}{said}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["backend"], "one");
+    assert_eq!(told["failed"], Value::Null);
+    assert_eq!(told["steps"][0]["step"], "connecting");
+}
+
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["demo"],
         &["serve"],
         &["validate-config"],
+        &["probe"],
         &["migrate"],
         &["token"],
         &["token", "new"],

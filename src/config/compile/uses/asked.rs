@@ -6,7 +6,7 @@ use crate::config::compile::presence::{self, Why};
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::Node;
 use crate::transform::Root;
-use crate::transform::uses::{Absence, Landing, Use, Wants};
+use crate::transform::uses::{Absence, Fact, Landing, Use, Wants};
 
 pub(super) fn check(route: &Route<'_>, found: &Use, diags: &mut Diagnostics) {
     let Some(compiled) = route.schemas.of_root(found.place.root) else {
@@ -24,6 +24,7 @@ pub(super) fn check(route: &Route<'_>, found: &Use, diags: &mut Diagnostics) {
     if check_type(schema, found, diags) {
         return;
     }
+    check_words(schema, found, diags);
     match found.absence {
         Absence::Fault => {
             let absent = presence::may_be_absent(schema, found);
@@ -148,6 +149,57 @@ fn check_type(schema: &Node, found: &Use, diags: &mut Diagnostics) -> bool {
     };
     diags.push(problem);
     true
+}
+
+/// The words that the schema lets through and that the table of `map` does not have.
+fn check_words(schema: &Node, found: &Use, diags: &mut Diagnostics) {
+    let Some(table) = &found.table else { return };
+    // Where a condition looks at the value itself, some words never come here.
+    let narrowed = found.facts.iter().any(|fact| match fact {
+        Fact::Is(place, _) | Fact::IsNot(place, _) => *place == found.place,
+        Fact::Present(_) | Fact::Absent(_) => false,
+    });
+    let Some(values) = presence::values_of(schema, &found.place.keys).filter(|_| !narrowed) else {
+        return;
+    };
+    let lost: Vec<&Node> = values
+        .iter()
+        .filter(|value| !table.map.has_word(&value.to_json()))
+        .collect();
+    let Some(first) = lost.first() else { return };
+    let shown: Vec<String> = lost
+        .iter()
+        .map(|value| format!("`{}`", text_of(&value.to_json())))
+        .collect();
+    let words = table.map.entries.iter().map(|(word, _)| text_of(word));
+    let words: Vec<String> = words.collect();
+    let nearest = suggest::nearest(&text_of(&first.to_json()), words.iter().map(String::as_str));
+    let mut said = Diagnostic::warning(
+        codes::UNMAPPED_WORD,
+        found.span,
+        format!(
+            "the request's schema admits {} for `{}`, and the map `{}` has no such word",
+            shown.join(", "),
+            found.text,
+            table.name
+        ),
+    )
+    .related(first.span, "it is admitted here")
+    .help(format!(
+        "a request with it is refused as 422 `unsafe_value`: add it to the map, or take it out of the schema; words of the map: {}",
+        words.join(", ")
+    ));
+    if let Some(near) = nearest {
+        said = said.label(format!("the nearest word of the map is `{near}`"));
+    }
+    diags.push(said);
+}
+
+fn text_of(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// A `default` of another type than the field: a backend that gets either would get both.

@@ -1,0 +1,135 @@
+//! XML as JSON, by the documented rule (LANGUAGE "Conditions, response, extraction").
+
+use roxmltree::Document;
+use serde_json::{Map, Value};
+
+/// Element = object, attribute = `@name`, text = `#text` (alone: the string), repeated = list; names
+/// in `lists` are always lists; namespaces are dropped. The root element's name is the only key.
+pub(super) fn to_json(text: &str, lists: &[Box<str>]) -> Result<Value, String> {
+    let document =
+        Document::parse(text).map_err(|error| format!("the body is not XML: {error}"))?;
+    let root = document.root_element();
+    let mut value = Map::new();
+    value.insert(root.tag_name().name().to_owned(), element(root, lists));
+    Ok(Value::Object(value))
+}
+
+fn element(node: roxmltree::Node<'_, '_>, lists: &[Box<str>]) -> Value {
+    let mut map = Map::new();
+    for attribute in node.attributes() {
+        map.insert(format!("@{}", attribute.name()), attribute.value().into());
+    }
+    let mut text = String::new();
+    for child in node.children() {
+        if child.is_text() {
+            text.push_str(child.text().unwrap_or_default());
+        }
+        if !child.is_element() {
+            continue;
+        }
+        let name = child.tag_name().name();
+        let value = element(child, lists);
+        match map.get_mut(name) {
+            Some(Value::Array(items)) => items.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+            None if lists.iter().any(|list| **list == *name) => {
+                map.insert(name.to_owned(), Value::Array(vec![value]));
+            }
+            None => {
+                map.insert(name.to_owned(), value);
+            }
+        }
+    }
+    let text = text.trim();
+    if map.is_empty() {
+        return text.into();
+    }
+    if !text.is_empty() {
+        map.insert("#text".into(), text.into());
+    }
+    Value::Object(map)
+}
+
+/// An `<rpc-reply>` (RFC 6241, section 4.2): what it holds as one object, and its `<rpc-error>`s beside
+/// that as `errors`, warnings included.
+pub(super) fn of_reply(text: &str, lists: &[Box<str>]) -> Result<Value, String> {
+    let document =
+        Document::parse(text).map_err(|error| format!("the reply is not XML: {error}"))?;
+    let root = document.root_element();
+    if root.tag_name().name() != "rpc-reply" {
+        return Err("the reply is not an <rpc-reply>".to_owned());
+    }
+    let mut body = match element(root, lists) {
+        Value::Object(mut map) => {
+            // Attributes are about the message: its id and its namespaces.
+            map.retain(|name, _| !name.starts_with('@') && name != "#text" && name != "rpc-error");
+            map
+        }
+        _ => Map::new(),
+    };
+    let errors = root
+        .children()
+        .filter(|node| node.has_tag_name_of("rpc-error"));
+    body.insert("errors".into(), errors.map(rpc_error).collect());
+    Ok(Value::Object(body))
+}
+
+/// One `<rpc-error>` (RFC 6241, section 4.3); what it does not say is left out.
+fn rpc_error(node: roxmltree::Node<'_, '_>) -> Value {
+    let said = |name: &str| {
+        let child = node.children().find(|child| child.has_tag_name_of(name))?;
+        let text = child.text().unwrap_or_default().trim();
+        (!text.is_empty()).then(|| Value::from(text))
+    };
+    let fields = [
+        ("tag", "error-tag"),
+        ("type", "error-type"),
+        ("severity", "error-severity"),
+        ("path", "error-path"),
+        ("message", "error-message"),
+    ];
+    let fields = fields
+        .into_iter()
+        .filter_map(|(key, name)| Some((key.to_owned(), said(name)?)));
+    Value::Object(fields.collect())
+}
+
+/// Names without their namespaces, which devices write in their own ways.
+trait LocalName {
+    fn has_tag_name_of(&self, name: &str) -> bool;
+}
+
+impl LocalName for roxmltree::Node<'_, '_> {
+    fn has_tag_name_of(&self, name: &str) -> bool {
+        self.is_element() && self.tag_name().name() == name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_is_what_it_holds_and_its_errors() {
+        let text = r#"<nc:rpc-reply xmlns:nc="urn:ietf:params:xml:ns:netconf:base:1.0" message-id="4">
+            <nc:data><if:interfaces xmlns:if="urn:x"><if:interface><if:name>e1</if:name></if:interface></if:interfaces></nc:data>
+            <nc:rpc-error><nc:error-type>application</nc:error-type><nc:error-tag>in-use</nc:error-tag>
+              <nc:error-severity>warning</nc:error-severity><nc:error-message xml:lang="en">it is late</nc:error-message></nc:rpc-error>
+        </nc:rpc-reply>"#;
+        assert_eq!(
+            of_reply(text, &["interface".into()]).unwrap(),
+            json!({
+                "data": { "interfaces": { "interface": [{ "name": "e1" }] } },
+                "errors": [{ "tag": "in-use", "type": "application", "severity": "warning", "message": "it is late" }],
+            })
+        );
+        let ok = r#"<rpc-reply message-id="1"><ok/></rpc-reply>"#;
+        assert_eq!(
+            of_reply(ok, &[]).unwrap(),
+            json!({ "ok": "", "errors": [] })
+        );
+        assert!(of_reply("<data/>", &[]).is_err());
+    }
+}
