@@ -165,7 +165,10 @@ pub fn judge(
 /// Whether a NETCONF answer says that somebody else holds what the call needs (RFC 6241, appendix A).
 fn is_locked(view: &AnswerView<'_>) -> bool {
     let errors = view.body.and_then(|body| body["errors"].as_array());
-    let tags = errors.into_iter().flatten().filter_map(|error| error["tag"].as_str());
+    let tags = errors
+        .into_iter()
+        .flatten()
+        .filter_map(|error| error["tag"].as_str());
     let mut tags = tags.filter(|tag| matches!(*tag, "lock-denied" | "in-use" | "resource-denied"));
     tags.next().is_some()
 }
