@@ -284,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
             true => Ruling::NotDone {
                 reply: Some(match step {
                     // Whatever its tag, somebody else is at work.
-                    Step::Lock => StatusCode::CONFLICT,
+                    Step::Lock => StatusCode::SERVICE_UNAVAILABLE,
                     _ => error.status(),
                 }),
                 detail,

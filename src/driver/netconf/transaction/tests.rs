@@ -344,11 +344,11 @@ async fn what_is_refused_before_the_commit_is_discarded_and_unlocked() {
 }
 
 #[tokio::test]
-async fn a_lock_that_somebody_holds_is_a_conflict_and_names_who() {
+async fn a_lock_that_somebody_holds_may_be_tried_again_and_names_who() {
     let device = Device::new(WHOLE).that("lock candidate", Act::Error("lock-denied"));
     let (ended, heard) = change(device).await;
     let (status, detail) = not_done(ended);
-    assert_eq!(status, 409);
+    assert_eq!(status, 503);
     assert!(detail.contains("held by session 5"), "{detail}");
     // It is not ours to discard or unlock.
     assert_eq!(heard, ["lock candidate", "close-session"]);
@@ -366,7 +366,7 @@ async fn what_somebody_left_in_the_candidate_does_not_lock_us_out() {
 
     let device = Device::new(WHOLE).that(lock, Act::Error("resource-denied"));
     let (ended, heard) = change(device).await;
-    assert_eq!(not_done(ended).0, 409);
+    assert_eq!(not_done(ended).0, 503);
     assert_eq!(heard, [lock, "discard-changes", lock, "close-session"]);
 }
 
