@@ -20,6 +20,7 @@ fn the_reference_is_what_the_program_says() {
             sample("backend", "backend-ssh"),
             sample("backend", "backend-netconf"),
         ],
+        vec![sample("profile", "profile")],
         vec![sample("relay", "relay")],
     ]);
     if crate::support::told("UPDATE_EXPECTED").is_some() {

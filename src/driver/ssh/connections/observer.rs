@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use russh::Names;
 use russh::client::{DisconnectReason, Handler, Session};
 use russh::keys::{HashAlg, PublicKeyOrCertificate};
-use russh::Names;
 
 use crate::driver::{DriverError, Phase};
 use crate::plan::{HostKey, SshAccess};
