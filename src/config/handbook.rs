@@ -386,14 +386,15 @@ impl Section {
             let rest = &self.path[outer.path.len()..];
             paths.extend(outer.aliases.iter().map(|alias| format!("{alias}{rest}")));
         }
-        let found = paths.iter().find_map(|path| {
+        let mut found = paths.iter().flat_map(|path| {
             let path = joined(path, key);
-            let steps: Vec<_> = path.split('.').collect();
-            samples.iter().find_map(|sample| find(sample, &steps))
-        })?;
-        let short = inline(found);
-        let fits = short.chars().count() <= 80;
-        fits.then_some(short)
+            let shown = samples.iter().filter_map(move |sample| {
+                let steps: Vec<_> = path.split('.').collect();
+                find(sample, &steps).map(inline)
+            });
+            shown.collect::<Vec<_>>()
+        });
+        found.find(|short| short.chars().count() <= 80)
     }
 }
 

@@ -14,10 +14,16 @@ pub struct CliProfile {
     pub paging: Option<Paging>,
     /// What in the answer to a line says that it was refused; each may match one line of it.
     pub failures: Vec<Regex>,
+    /// Lines that belong to no answer, such as log messages: neither output nor a failure.
+    pub ignore: Vec<Regex>,
+    /// The prompt that asks for a password.
+    pub secret_prompt: Regex,
     /// Questions that a line may be answered with.
     pub confirm: Vec<Confirmation>,
     /// Lines that make the configuration survive a restart; empty: it needs none.
     pub save: Vec<Box<str>>,
+    /// The mode in which they are sent.
+    pub save_mode: Box<str>,
     /// What no value may hold: what separates or completes commands here.
     pub refuse: Vec<Box<str>>,
     /// How the words of an `exec` call are quoted.
@@ -33,7 +39,7 @@ pub struct Prompt {
 }
 
 /// A mode that is entered from another one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mode {
     /// Also the name of its prompt.
     pub name: Box<str>,
@@ -41,6 +47,10 @@ pub struct Mode {
     pub enter: Vec<Box<str>>,
     /// The prompt that asks for the backend's `enable` secret while it is entered.
     pub asks_secret: bool,
+    /// Lines that put into force what was entered in it; empty: each line acts at once.
+    pub commit: Vec<Box<str>>,
+    /// Lines that throw away what was entered and not put into force.
+    pub abandon: Vec<Box<str>>,
     pub leave: Vec<Box<str>>,
 }
 

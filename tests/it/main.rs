@@ -22,6 +22,7 @@ mod openapi;
 mod program;
 mod relay;
 mod sarif;
+mod ssh;
 mod store;
 mod support;
 mod trial;

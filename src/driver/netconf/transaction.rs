@@ -167,7 +167,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
     }
 
     async fn lock(&mut self) -> Result<(), Stop> {
-        let locked = self.step(Step::Lock, &rpc::lock(self.target)).await;
+        let lock = rpc::lock(self.target);
+        let mut locked = self.step(Step::Lock, &lock).await;
+        if self.target == Datastore::Candidate
+            && let Err(Stop::Refused(_, reply)) = &locked
+            && reply.failure().is_some_and(|error| error.owner().is_none())
+        {
+            // Nobody holds it: somebody has left changes in it, and that alone forbids the lock (section 7.5).
+            // They go now rather than behind the lock, where they would have gone anyway. Held after all, the
+            // candidate refuses this too.
+            self.step(Step::Discard, rpc::DISCARD_CHANGES).await.ok();
+            locked = self.step(Step::Lock, &lock).await;
+        }
         // Without an answer it may be ours all the same.
         self.locked = match &locked {
             Ok(_) => true,

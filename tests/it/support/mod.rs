@@ -7,6 +7,7 @@ pub(crate) mod mariadb;
 pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod scripted;
+pub(crate) mod sshd;
 
 /// What a test run is told from outside: `CI`, `STORY`, `UPDATE_EXPECTED`, and what a test tells its child.
 #[expect(

@@ -16,6 +16,8 @@ use crate::driver::SendOutcome;
 #[derive(Clone, Copy)]
 enum Act {
     Error(&'static str),
+    /// The first time; the next time it is done.
+    ErrorOnce(&'static str),
     Warning,
     /// It says nothing, and goes on listening.
     Silence,
@@ -108,7 +110,14 @@ impl Device {
                 let replies = match self.acts.iter().find(|(on, _)| *on == name) {
                     None => vec![reply(&id, "<ok/>")],
                     Some((_, Act::Warning)) => vec![reply(&id, &rpc_error("x", "warning"))],
-                    Some((_, Act::Error(tag))) => vec![reply(&id, &rpc_error(tag, "error"))],
+                    Some((_, Act::ErrorOnce(_)))
+                        if heard.iter().filter(|one| **one == name).count() > 1 =>
+                    {
+                        vec![reply(&id, "<ok/>")]
+                    }
+                    Some((_, Act::Error(tag) | Act::ErrorOnce(tag))) => {
+                        vec![reply(&id, &rpc_error(tag, "error"))]
+                    }
                     Some((_, Act::Chatter)) => vec![
                         "<notification/>".to_owned(),
                         reply("4711", &rpc_error("operation-failed", "error")),
@@ -132,10 +141,14 @@ fn reply(id: &str, inside: &str) -> String {
 }
 
 fn rpc_error(tag: &str, severity: &str) -> String {
+    let info = match tag {
+        "lock-denied" => "<error-info><session-id>5</session-id></error-info>",
+        _ => "",
+    };
     format!(
         "<rpc-error><error-type>application</error-type><error-tag>{tag}</error-tag>\
          <error-severity>{severity}</error-severity><error-message>no</error-message>\
-         <error-info><session-id>5</session-id></error-info></rpc-error>"
+         {info}</rpc-error>"
     )
 }
 
@@ -339,6 +352,22 @@ async fn a_lock_that_somebody_holds_is_a_conflict_and_names_who() {
     assert!(detail.contains("held by session 5"), "{detail}");
     // It is not ours to discard or unlock.
     assert_eq!(heard, ["lock candidate", "close-session"]);
+}
+
+/// RFC 6241, section 7.5: changes that nobody has committed forbid the lock.
+#[tokio::test]
+async fn what_somebody_left_in_the_candidate_does_not_lock_us_out() {
+    let lock = "lock candidate";
+    let device = Device::new(WHOLE).that(lock, Act::ErrorOnce("resource-denied"));
+    let (ended, heard) = change(device).await;
+    assert_eq!(ended.unwrap().status, 0);
+    let begun = [lock, "discard-changes", lock, "discard-changes"];
+    assert_eq!(heard[..4], begun);
+
+    let device = Device::new(WHOLE).that(lock, Act::Error("resource-denied"));
+    let (ended, heard) = change(device).await;
+    assert_eq!(not_done(ended).0, 409);
+    assert_eq!(heard, [lock, "discard-changes", lock, "close-session"]);
 }
 
 #[tokio::test]
