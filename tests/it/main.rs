@@ -16,6 +16,7 @@ mod http;
 mod import;
 mod invariants;
 mod mutants;
+mod netconf;
 mod neutron;
 mod new;
 mod openapi;
