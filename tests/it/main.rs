@@ -6,6 +6,7 @@ mod codes;
 mod config;
 mod crash;
 mod demo;
+mod device;
 mod docs;
 mod driver;
 mod editor;
