@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use self::session::{Bounds, Session};
-use super::ssh::connections::{Connections, Stream};
+use super::ssh::connections::{Connections, HostKeys, Stream};
 use super::{
     Answer, Async, AuthState, Clearance, Driver, DriverError, Found, NetconfRequest, Phase, Probe,
     RenderedCall,
@@ -48,6 +48,11 @@ impl NetconfDriver {
                 only_1_0: spec.framing_1_0,
             },
         })
+    }
+
+    /// Records host keys from now on, under the backend's name: what `tofu` needs.
+    pub fn record_host_keys(&mut self, backend: &str, keys: Option<Arc<dyn HostKeys>>) {
+        self.connections.record_host_keys(backend, keys);
     }
 
     async fn call(
