@@ -81,7 +81,7 @@ struct File {
 }
 
 /// The page; the examples are found in samples of each file: of routes, of backends, of relay.yaml.
-pub fn page(samples: &[Vec<Value>; 3]) -> String {
+pub fn page(samples: &[Vec<Value>; 4]) -> String {
     let mut page = PREFACE.to_owned();
     page.push_str(VARIABLES);
     page.push_str("| when | variables |\n|---|---|\n");
@@ -140,6 +140,7 @@ fn files() -> Vec<File> {
     let headings = [
         "Route files: routes.d/*.yaml",
         "Backend files: backends.d/*.yaml",
+        "CLI profiles: backends.d/profiles/*.yaml",
         "relay.yaml",
     ];
     let schemas = editor::annotated();

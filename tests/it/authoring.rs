@@ -21,6 +21,7 @@ fn the_reference_is_what_the_program_says() {
             sample("backend", "backend-exec"),
             sample("backend", "backend-netconf"),
         ],
+        vec![sample("profile", "profile")],
         vec![sample("relay", "relay")],
     ]);
     if crate::support::told("UPDATE_EXPECTED").is_some() {
