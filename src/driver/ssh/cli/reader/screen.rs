@@ -24,6 +24,8 @@ pub struct Screen {
     /// Cells that are kept of a line.
     limit: usize,
     cut: bool,
+    /// How often the cursor moved back or something was erased: what looks the same may be another text.
+    redrawn: u64,
     escape: Escape,
     /// The beginning of a character of several bytes.
     partial: Vec<u8>,
@@ -67,6 +69,7 @@ impl Screen {
             moved: false,
             limit,
             cut: false,
+            redrawn: 0,
             escape: Escape::None,
             partial: Vec::new(),
         }
@@ -97,6 +100,11 @@ impl Screen {
         self.cut = false;
         self.fresh = 0;
         self.go_back_to(0);
+    }
+
+    /// How often the cursor moved back or something was erased.
+    pub fn redrawn(&self) -> u64 {
+        self.redrawn
     }
 
     fn shown(&self) -> &[char] {
@@ -186,6 +194,7 @@ impl Screen {
     fn go_back_to(&mut self, cursor: usize) {
         self.cursor = cursor;
         self.moved = true;
+        self.redrawn = self.redrawn.wrapping_add(1);
     }
 
     fn sequence(&mut self, escape: Escape, byte: u8) {
@@ -245,6 +254,9 @@ impl Screen {
     /// The control functions that change a line: CUF, CUB, CHA, CUP, EL, ED, DCH (ECMA-48, 8.3).
     fn control(&mut self, function: u8, number: usize) {
         let times = number.max(1);
+        self.redrawn = self
+            .redrawn
+            .wrapping_add(u64::from(matches!(function, b'J' | b'K' | b'P')));
         match function {
             b'C' => self.cursor = (self.cursor + times).min(self.limit),
             b'D' => self.go_back_to(self.cursor.saturating_sub(times)),

@@ -129,7 +129,12 @@ fn a_question_is_asked_once_until_it_is_asked_again() {
     assert_eq!(reader.sight(), Sight::Question(0));
     reader.answered();
     assert_eq!(reader.sight(), Sight::Nothing);
+    reader.feed(b" ");
+    assert_eq!(reader.sight(), Sight::Nothing);
     reader.feed(b"\r\nProceed? [confirm]");
+    assert_eq!(reader.sight(), Sight::Question(0));
+    reader.answered();
+    reader.feed(b"\r\x1b[KProceed? [confirm]");
     assert_eq!(reader.sight(), Sight::Question(0));
 }
 
