@@ -39,6 +39,7 @@ const SHAPES: &str = "\
 | text | a string; quote it where it begins with `{`, or reads as a number |
 | tree | any YAML; its strings may hold expressions, and `$if`, `$for`, `$xml`, `$xpath`, `$json` and `$template` are directives |
 | template | the path of a file of `templates/`; the variables are those of the file's expressions |
+| TextFSM template | the path of a file of `templates/` that ends in `.textfsm`, or the template itself in several lines |
 | condition | a map whose entries must all hold: `status`, a JSONPath, `text` (a regular expression) or `header.NAME`; with a value, a list of values, or `present` |
 | source | a JSONPath; a map with one of `path`, `header`, `text: true`, `value`, and beside it `regex` and `optional: true`; or `first:` with a list of sources. Only `value` takes expressions |
 | JSON Schema | JSON Schema 2020-12, in YAML |
@@ -237,6 +238,7 @@ impl<'s> Walk<'s> {
     fn holding(&self, holds: &str, property: &Value) -> String {
         let word = match holds {
             "schema" => "JSON Schema",
+            "textfsm" => "TextFSM template",
             word => word,
         };
         if property.get("additionalProperties").is_some() {
@@ -385,14 +387,15 @@ impl Section {
             let rest = &self.path[outer.path.len()..];
             paths.extend(outer.aliases.iter().map(|alias| format!("{alias}{rest}")));
         }
-        let found = paths.iter().find_map(|path| {
+        let mut found = paths.iter().flat_map(|path| {
             let path = joined(path, key);
-            let steps: Vec<_> = path.split('.').collect();
-            samples.iter().find_map(|sample| find(sample, &steps))
-        })?;
-        let short = inline(found);
-        let fits = short.chars().count() <= 80;
-        fits.then_some(short)
+            let shown = samples.iter().filter_map(move |sample| {
+                let steps: Vec<_> = path.split('.').collect();
+                find(sample, &steps).map(inline)
+            });
+            shown.collect::<Vec<_>>()
+        });
+        found.find(|short| short.chars().count() <= 80)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A driver is the protocol that reaches a backend. It sends one rendered call, once, and says what
 //! came of it. A driver never sees a route, a mapping or a template of one.
 
+mod backoff;
 pub mod https;
 pub mod manager;
 pub mod netconf;

@@ -30,6 +30,7 @@ pub const BACKEND_QUEUE: &str = "cmp_relay_backend_queue";
 pub const BREAKER: &str = "cmp_relay_backend_breaker_state";
 /// Logins that a backend accepted, by backend.
 pub const LOGINS: &str = "cmp_relay_backend_logins_total";
+const HOST_KEYS: &str = "cmp_relay_host_key_mismatches_total";
 /// Operations that reached a state.
 pub const OPERATIONS: &str = "cmp_relay_operations_total";
 /// Operations that are in a state now.
@@ -135,6 +136,10 @@ fn describe() {
     describe_gauge!(BACKEND_QUEUE, "Requests that wait for a place, by backend.");
     describe_gauge!(BREAKER, "0 closed, 1 trying, 2 open, by backend.");
     describe_counter!(LOGINS, "Logins that a backend accepted, by backend.");
+    describe_counter!(
+        HOST_KEYS,
+        "Host keys that were not the known one, by backend."
+    );
     describe_counter!(OPERATIONS, "Operations that reached a state, by state.");
     describe_gauge!(
         OPERATIONS_NOW,
@@ -228,6 +233,12 @@ pub fn breaker(backend: &str, position: u8) {
 /// How many logins a backend's driver has made.
 pub fn logins(backend: &str, count: u64) {
     counter!(LOGINS, "backend" => backend.to_owned()).absolute(count);
+}
+
+/// A backend showed another host key than the known one.
+pub fn host_key_mismatch(backend: &str) {
+    install();
+    counter!(HOST_KEYS, "backend" => backend.to_owned()).increment(1);
 }
 
 /// An operation reached a state: `pending`, `succeeded`, `failed` or `unknown`.

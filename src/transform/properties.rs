@@ -390,16 +390,249 @@ fn a_json_template_keeps_its_keys() {
 
 #[test]
 fn lines_stay_lines() {
-    for (name, question) in [("a.cli.hbs", true), ("a.txt.hbs", false)] {
-        let text = "vlan 1\n name {{ body.x }}\nend";
-        template_holds(name, text, hostile(), |rendered, x| {
-            let fits = !x.chars().any(|c| c.is_control() || (question && c == '?'));
-            prop_assert_eq!(is_unsafe(&rendered), !fits);
+    template_holds(
+        "a.txt.hbs",
+        "vlan 1\n name {{ body.x }}\nend",
+        hostile(),
+        |rendered, x| {
+            prop_assert_eq!(is_unsafe(&rendered), x.chars().any(char::is_control));
             if let Ok(rendered) = rendered {
                 prop_assert_eq!(rendered, format!("vlan 1\n name {x}\nend"));
             }
             Ok(())
+        },
+    );
+}
+
+/// Whether a value may stand on a command line, and there with blanks.
+fn fits_a_line(x: &str, blanks: bool) -> bool {
+    let bad = |c: char| {
+        c.is_control()
+            || matches!(c, '?' | '"' | '\\')
+            || c.is_whitespace() && !(blanks && c == ' ')
+    };
+    !x.trim().is_empty() && !x.chars().any(bad)
+}
+
+/// The words of a line as a device reads them: blanks part them, double quotes hold them together.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    let mut inside = false;
+    for c in line.chars() {
+        match c {
+            '"' => open = !open,
+            ' ' if !open => inside = false,
+            c => {
+                if !inside {
+                    words.push(String::new());
+                    inside = true;
+                }
+                words.last_mut().expect("one was begun").push(c);
+            }
+        }
+    }
+    words
+}
+
+#[test]
+fn a_bare_value_is_one_word_of_one_line() {
+    for (position, ends) in [(Some(Position::CliLine), ""), (None, "\nexit\n")] {
+        let text = format!(" name vlan-{{{{ body.x }}}} shut{ends}");
+        let check = |rendered: Result<String, RenderError>, x: &str| {
+            prop_assert_eq!(is_unsafe(&rendered), !fits_a_line(x, false), "{:?}", x);
+            if let Ok(rendered) = rendered {
+                let lines: Vec<&str> = rendered.lines().collect();
+                prop_assert_eq!(lines.len(), 1 + ends.lines().skip(1).count());
+                let wanted = ["name".to_owned(), format!("vlan-{x}"), "shut".to_owned()];
+                prop_assert_eq!(words_of(lines[0]), wanted);
+            }
+            Ok(())
+        };
+        match position {
+            Some(position) => text_holds(&text, position, |rendered, x| {
+                check(rendered.map(|text| text.expect("present")), x)
+            }),
+            None => template_holds("a.cli.hbs", &text, hostile(), |rendered, x| {
+                check(rendered, &x)
+            }),
+        }
+    }
+}
+
+#[test]
+fn a_quoted_value_is_one_word_with_its_blanks() {
+    let text = "name \"vlan {{ body.x }}\" shut";
+    text_holds(text, Position::CliLine, |rendered, x| {
+        prop_assert_eq!(is_unsafe(&rendered), !fits_a_line(x, true), "{:?}", x);
+        if let Ok(Some(rendered)) = rendered {
+            let wanted = ["name".to_owned(), format!("vlan {x}"), "shut".to_owned()];
+            prop_assert_eq!(words_of(&rendered), wanted);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn words_may_be_several_and_stay_on_their_line() {
+    let text = "description {{ words body.x }}";
+    text_holds(text, Position::CliLine, |rendered, x| {
+        prop_assert_eq!(is_unsafe(&rendered), !fits_a_line(x, true), "{:?}", x);
+        if let Ok(Some(rendered)) = rendered {
+            prop_assert_eq!(rendered, format!("description {x}"));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_profile_refuses_no_value_holds() {
+    let text = "name {{ body.x }}; commit";
+    let node = text_node(text);
+    let names = Names::new();
+    let compile = |diags: &mut _| {
+        let snippet = node.snippet().expect("text");
+        Text::compile(snippet, Position::CliLine, "f", &names.env(), diags)
+    };
+    let line = compiled(compile).expect("the route's own `;` is its own affair");
+    let render = |x: &str| {
+        let mut scope = scope(json!({ "x": x }));
+        scope.set_line_rules(super::LineRules {
+            refuse: vec![";".into(), "||".into()],
+            plain_words: false,
         });
+        line.render(&scope)
+    };
+    assert_eq!(render("a|b"), Ok(Some("name a|b; commit".into())));
+    for hostile in ["a;b", ";", "a||b"] {
+        assert!(is_unsafe(&render(hostile)), "{hostile}");
+    }
+}
+
+/// What a real shell makes of a command: the arguments that its program gets.
+fn by_a_shell(command: &str) -> Vec<String> {
+    let script = format!("printf '%s\\0' {command}");
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .expect("a shell is part of every system that tests run on");
+    let text = String::from_utf8(output.stdout).expect("it got text");
+    let mut words: Vec<String> = text.split('\0').map(str::to_owned).collect();
+    words.pop();
+    words
+}
+
+#[test]
+fn a_value_is_a_part_of_one_word_to_a_real_shell() {
+    text_holds("--name={{ body.x }}", Position::Word, |rendered, x| {
+        prop_assert_eq!(is_unsafe(&rendered), x.chars().any(char::is_control));
+        if let Ok(Some(word)) = rendered {
+            let command = [&word, "end", x].map(super::command::quoted).join(" ");
+            let wanted = [format!("--name={x}"), "end".to_owned(), x.to_owned()];
+            prop_assert_eq!(&super::command::words(&command), &wanted);
+            prop_assert_eq!(by_a_shell(&command), wanted);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn shell_words_that_did_harm_elsewhere_stay_words() {
+    for x in [
+        "$(reboot)",
+        "`id`",
+        "a;b",
+        "a&&b",
+        "a|b",
+        ">f",
+        "*",
+        "~",
+        "$HOME",
+        "!!",
+        "'",
+        "''",
+        "\"",
+        "-rf",
+        "#",
+        "{a,b}",
+        "\\",
+        "a b",
+        "",
+    ] {
+        let command = super::command::quoted(x);
+        assert_eq!(by_a_shell(&command), [x], "{x:?}");
+        assert_eq!(super::command::words(&command), [x], "{x:?}");
+    }
+    assert_eq!(super::command::quoted("a-Z_0@%+=:,./"), "a-Z_0@%+=:,./");
+}
+
+#[test]
+fn where_nothing_is_quoted_a_value_is_plain() {
+    let node = text_node("{{ body.x }}");
+    let names = Names::new();
+    let word = compiled(|diags| {
+        let snippet = node.snippet().expect("text");
+        Text::compile(snippet, Position::Word, "f", &names.env(), diags)
+    });
+    let word = word.expect("it compiles");
+    let mut runner = proptest::test_runner::TestRunner::new(config());
+    let result = runner.run(&hostile(), |x| {
+        let mut scope = scope(json!({ "x": x }));
+        scope.set_line_rules(super::LineRules {
+            refuse: Vec::new(),
+            plain_words: true,
+        });
+        prop_assert_eq!(
+            is_unsafe(&word.render(&scope)),
+            !super::command::is_plain(&x)
+        );
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn lines_that_no_value_may_begin_or_break_do_not_compile() {
+    for text in [
+        "{{ body.x }}",
+        "  {{ body.x }} a",
+        "a\nb {{ body.x }}",
+        "show run ?",
+        "show\trun",
+        "name \"{{ body.x }}",
+        "name \\\\{{ body.x }}",
+        "name \\\"{{ body.x }}\"",
+        "",
+        "   ",
+    ] {
+        let node = text_node(text);
+        let names = Names::new();
+        let snippet = node.snippet().expect("text");
+        let line =
+            compiled(|diags| Text::compile(snippet, Position::CliLine, "f", &names.env(), diags));
+        assert!(line.is_err(), "{text:?}");
+    }
+    for text in [
+        "{{#if body.x}}no {{/if}}{{ body.y }}",
+        "{{#each body.l}}a {{this}}\n{{/each}}{{ body.y }}",
+        "a \"{{ body.x }}\nb\"",
+        "a {{#if body.x}}\"{{/if}}{{ body.y }}\"",
+        "\ta {{ body.x }}",
+    ] {
+        let names = Names::new().with_template("a.cli.hbs", text);
+        let template = compiled(|diags| {
+            Template::compile("a.cli.hbs", Span::default(), "f", &names.env(), diags)
+        });
+        assert!(template.is_err(), "{text:?}");
+    }
+    for misplaced in ["{{ words body.x }}", "a {{ upper (words body.x) }}"] {
+        let node = text_node(misplaced);
+        let names = Names::new();
+        let snippet = node.snippet().expect("text");
+        for position in [Position::Plain, Position::Word] {
+            let text = compiled(|diags| Text::compile(snippet, position, "f", &names.env(), diags));
+            assert!(text.is_err(), "{misplaced}");
+        }
     }
 }
 

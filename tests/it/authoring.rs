@@ -18,6 +18,7 @@ fn the_reference_is_what_the_program_says() {
         vec![
             sample("backend", "backend"),
             sample("backend", "backend-ssh"),
+            sample("backend", "backend-exec"),
             sample("backend", "backend-netconf"),
         ],
         vec![sample("profile", "profile")],

@@ -68,7 +68,6 @@ pub const UNSUPPORTED_CALL: &str = "unsupported-call";
 pub const UNSUPPORTED_KEY: &str = "unsupported-key";
 pub const WRONG_DRIVER: &str = "wrong-driver";
 pub const MISSING_PROFILE: &str = "missing-profile";
-pub const UNKNOWN_MODE: &str = "unknown-mode";
 pub const CONFLICTING_KEYS: &str = "conflicting-keys";
 pub const FORBIDDEN_HEADER: &str = "forbidden-header";
 pub const BAD_HEADER: &str = "bad-header";

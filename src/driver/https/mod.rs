@@ -9,7 +9,7 @@ mod auth;
 pub mod body;
 mod pool;
 mod request;
-mod scrub;
+pub(super) mod scrub;
 mod stream;
 pub mod tls;
 mod transport;

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 /// What secrets look like in text.
 #[derive(Clone, Default)]
-pub(super) struct Scrubber {
+pub(in crate::driver) struct Scrubber {
     /// The longest first, so that no secret is cut by a shorter one inside it.
     forms: Vec<String>,
 }
@@ -23,7 +23,7 @@ impl std::fmt::Debug for Scrubber {
 impl Scrubber {
     /// Adds a secret in the forms in which it travels: plain, percent-encoded, in a JSON string, in
     /// base64.
-    pub(super) fn add(&mut self, secret: &str) {
+    pub(in crate::driver) fn add(&mut self, secret: &str) {
         if secret.is_empty() {
             return;
         }
@@ -56,7 +56,7 @@ impl Scrubber {
     }
 
     /// The text with `***` for each secret in it.
-    pub(super) fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    pub(in crate::driver) fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut cleaned = Cow::Borrowed(text);
         for form in &self.forms {
             if cleaned.contains(form.as_str()) {
@@ -68,7 +68,7 @@ impl Scrubber {
 }
 
 /// The beginning of a text, on one line and without control characters.
-pub(super) fn excerpt(text: &str) -> String {
+pub(in crate::driver) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 200;
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())

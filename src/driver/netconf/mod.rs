@@ -25,7 +25,7 @@ use super::{
 };
 use crate::plan::{self, BackendLimits, NetconfOperation};
 
-pub use error::{RpcError, Severity, rpc_errors};
+pub use error::{RpcError, Severity, errors, rpc_errors};
 
 /// The driver of one backend.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The one call, as the protocol's own transaction in one session (RFC 6241, sections 7 and 8.3).
 //!
-//! A change goes through the candidate where the device has one: lock, discard, edit, validate, commit,
-//! unlock. The candidate is shared, and what one session leaves in it is committed by the next that
+//! A change goes through the candidate where the device has one: lock, discard, edit, commit, unlock. The
+//! edit is validated as it is made, where the device can, and the whole by the commit (RFC 7950, section
+//! 8.3.3); why there is no `<validate>` of its own says docs/decisions/0013-no-validate-of-its-own.md. The candidate is shared, and what one session leaves in it is committed by the next that
 //! commits; so nothing is edited but under the lock and behind `discard-changes`, and whatever goes wrong,
 //! `discard-changes` and `unlock` follow, past the deadline too, for [`TIDYING`] at most. Where that fails,
 //! the session is cut: its end releases the lock and discards what it covered (section 8.3.5.2).
@@ -35,7 +36,6 @@ enum Step {
     Lock,
     Discard,
     Edit,
-    Validate,
     Commit,
     /// `running` to `startup`.
     Save,
@@ -48,7 +48,6 @@ impl Step {
             Self::Lock => "lock",
             Self::Discard => "discard-changes",
             Self::Edit => "edit-config",
-            Self::Validate => "validate",
             Self::Commit => "commit",
             Self::Save => "copy-config to startup",
         }
@@ -153,9 +152,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
         self.edited = candidate;
         let mut decisive = self.step(Step::Edit, &edit).await?;
         if candidate {
-            if hello.can("validate") {
-                self.step(Step::Validate, rpc::VALIDATE_CANDIDATE).await?;
-            }
             decisive = self.step(Step::Commit, rpc::COMMIT).await?;
             self.edited = false;
         }
@@ -167,7 +163,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
     }
 
     async fn lock(&mut self) -> Result<(), Stop> {
-        let locked = self.step(Step::Lock, &rpc::lock(self.target)).await;
+        let lock = rpc::lock(self.target);
+        let mut locked = self.step(Step::Lock, &lock).await;
+        if self.target == Datastore::Candidate
+            && let Err(Stop::Refused(_, reply)) = &locked
+            && reply.failure().is_some_and(|error| error.owner().is_none())
+        {
+            // Nobody holds it: somebody has left changes in it, and that alone forbids the lock (section 7.5).
+            // They go now rather than behind the lock, where they would have gone anyway. Held after all, the
+            // candidate refuses this too.
+            self.step(Step::Discard, rpc::DISCARD_CHANGES).await.ok();
+            locked = self.step(Step::Lock, &lock).await;
+        }
         // Without an answer it may be ours all the same.
         self.locked = match &locked {
             Ok(_) => true,
@@ -273,7 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
             true => Ruling::NotDone {
                 reply: Some(match step {
                     // Whatever its tag, somebody else is at work.
-                    Step::Lock => StatusCode::CONFLICT,
+                    Step::Lock => StatusCode::SERVICE_UNAVAILABLE,
                     _ => error.status(),
                 }),
                 detail,
@@ -285,7 +292,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
 
     /// How often the edit had been sent before a step.
     fn sends_before(&self, step: Step) -> u32 {
-        u32::from(matches!(step, Step::Validate | Step::Commit | Step::Save))
+        u32::from(matches!(step, Step::Commit | Step::Save))
     }
 }
 

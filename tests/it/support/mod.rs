@@ -4,9 +4,11 @@ pub(crate) mod certs;
 pub(crate) mod fake_backend;
 pub(crate) mod faulty_store;
 pub(crate) mod mariadb;
+pub(crate) mod netconfd;
 pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod scripted;
+pub(crate) mod sshd;
 
 /// What a test run is told from outside: `CI`, `STORY`, `UPDATE_EXPECTED`, and what a test tells its child.
 #[expect(

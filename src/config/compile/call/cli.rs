@@ -97,7 +97,7 @@ pub(super) fn template(
                 written.span(),
                 format!("a template here ends in `{end}`, and so says how values are encoded"),
             )
-            .help(format!("name a template `...{end}`")),
+            .help(format!("name a template that ends in `{end}`")),
         );
         return None;
     }
@@ -122,7 +122,7 @@ fn mode(
     let known: Vec<&str> = profile.prompts.iter().map(|prompt| &*prompt.name).collect();
     let backends: Vec<&Backend> = lacking.iter().map(|(backend, _)| *backend).collect();
     let problem = Diagnostic::error(
-        codes::UNKNOWN_MODE,
+        codes::BAD_VALUE,
         written.span(),
         format!(
             "`{name}` is not a mode of the profile `{}`, which {}",

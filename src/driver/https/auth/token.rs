@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::{AuthFailure, Authenticator, Credentials};
 use crate::clock::Boottime;
+use crate::driver::backoff::{Backoff, resting};
 use crate::driver::https::scrub::Scrubber;
 use crate::driver::https::transport::Failure;
 use crate::driver::{Answer, Async, AuthState, Clearance, Refusal, SendOutcome};
@@ -20,8 +21,6 @@ use crate::driver::{Answer, Async, AuthState, Clearance, Refusal, SendOutcome};
 /// A token is renewed while it still lives this long (as keystoneauth does), but never before half
 /// of its life is over.
 const MIN_LIFE: Duration = Duration::from_secs(120);
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A session's end is told to the backend, and not waited for any longer.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -82,10 +81,10 @@ struct State {
     generation: u64,
     held: Option<Held>,
     /// Logins that the backend refused: until this has passed there is none.
-    logins: Option<Backoff>,
+    logins: Option<Backoff<AuthFailure>>,
     /// Renewals that did not help the call that asked for them: until this has passed, a refused
     /// call does not ask for another.
-    renewals: Option<Backoff>,
+    renewals: Option<Backoff<AuthFailure>>,
     flight: Option<watch::Receiver<Option<Result<(), AuthFailure>>>>,
     gate: Option<Gate>,
 }
@@ -106,38 +105,11 @@ struct Held {
     refused: bool,
 }
 
-/// A wait that doubles with each failure in a row.
-#[derive(Debug)]
-struct Backoff {
-    failures: u32,
-    until: Boottime,
-    cause: AuthFailure,
-}
-
-impl Backoff {
-    fn after(previous: Option<&Backoff>, cause: AuthFailure) -> Self {
-        let failures = previous.map_or(0, |previous| previous.failures) + 1;
-        let span = FIRST_BACKOFF
-            .saturating_mul(1 << (failures - 1).min(16))
-            .min(LONGEST_BACKOFF);
-        Self {
-            failures,
-            until: Boottime::now() + span,
-            cause,
-        }
-    }
-
-    /// The failure of a request that comes meanwhile.
-    fn failure(&self, what: &str) -> AuthFailure {
-        let wait = self.until.remaining().unwrap_or_default().as_secs() + 1;
-        let mut failure = self.cause.clone();
-        failure.detail = format!("{}; the next {what} is tried in {wait} s", failure.detail);
-        failure
-    }
-}
-
-fn resting(backoff: &Option<Backoff>) -> Option<&Backoff> {
-    backoff.as_ref().filter(|backoff| is_ahead(backoff.until))
+/// The failure of a request that comes while a wait is not over.
+fn meanwhile(backoff: &Backoff<AuthFailure>, what: &str) -> AuthFailure {
+    let mut failure = backoff.cause.clone();
+    failure.detail = backoff.words(&failure.detail, what);
+    failure
 }
 
 fn is_ahead(at: Boottime) -> bool {
@@ -226,7 +198,7 @@ impl<G: Grant> Shared<G> {
             // Renewing has just been tried and was of no use: this call is refused for another
             // reason, and the others go on with the token.
             if let Some(useless) = resting(&state.renewals) {
-                return Ok(Step::Fail(useless.failure("renewal")));
+                return Ok(Step::Fail(meanwhile(useless, "renewal")));
             }
             if let Some(held) = &mut state.held {
                 held.refused = true;
@@ -250,7 +222,7 @@ impl<G: Grant> Shared<G> {
             return Ok(Step::Wait(flight.clone()));
         }
         if let Some(refused) = resting(&state.logins) {
-            return Ok(Step::Fail(refused.failure("login")));
+            return Ok(Step::Fail(meanwhile(refused, "login")));
         }
         // A login is something that this node sends, so the gate is asked before it too.
         clearance.check().map_err(refusal)?;

@@ -1,23 +1,35 @@
 //! The SSH connections of one backend, and the channels on them (RFC 4251 to 4254).
 //!
-//! Reading order: [`connect`] (one connection: address, algorithms, host key, login), `stream` (the
-//! bytes of a channel), `exec` (a program to its end).
+//! Reading order: [`connect`] (one connection, with `socket` and `observer` below it, [`algorithms`],
+//! [`host_key`] and [`auth`] beside it), [`pool`] (places on connections), [`session`] (a channel that is
+//! ours), [`stream`] (its bytes) and [`exec`] (a program to its end).
 
+mod algorithms;
+mod auth;
 mod connect;
 mod exec;
+mod host_key;
+mod known_hosts;
 mod observer;
+mod pool;
+mod session;
+mod socket;
 mod stream;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use russh::client::Msg;
-use russh::{Channel, ChannelMsg};
-
-use self::connect::Connection;
+use self::connect::Maker;
+use self::host_key::Book;
+pub use self::host_key::HostKeys;
+use self::pool::Pool;
+pub use self::session::Life;
+use self::session::Session;
 pub use self::stream::Stream;
-use crate::driver::{Answer, Clearance, DriverError, ExecCommand, Phase, Probe, Refusal};
-use crate::plan::{BackendLimits, SshAccess};
+use crate::driver::https::scrub::Scrubber;
+use crate::driver::{
+    Answer, AuthState, Clearance, DriverError, ExecCommand, Phase, Probe, Refusal,
+};
+use crate::plan::{BackendLimits, SshAccess, SshAuth};
 
 /// Wide and high enough that few devices wrap or page.
 const COLUMNS: u32 = 511;
@@ -26,28 +38,49 @@ const ROWS: u32 = 1000;
 /// The connections of one backend.
 #[derive(Debug)]
 pub struct Connections {
-    access: Arc<SshAccess>,
-    limits: BackendLimits,
+    pool: Arc<Pool>,
 }
 
 impl Connections {
     /// The error names what of the backend's file cannot be used.
     pub fn new(access: &Arc<SshAccess>, limits: &BackendLimits) -> Result<Self, String> {
-        Ok(Self {
+        let maker = Maker {
             access: Arc::clone(access),
             limits: limits.clone(),
+            preferred: algorithms::preferred(&access.algorithms)?,
+            ways: auth::ways(access)?,
+            book: Book {
+                backend: access.address("ssh").into(),
+                keys: None,
+            },
+        };
+        Ok(Self {
+            pool: Arc::new(Pool::new(maker)),
         })
+    }
+
+    /// Records host keys from now on, under the backend's name: what `tofu` needs. Only before the first
+    /// connection.
+    pub fn record_host_keys(&mut self, backend: &str, keys: Option<Arc<dyn HostKeys>>) {
+        let pool = Arc::get_mut(&mut self.pool).expect("nothing was connected yet");
+        pool.maker.book = Book {
+            backend: backend.into(),
+            keys,
+        };
     }
 
     /// A shell with a terminal, on a connection that has room for a channel.
     pub async fn shell(&self, clearance: &Clearance) -> Result<Stream, DriverError> {
-        within(clearance, Phase::Open, async {
-            let (connection, mut channel) = self.channel(clearance).await?;
-            let asked = channel.request_pty(true, "vt100", COLUMNS, ROWS, 0, 0, &[]);
-            granted(asked.await, &mut channel, "a terminal").await?;
-            let asked = channel.request_shell(true);
-            granted(asked.await, &mut channel, "a shell").await?;
-            Ok(Stream::new(connection, channel))
+        within(clearance, async {
+            let mut session = self.session(clearance).await?;
+            let terminal = session
+                .channel()
+                .request_pty(true, "vt100", COLUMNS, ROWS, 0, 0, &[])
+                .await;
+            session.granted(terminal, "a terminal").await?;
+            let shell = session.channel().request_shell(true).await;
+            session.granted(shell, "a shell").await?;
+            Ok(Stream::new(session))
         })
         .await
     }
@@ -58,12 +91,12 @@ impl Connections {
         name: &str,
         clearance: &Clearance,
     ) -> Result<Stream, DriverError> {
-        within(clearance, Phase::Open, async {
-            let (connection, mut channel) = self.channel(clearance).await?;
-            let asked = channel.request_subsystem(true, name);
+        within(clearance, async {
+            let mut session = self.session(clearance).await?;
+            let asked = session.channel().request_subsystem(true, name).await;
             let what = format!("the subsystem `{name}`");
-            granted(asked.await, &mut channel, &what).await?;
-            Ok(Stream::new(connection, channel))
+            session.granted(asked, &what).await?;
+            Ok(Stream::new(session))
         })
         .await
     }
@@ -74,83 +107,71 @@ impl Connections {
         command: &ExecCommand,
         clearance: &Clearance,
     ) -> Result<Answer, DriverError> {
-        let (connection, channel) = within(clearance, Phase::Open, self.channel(clearance)).await?;
-        let answer = exec::run(channel, command, clearance, &self.limits).await;
-        drop(connection);
-        answer
+        let session = within(clearance, self.session(clearance)).await?;
+        exec::run(session, command, clearance, &self.pool.maker.limits).await
     }
 
-    /// Resolves, connects, negotiates and logs in.
+    /// Resolves, connects, negotiates and logs in, on a connection of its own.
     pub async fn probe(&self, clearance: &Clearance) -> Probe {
-        Probe {
-            found: Vec::new(),
-            failed: self.connect(clearance).await.err(),
-        }
-    }
-
-    /// Closes every channel and connection.
-    pub async fn close(&self) {}
-
-    async fn connect(&self, clearance: &Clearance) -> Result<Arc<Connection>, DriverError> {
-        let connection = connect::connect(&self.access, &self.limits, clearance).await?;
-        Ok(Arc::new(connection))
-    }
-
-    async fn channel(
-        &self,
-        clearance: &Clearance,
-    ) -> Result<(Arc<Connection>, Channel<Msg>), DriverError> {
-        let connection = self.connect(clearance).await?;
-        let channel = connection.handle.channel_open_session().await;
-        let channel = channel.map_err(|error| {
-            DriverError::not_sent(Phase::Open, format!("no channel could be opened: {error}"))
-        })?;
-        Ok((connection, channel))
-    }
-}
-
-/// Whether the server granted what was asked of it on a channel.
-async fn granted(
-    asked: Result<(), russh::Error>,
-    channel: &mut Channel<Msg>,
-    what: &str,
-) -> Result<(), DriverError> {
-    let lost = |_| lost_before(what);
-    asked.map_err(lost)?;
-    loop {
-        match channel.wait().await {
-            Some(ChannelMsg::Success) => return Ok(()),
-            Some(ChannelMsg::Failure) => {
-                return Err(DriverError::not_sent(
-                    Phase::Open,
-                    format!("the server refused {what}"),
-                ));
+        let mut found = Vec::new();
+        let connected = self.pool.maker.connect(clearance, true, &mut found).await;
+        let failed = match connected {
+            Ok(connection) => {
+                connection.leave().await;
+                None
             }
-            Some(ChannelMsg::Close) | None => return Err(lost_before(what)),
-            Some(_) => {}
+            Err(error) => Some(error),
+        };
+        Probe { found, failed }
+    }
+
+    /// Closes every connection, those in use as soon as their last channel closes.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Whether a channel can be opened without waiting for somebody to close one.
+    pub fn has_room(&self) -> bool {
+        self.pool.has_room()
+    }
+
+    /// How it stands with the logins.
+    pub fn auth_state(&self) -> AuthState {
+        self.pool.auth_state()
+    }
+
+    /// Adds what must not be read in a message.
+    pub(in crate::driver) fn conceal(&self, scrubber: &mut Scrubber) {
+        for auth in &self.pool.maker.access.auth {
+            match auth {
+                SshAuth::Password(secret) | SshAuth::KeyboardInteractive(secret) => {
+                    scrubber.add(secret.expose());
+                }
+                SshAuth::PrivateKey { passphrase, .. } => {
+                    if let Some(passphrase) = passphrase {
+                        scrubber.add(passphrase.expose());
+                    }
+                }
+            }
         }
     }
-}
 
-fn lost_before(what: &str) -> DriverError {
-    DriverError::not_sent(
-        Phase::Open,
-        format!("the channel was closed before the server granted {what}"),
-    )
+    async fn session(&self, clearance: &Clearance) -> Result<Session, DriverError> {
+        let (channel, place) = self.pool.open(clearance).await?;
+        Ok(Session::new(channel, place))
+    }
 }
 
 /// Bounds what has no effect yet by the clearance's deadline.
 async fn within<T>(
     clearance: &Clearance,
-    phase: Phase,
     step: impl Future<Output = Result<T, DriverError>>,
 ) -> Result<T, DriverError> {
-    let left = clearance
-        .check()
-        .map_err(|refusal| refused(refusal, phase))?;
+    let late = |refusal| refused(refusal, Phase::Open);
+    let left = clearance.check().map_err(late)?;
     match tokio::time::timeout(left, step).await {
         Ok(result) => result,
-        Err(_) => Err(refused(Refusal::Deadline, phase)),
+        Err(_) => Err(late(Refusal::Deadline)),
     }
 }
 
@@ -161,18 +182,4 @@ fn refused(refusal: Refusal, phase: Phase) -> DriverError {
         Refusal::Deadline => "the deadline had passed before anything was sent",
     };
     DriverError::refused(refusal, phase, detail)
-}
-
-/// Bounds one step of connecting; the error says which took too long.
-async fn bounded<T>(
-    span: Duration,
-    phase: Phase,
-    step: impl Future<Output = Result<T, DriverError>>,
-) -> Result<T, DriverError> {
-    tokio::time::timeout(span, step).await.unwrap_or_else(|_| {
-        Err(DriverError::not_sent(
-            phase,
-            format!("it took longer than {} ms", span.as_millis()),
-        ))
-    })
 }

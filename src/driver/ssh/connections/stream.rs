@@ -4,18 +4,21 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use russh::ChannelStream;
 use russh::client::Msg;
-use russh::{Channel, ChannelStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connect::Connection;
+use super::session::{Lease, Life, Session};
 
 /// The bytes of one channel. Dropping it closes the channel on the server.
 pub struct Stream {
     inner: ChannelStream<Msg>,
-    _connection: Arc<Connection>,
+    lease: Lease,
+    /// Bytes that were read.
+    read: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Stream {
@@ -25,15 +28,25 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    pub(super) fn new(connection: Arc<Connection>, channel: Channel<Msg>) -> Self {
+    pub(super) fn new(session: Session) -> Self {
+        let (channel, lease) = session.split();
         Self {
             inner: channel.into_stream(),
-            _connection: connection,
+            lease,
+            read: Arc::default(),
         }
     }
 
-    /// Ends the connection with the channel: nobody knows in what state it is.
-    pub fn poison(self) {}
+    /// How it is doing, for whoever keeps it without reading it.
+    pub fn life(&self) -> Life {
+        self.lease.life(&self.read)
+    }
+
+    /// Ends the connection with the channel, as soon as nobody else has one on it: nobody knows in what
+    /// state it is.
+    pub fn poison(self) {
+        self.lease.retire();
+    }
 }
 
 impl AsyncRead for Stream {
@@ -42,7 +55,11 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let count = buf.filled().len() - before;
+        self.read.fetch_add(count as u64, Ordering::AcqRel);
+        polled
     }
 }
 
