@@ -13,16 +13,20 @@ use std::time::Duration;
 
 use cmp_relay::clock::Boottime;
 use cmp_relay::config::{self, Env};
+use cmp_relay::driver::ssh::SshDriver;
 use cmp_relay::driver::ssh::cli::Shell;
-use cmp_relay::driver::{Clearance, CliScript, Ruling, SendOutcome};
-use cmp_relay::plan::{CliProfile, DriverSpec};
+use cmp_relay::driver::{Clearance, CliScript, Driver, RenderedCall, Ruling, SendOutcome};
+use cmp_relay::plan::{self, CliProfile, DriverSpec};
 use tokio::net::UnixStream;
 
 use crate::support::mariadb::peer_or_skip;
+use crate::support::sshd::limits;
 
 /// The router; it ends when this is dropped, because the script's standard input ends then.
 struct Router {
     port: u16,
+    legacy: u16,
+    keyboard: u16,
     dir: PathBuf,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -52,6 +56,8 @@ impl Router {
         let router = (|| {
             Some(Self {
                 port: said("normal=")?.parse().ok()?,
+                legacy: said("legacy=")?.parse().ok()?,
+                keyboard: said("keyboard=")?.parse().ok()?,
                 dir: said("dir=")?.into(),
                 orders: script.stdin.take(),
                 answers,
@@ -85,6 +91,14 @@ impl Router {
             .iter()
             .filter_map(|line| line.strip_prefix("(config)# ip route "));
         given.map(str::to_owned).collect()
+    }
+
+    /// A host key, as a backend's file pins it.
+    fn pin(&self, kind: &str) -> String {
+        let file = self.dir.join(format!("hostkey_{kind}.pub"));
+        let shown = Command::new("ssh-keygen").arg("-lf").arg(file).output();
+        let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+        format!("{{ sha256: \"{}\" }}", shown.split(' ').nth(1).unwrap())
     }
 
     /// A terminal on the router.
@@ -138,30 +152,38 @@ fn in_time() -> Clearance {
     }
 }
 
-/// A profile as a configuration has it: the built-in one, or another text of its name.
-fn profile(own: Option<&str>) -> Arc<CliProfile> {
-    let backend = "\
+/// The driver of a backend as a configuration has it: the built-in profile, or another text of its name.
+fn spec(port: u16, host_key: &str, further: &str, own: Option<&str>) -> Arc<plan::SshDriver> {
+    let backend = format!(
+        "\
 name: sw1
 kind: switch
 driver:
   ssh:
     host: 127.0.0.1
-    user: relay
-    auth:
-      - password: { env: PW }
-    host_key: tofu
+    port: {port}
+    user: relay-vty
+    host_key: {host_key}
     profile: frr
-";
-    let mut sources = vec![("backends.d/sw1.yaml", backend)];
+{further}"
+    );
+    let mut sources = vec![("backends.d/sw1.yaml", &*backend)];
     sources.extend(own.map(|text| ("backends.d/profiles/frr.yaml", text)));
-    let env = Env::new([("PW".to_owned(), "x".to_owned())]);
+    let env = Env::new([("PW".to_owned(), "pass-of-a-test".to_owned())]);
     let loaded = config::load_from_memory(&sources, &env);
     let said: Vec<_> = loaded.diagnostics.iter().map(|it| &it.message).collect();
     let plan = loaded.plan.unwrap_or_else(|| panic!("{said:?}"));
     match &plan.backends[0].driver {
-        DriverSpec::Ssh(driver) => Arc::clone(driver.profile.as_ref().unwrap()),
+        DriverSpec::Ssh(driver) => Arc::clone(driver),
         other => panic!("{other:?}"),
     }
+}
+
+const PASSWORD: &str = "    auth:\n      - password: { env: PW }\n";
+
+fn profile(own: Option<&str>) -> Arc<CliProfile> {
+    let spec = spec(22, "tofu", PASSWORD, own);
+    Arc::clone(spec.profile.as_ref().unwrap())
 }
 
 fn script(mode: Option<&str>, lines: &[&str]) -> CliScript {
@@ -311,7 +333,14 @@ async fn a_router_that_pages_even_its_greeting_is_read_whole() {
     let show = script(None, &["show running-config"]);
     let answer = shell.run(&show, &in_time()).await.unwrap();
     let expected = plain.run(&show, &in_time()).await.unwrap();
-    assert_eq!(answer.body, expected.body);
+    // This pager fills its last page with blank lines of its own.
+    let lines = |body: &[u8]| {
+        let text = std::str::from_utf8(body).unwrap();
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&answer.body), lines(&expected.body));
+    assert!(lines(&answer.body).len() > 40);
     assert!(shell.is_clean());
 }
 
@@ -345,4 +374,50 @@ async fn a_session_that_is_cut_is_unknown_and_not_used_again() {
         )
         .await;
     assert_eq!(answer.unwrap().ruling, Ruling::ByStatus);
+}
+
+/// The driver's own connections: a modern server, one of old algorithms alone, one that only asks and gives one session.
+#[tokio::test]
+async fn each_call_of_the_driver_is_one_configuration_of_the_router() {
+    let Some(router) = Router::start() else {
+        return;
+    };
+    let asked = "    auth:\n      - keyboard_interactive: { env: PW }\n    channels: 1\n";
+    let legacy = format!("{PASSWORD}    algorithms: legacy\n");
+    let mut expected = Vec::new();
+    for (number, port, key, further) in [
+        (1, router.port, "ed25519", PASSWORD),
+        (2, router.legacy, "rsa", &*legacy),
+        (3, router.keyboard, "ed25519", asked),
+    ] {
+        let spec = spec(port, &router.pin(key), further, None);
+        let driver = SshDriver::new(&spec, &limits()).unwrap();
+        for call in 0..3 {
+            let line = format!("ip route 10.{number}.{call}.0/24 Null0");
+            expected.push(line.clone());
+            let call = RenderedCall::Cli(script(Some("config"), &[&line]));
+            let answer = driver.send(&call, &in_time()).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{port}: {error}"));
+            assert_eq!(answer.ruling, Ruling::ByStatus);
+        }
+        driver.close().await;
+    }
+    // One entry into the configuration, its line, and the way back: for each call, and nothing else.
+    let log = router.log();
+    let configuring: Vec<_> = log
+        .iter()
+        .filter(|line| *line != "> enable" && *line != "# exit")
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .flat_map(|line| {
+            let line = format!("(config)# {line}");
+            [
+                "# configure terminal".to_owned(),
+                line,
+                "(config)# end".to_owned(),
+            ]
+        })
+        .collect();
+    assert_eq!(configuring, expected.iter().collect::<Vec<_>>());
 }

@@ -10,8 +10,8 @@
 mod prompts;
 mod screen;
 
-pub use prompts::{HOST, Prompts, any_host, regex};
-pub use screen::{Line, Screen};
+pub use prompts::{Prompts, any_host, regex};
+use screen::{Line, Screen};
 
 use regex::Regex;
 
