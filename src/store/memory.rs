@@ -9,8 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
-    OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide, rules,
+    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
+    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
+    rules,
 };
 
 /// The tables, and what was asked of them.

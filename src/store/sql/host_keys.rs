@@ -32,7 +32,9 @@ pub(super) async fn forget<S: Session>(
         return Ok(0);
     };
     let sql = "DELETE FROM host_key WHERE backend = ?";
-    let count = session.execute(sql.to_owned(), &[Cell::Text(backend)]).await?;
+    let count = session
+        .execute(sql.to_owned(), &[Cell::Text(backend)])
+        .await?;
     let detail = row.forgotten();
     let sql = "INSERT INTO audit (id, at, actor, action, detail) VALUES (?, ?, ?, ?, ?)";
     let id = Uuid::now_v7();

@@ -25,8 +25,8 @@ use self::session::{Fault, Session};
 use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
-    OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
+    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
+    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
 };
 
 /// How often a batch is run again after a deadlock or a lost connection.

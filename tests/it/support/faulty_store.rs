@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use cmp_relay::store::{
-    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
-    OperationFilter, OperationId, State, Store, StoreError, Write, Written,
+    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
+    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written,
 };
 
 /// When, seen from the database.
