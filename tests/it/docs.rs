@@ -552,6 +552,7 @@ fn the_metrics_that_are_documented_are_the_ones_on_the_page() {
     metrics::backend_load("docs", 0, 0);
     metrics::breaker("docs", 0);
     metrics::logins("docs", 1);
+    metrics::host_key_mismatch("docs");
     metrics::operation("succeeded");
     metrics::operations_now("succeeded", 1);
     metrics::commit(1);
