@@ -167,6 +167,74 @@ routes:
       status: 204
 "#;
 
+const EDGE: &str = r#"
+name: edge-1
+kind: edge
+driver:
+  ssh:
+    host: edge-1.example.net
+    user: relay
+    auth:
+      - password: { env: SW_PASSWORD }
+    host_key:
+      sha256: "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    profile: frr
+"#;
+
+const ROUTES: &str = r#"
+resource: static_route
+kind: edge
+routes:
+  add_route:
+    match: POST /v1/static-routes
+    request:
+      body:
+        type: object
+        required: [id, prefix]
+        properties:
+          id: { type: string }
+          prefix: { type: string }
+          note: { type: string }
+          label: { type: string }
+    call:
+      mode: config
+      cli:
+        - ip route {{ body.prefix }} 192.0.2.1
+        - ip prefix-list "{{ body.id }}" description {{ words (optional body.note) }}
+        - "route-map {{ optional body.label }} permit 10"
+      save: true
+    mapping:
+      create:
+        cmp_id: "{{ body.id }}"
+        backend_id: { value: "{{ body.prefix }}" }
+    reply:
+      status: 201
+  label_route:
+    match: PUT /v1/static-routes/{id}
+    object: "{{ path.id }}"
+    request:
+      body:
+        type: object
+        properties:
+          lines: { type: array, items: { type: string } }
+          label: { type: string }
+    call:
+      mode: config
+      cli: { template: edge/labels.cli.hbs }
+    mapping: { update: {} }
+    reply:
+      status: 200
+  show_routes:
+    match: GET /v1/static-routes
+    call:
+      cli: [show ip route static]
+    reply:
+      status: 200
+      body: { text: "{{ response.text }}" }
+"#;
+
+const LABELS: &str = "{{#each (optional body.lines) as |line|}}\n  ip community-list {{ line }}\n{{/each}}\n\n  description {{ optional body.label }}\n";
+
 fn plan() -> Arc<Plan> {
     let interface = r#"<interfaces xmlns="urn:if"><interface><name>{{ body.name }}</name></interface></interfaces>"#;
     let gone = r#"<interfaces xmlns="urn:if"><interface xmlns:nc="urn:ietf:params:xml:ns:netconf:base:1.0" nc:operation="delete"><name>{{ object.backend_id }}</name></interface></interfaces>"#;
@@ -174,6 +242,9 @@ fn plan() -> Arc<Plan> {
         &[
             ("backends.d/sw-1.yaml", SWITCH),
             ("backends.d/rt-1.yaml", ROUTER),
+            ("backends.d/edge-1.yaml", EDGE),
+            ("routes.d/static.yaml", ROUTES),
+            ("templates/edge/labels.cli.hbs", LABELS),
             ("routes.d/ports.yaml", BRIDGES),
             ("routes.d/interfaces.yaml", INTERFACES),
             ("templates/ports.textfsm", PORTS),
@@ -445,6 +516,124 @@ fn what_a_command_line_took_of_its_lines_decides_the_outcome() {
     let run = trial.run(add(port(), cli(2, unclear)));
     assert_eq!(told(&run).1["code"], "outcome_unknown");
     assert_eq!(state(&run), Some(State::Unknown));
+}
+
+/// The lines of the one call that was sent.
+fn lines(run: &Run) -> Vec<&str> {
+    match &run.calls[..] {
+        [sent] => match &sent.call {
+            RenderedCall::Cli(script) => script.lines.iter().map(String::as_str).collect(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn lines_are_what_the_route_says_and_a_value_is_a_word_of_one() {
+    let mut trial = Trial::new(plan()).unwrap();
+    let post = |body| {
+        scene(
+            Method::POST,
+            "/v1/static-routes",
+            Some(body),
+            cli(0, Ruling::ByStatus),
+        )
+    };
+    let run = trial.run(post(
+        json!({ "id": "r 1", "prefix": "10.0.0.0/8", "note": "to the lab" }),
+    ));
+    assert_eq!(run.reply.as_ref().unwrap().status, 201);
+    assert_eq!(
+        lines(&run),
+        [
+            "ip route 10.0.0.0/8 192.0.2.1",
+            "ip prefix-list \"r 1\" description to the lab"
+        ]
+    );
+    let RenderedCall::Cli(script) = &run.calls[0].call else {
+        unreachable!("it was one")
+    };
+    assert_eq!(
+        (script.mode.as_deref(), script.save),
+        (Some("config"), true)
+    );
+    for (field, hostile) in [
+        ("prefix", "10.0.0.0/8 blackhole"),
+        ("prefix", "10.0.0.0/8\nexit"),
+        ("prefix", ""),
+        ("prefix", "10.0.0.0/8?"),
+        ("id", "r\" permit any"),
+        ("note", "a\u{1a}"),
+        ("note", "\t"),
+        // What the profile refuses.
+        ("note", "a | tee"),
+    ] {
+        let mut body = json!({ "id": "r1", "prefix": "10.0.0.0/8" });
+        body[field] = hostile.into();
+        let run = trial.run(post(body));
+        let (status, problem) = told(&run);
+        assert_eq!(
+            (status, &problem["code"]),
+            (422, &json!("unsafe_value")),
+            "{hostile:?}"
+        );
+        assert_eq!((run.calls.len(), run.operation), (0, None), "{hostile:?}");
+    }
+}
+
+#[test]
+fn a_script_of_a_template_has_no_blank_line_and_none_at_all_is_refused() {
+    let plan = plan();
+    let mut trial = Trial::new(plan.clone()).unwrap();
+    let mut put = |body| {
+        let path = "/v1/static-routes/p1";
+        let mut put = scene(Method::PUT, path, Some(body), cli(0, Ruling::ByStatus));
+        put.rows = vec![mapped("static_route", "edge-1", &plan)];
+        trial.run(put)
+    };
+    let run = put(json!({ "lines": ["a", "b"], "label": "x" }));
+    assert_eq!(
+        lines(&run),
+        [
+            "  ip community-list a",
+            "  ip community-list b",
+            "  description x"
+        ]
+    );
+    let run = put(json!({ "lines": ["a"] }));
+    assert_eq!(lines(&run), ["  ip community-list a"]);
+    let run = put(json!({ "lines": ["a\n  no router bgp"] }));
+    assert_eq!((told(&run).0, run.calls.len()), (422, 0));
+    let run = put(json!({}));
+    let (status, problem) = told(&run);
+    assert_eq!(
+        (status, &problem["code"], run.calls.len()),
+        (422, &json!("unsafe_value"), 0)
+    );
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("every line vanished")
+    );
+}
+
+#[test]
+fn a_show_command_is_never_journalled() {
+    let mut trial = Trial::new(plan()).unwrap();
+    let show = scene(
+        Method::GET,
+        "/v1/static-routes",
+        None,
+        cli(0, Ruling::ByStatus),
+    );
+    let run = trial.run(show);
+    assert_eq!(
+        &run.reply.unwrap().body[..],
+        br#"{"text":"% Invalid input"}"#
+    );
+    assert_eq!((run.intent, run.operation), (None, None));
 }
 
 const OK: &str = r#"<rpc-reply message-id="1" xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><ok/></rpc-reply>"#;

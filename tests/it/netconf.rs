@@ -258,6 +258,40 @@ async fn any_operation_may_be_asked_for() {
     assert_eq!(interfaces(&old).await, [""; 0]);
 }
 
+/// By the device's own counters (RFC 6022): a call is one session, whatever it asks in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_one_session() {
+    let Some(bench) = bench().await else { return };
+    let counted = async |driver: &NetconfDriver| {
+        let filter = "<netconf-state xmlns=\"urn:ietf:params:xml:ns:yang:ietf-netconf-monitoring\"><statistics/></netconf-state>";
+        let answer = send(driver, NetconfOperation::Get, None, filter)
+            .await
+            .unwrap();
+        let count = |name: &str| -> u32 {
+            let behind = text(&answer).split(&format!("<{name}>")).nth(1).unwrap();
+            behind.split('<').next().unwrap().parse().unwrap()
+        };
+        (count("in-sessions"), count("in-rpcs"))
+    };
+    for (way, requests) in [
+        // Lock, discard, edit, commit, unlock, close.
+        (CANDIDATE, 6),
+        // Lock, edit, unlock, close.
+        (RUNNING, 4),
+    ] {
+        let driver = bench.driver(way);
+        let (sessions, rpcs) = counted(&driver).await;
+        for operation in ["create", "merge", "delete"] {
+            let answer = edit(&driver, &interface("eth0", operation)).await.unwrap();
+            assert_eq!(answer.status, 0);
+        }
+        let (sessions_since, rpcs_since) = counted(&driver).await;
+        // The question itself is a session, and two requests.
+        assert_eq!(sessions_since - sessions, 3 + 1, "{way:?}");
+        assert_eq!(rpcs_since - rpcs, 3 * requests + 2, "{way:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_lock_is_named_and_passes() {
     let Some(bench) = bench().await else { return };
@@ -311,7 +345,7 @@ async fn what_a_lost_session_left_is_not_committed_by_the_next_call() {
     assert_eq!(deleted.status, 0);
 }
 
-/// Why the transaction has no `<validate>` of its own (docs/decisions/0013-no-validate-of-its-own.md): behind one,
+/// Why the transaction has no `<validate>` of its own (docs/decisions/0015-no-validate-of-its-own.md): behind one,
 /// this device answers a commit with `<ok/>` and commits nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validate_of_its_own_would_void_the_commit() {
