@@ -15,6 +15,8 @@ pub enum FileKind {
     Response,
     /// A file of backends.d/
     Backend,
+    /// A file of backends.d/profiles/
+    Profile,
     /// relay.yaml
     Relay,
 }
@@ -37,6 +39,7 @@ pub fn text(file: FileKind) -> Result<String> {
         FileKind::Routes => editor::route_schema(),
         FileKind::Response => editor::response_schema(),
         FileKind::Backend => editor::backend_schema(),
+        FileKind::Profile => editor::profile_schema(),
         FileKind::Relay => editor::server_schema(),
     };
     Ok(serde_json::to_string_pretty(&schema)? + "\n")

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
 use crate::document::{Node, Span};
+use crate::driver::netconf::{self, Severity};
 use crate::driver::{Answer, Protocol, Ruling};
 use crate::plan::{Datastore, NetconfOperation};
 
@@ -87,10 +88,23 @@ fn ruling(protocol: Protocol, status: u16, body: &[u8]) -> Ruling {
             total: usize::from(line),
             detail,
         },
-        (Protocol::Netconf, _) => Ruling::NotDone {
-            reply: None,
-            detail,
-        },
+        (Protocol::Netconf, _) => {
+            let errors = netconf::rpc_errors(&detail);
+            let failure = errors.iter().find(|one| one.severity == Severity::Error);
+            match failure {
+                Some(error) if error.leaves_half_done() => Ruling::Unclear {
+                    detail: error.to_string(),
+                },
+                Some(error) => Ruling::NotDone {
+                    reply: Some(error.status()),
+                    detail: error.to_string(),
+                },
+                None => Ruling::NotDone {
+                    reply: None,
+                    detail,
+                },
+            }
+        }
     }
 }
 

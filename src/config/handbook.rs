@@ -81,7 +81,7 @@ struct File {
 }
 
 /// The page; the examples are found in samples of each file: of routes, of backends, of relay.yaml.
-pub fn page(samples: &[Vec<Value>; 3]) -> String {
+pub fn page(samples: &[Vec<Value>; 4]) -> String {
     let mut page = PREFACE.to_owned();
     page.push_str(VARIABLES);
     page.push_str("| when | variables |\n|---|---|\n");
@@ -140,6 +140,7 @@ fn files() -> Vec<File> {
     let headings = [
         "Route files: routes.d/*.yaml",
         "Backend files: backends.d/*.yaml",
+        "CLI profiles: backends.d/profiles/*.yaml",
         "relay.yaml",
     ];
     let schemas = editor::annotated();
@@ -386,14 +387,15 @@ impl Section {
             let rest = &self.path[outer.path.len()..];
             paths.extend(outer.aliases.iter().map(|alias| format!("{alias}{rest}")));
         }
-        let found = paths.iter().find_map(|path| {
+        let mut found = paths.iter().flat_map(|path| {
             let path = joined(path, key);
-            let steps: Vec<_> = path.split('.').collect();
-            samples.iter().find_map(|sample| find(sample, &steps))
-        })?;
-        let short = inline(found);
-        let fits = short.chars().count() <= 80;
-        fits.then_some(short)
+            let shown = samples.iter().filter_map(move |sample| {
+                let steps: Vec<_> = path.split('.').collect();
+                find(sample, &steps).map(inline)
+            });
+            shown.collect::<Vec<_>>()
+        });
+        found.find(|short| short.chars().count() <= 80)
     }
 }
 

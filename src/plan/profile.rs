@@ -44,6 +44,7 @@ pub struct Mode {
     /// Also the name of its prompt.
     pub name: Box<str>,
     pub from: Box<str>,
+    /// Empty: only the lines of a call lead there.
     pub enter: Vec<Box<str>>,
     /// The prompt that asks for the backend's `enable` secret while it is entered.
     pub asks_secret: bool,
@@ -84,8 +85,9 @@ impl CliProfile {
         self.prompts.first().map_or("", |prompt| &prompt.name)
     }
 
-    /// Whether `mode:` may name it.
+    /// Whether `mode:` may name it: it is where a login ends, or there are lines that enter it.
     pub fn has_mode(&self, name: &str) -> bool {
-        self.prompts.iter().any(|prompt| *prompt.name == *name)
+        let entered = |mode: &Mode| *mode.name == *name && !mode.enter.is_empty();
+        self.base() == name || self.modes.iter().any(entered)
     }
 }

@@ -279,7 +279,7 @@ impl RelayError {
             Self::BackendError { status, excerpt } => format!("the backend answered {status}: {excerpt}"),
             Self::CallRefused { words, .. } => format!("the backend refused the call: {words}"),
             Self::PartlyApplied { applied, total, words } => format!(
-                "{applied} of {total} lines were taken, and are in force; then the backend refused one: {words}"
+                "{applied} of {total} were taken and are in force, the next one was not: {words}"
             ),
             Self::BackendObjectMissing { resource, id } => format!(
                 "{resource} `{id}` is mapped, and its backend says that the object does not exist"

@@ -111,7 +111,7 @@ pub fn judge(
     let not_done = !acts || asserted.map_or(says_not_done, |said| said == SideEffect::None);
     // What was refused for its credentials or its number did not run, nor what a lock kept out; a read
     // runs again without harm.
-    let locked = matches!(&answer.ruling, Ruling::NotDone { reply: Some(reply), .. } if *reply == StatusCode::SERVICE_UNAVAILABLE);
+    let locked = answer.protocol == Protocol::Netconf && is_locked(&view);
     let passes = is_http && matches!(status, 401 | 429) || locked || !acts && !client_error;
     let safe_to_retry = not_done && passes;
 
@@ -160,6 +160,17 @@ pub fn judge(
             "the backend answered {status}, which does not say whether it did it"
         ))),
     })
+}
+
+/// Whether a NETCONF answer says that somebody else holds what the call needs (RFC 6241, appendix A).
+fn is_locked(view: &AnswerView<'_>) -> bool {
+    let errors = view.body.and_then(|body| body["errors"].as_array());
+    let tags = errors
+        .into_iter()
+        .flatten()
+        .filter_map(|error| error["tag"].as_str());
+    let mut tags = tags.filter(|tag| matches!(*tag, "lock-denied" | "in-use" | "resource-denied"));
+    tags.next().is_some()
 }
 
 /// What a device refused, nothing of it being in force.

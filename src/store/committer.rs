@@ -190,6 +190,8 @@ fn remember(cache: &Cache, write: &Write, result: &Result<Written, StoreError>) 
         | Write::ExpirePending { .. }
         | Write::RecoverPending { .. }
         | Write::Prune { .. }
+        | Write::RecordHostKey(_)
+        | Write::ForgetHostKey { .. }
         | Write::Audit { .. } => {}
     }
 }

@@ -26,7 +26,11 @@ pub(super) fn one(ledger: &mut Ledger, write: &Write) -> Written {
             ledger.audit(by, action, detail.clone(), *at);
             Written::Count(1)
         }
-        Write::ExpirePending { .. } | Write::RecoverPending { .. } | Write::Prune { .. } => {
+        Write::ExpirePending { .. }
+        | Write::RecoverPending { .. }
+        | Write::Prune { .. }
+        | Write::RecordHostKey(_)
+        | Write::ForgetHostKey { .. } => {
             unreachable!("a sweep is never decided in a ledger")
         }
     }

@@ -22,11 +22,18 @@ use super::sql::{Engine, SqlStore, schema};
 use crate::plan::MariaDb;
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    schema::migrator(&[(
-        1,
-        "tables",
-        include_str!("../../migrations/mysql/0001_tables.sql"),
-    )])
+    schema::migrator(&[
+        (
+            1,
+            "tables",
+            include_str!("../../migrations/mysql/0001_tables.sql"),
+        ),
+        (
+            2,
+            "host keys",
+            include_str!("../../migrations/mysql/0002_host_keys.sql"),
+        ),
+    ])
 });
 
 /// Connections that answer questions.

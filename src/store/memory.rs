@@ -4,12 +4,14 @@
 //! A database loads a ledger for each batch; here one ledger is the tables. What was asked of the
 //! mapping table is remembered, so that a trial can say which rows a request read.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
-    OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide, rules,
+    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
+    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
+    rules,
 };
 
 /// The tables, and what was asked of them.
@@ -21,6 +23,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Tables {
     ledger: Ledger,
+    host_keys: BTreeMap<String, HostKeyRow>,
     asked: Vec<Asked>,
     intent: Option<Operation>,
 }
@@ -102,6 +105,21 @@ impl Tables {
                 self.abandon(|_| true, *now, why)
             }
             Write::Prune { before, limit } => self.prune(*before, *limit),
+            Write::RecordHostKey(row) => {
+                let known = self.host_keys.contains_key(&row.backend);
+                if !known {
+                    self.host_keys.insert(row.backend.clone(), row.clone());
+                }
+                Written::Count(u64::from(!known))
+            }
+            Write::ForgetHostKey { backend, by, at } => {
+                let removed = self.host_keys.remove(backend);
+                if let Some(row) = &removed {
+                    self.ledger
+                        .audit(by, HostKeyRow::FORGET, row.forgotten(), *at);
+                }
+                Written::Count(u64::from(removed.is_some()))
+            }
             named => {
                 if let Write::Begin(intent) = named {
                     self.intent = Some(intent.operation.clone());
@@ -188,7 +206,7 @@ fn object_counts(rows: impl Iterator<Item = (String, String)>) -> Vec<ObjectCoun
 
 /// How many of each, in order.
 fn counted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<(T, u64)> {
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = BTreeMap::new();
     found.for_each(|one| *counts.entry(one).or_default() += 1);
     counts.into_iter().collect()
 }
@@ -307,6 +325,10 @@ impl Store for MemoryStore {
             rows.truncate(filter.limit as usize);
             rows
         })
+    }
+
+    fn host_keys(&self) -> Async<'_, Result<Vec<HostKeyRow>, StoreError>> {
+        self.answer(|tables| tables.host_keys.values().cloned().collect())
     }
 
     fn list_audit(&self, limit: u32) -> Async<'_, Result<Vec<Audit>, StoreError>> {

@@ -351,6 +351,14 @@ pub enum Write {
         before: i64,
         limit: u32,
     },
+    /// Records the host key of a backend that has none; counts the rows that this made.
+    RecordHostKey(HostKeyRow),
+    /// Removes the recorded host key of a backend; counts the rows that this removed.
+    ForgetHostKey {
+        backend: String,
+        by: String,
+        at: i64,
+    },
     /// An administrative act that is not one of the above, such as a reload.
     Audit {
         by: String,
@@ -370,6 +378,24 @@ pub enum Written {
     Count(u64),
     /// This write cannot be stored, whatever the state of the tables: the words say why.
     Invalid(String),
+}
+
+/// The SSH host key that a backend showed when it was first seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostKeyRow {
+    pub backend: String,
+    /// Kind and fingerprint: `ssh-ed25519 SHA256:...`.
+    pub host_key: String,
+    pub first_seen: i64,
+}
+
+impl HostKeyRow {
+    /// The act of [`Write::ForgetHostKey`], as it is recorded.
+    const FORGET: &str = "host_key.forget";
+
+    fn forgotten(&self) -> String {
+        format!("{} {}", self.backend, self.host_key)
+    }
 }
 
 /// An administrative act, as it is recorded.
@@ -504,6 +530,9 @@ pub trait Store: Send + Sync + 'static {
         &'a self,
         filter: &'a OperationFilter,
     ) -> Async<'a, Result<Vec<Operation>, StoreError>>;
+
+    /// The recorded host keys, in the order of the backends' names.
+    fn host_keys(&self) -> Async<'_, Result<Vec<HostKeyRow>, StoreError>>;
 
     /// The newest administrative acts, newest first.
     fn list_audit(&self, limit: u32) -> Async<'_, Result<Vec<Audit>, StoreError>>;

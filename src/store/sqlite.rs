@@ -23,11 +23,18 @@ use super::sql::session::{Dialect, Fault, session};
 use super::sql::{Engine, SqlStore, schema};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    schema::migrator(&[(
-        1,
-        "tables",
-        include_str!("../../migrations/sqlite/0001_tables.sql"),
-    )])
+    schema::migrator(&[
+        (
+            1,
+            "tables",
+            include_str!("../../migrations/sqlite/0001_tables.sql"),
+        ),
+        (
+            2,
+            "host keys",
+            include_str!("../../migrations/sqlite/0002_host_keys.sql"),
+        ),
+    ])
 });
 
 /// Connections that answer questions while the one that writes is busy.

@@ -14,12 +14,17 @@ use tempfile::TempDir;
 #[test]
 fn the_reference_is_what_the_program_says() {
     let current = handbook::page(&[
-        vec![sample("routes", "routes")],
+        vec![
+            sample("routes", "routes"),
+            sample("routes", "routes-devices"),
+        ],
         vec![
             sample("backend", "backend"),
             sample("backend", "backend-ssh"),
+            sample("backend", "backend-exec"),
             sample("backend", "backend-netconf"),
         ],
+        vec![sample("profile", "profile")],
         vec![sample("relay", "relay")],
     ]);
     if crate::support::told("UPDATE_EXPECTED").is_some() {
@@ -163,6 +168,32 @@ routes:
       http: GET /boxes/{{ object.backend_id }}
 ";
 
+/// A backend that takes lines and programs.
+const DEVICE: &str = "\
+name: b-1
+kind: k
+labels:
+  site: tpe
+driver:
+  ssh:
+    host: b-1.example
+    user: relay
+    auth:
+      - password: { env: B_PASSWORD }
+    host_key: tofu
+    profile: frr
+";
+
+/// The routes with their calls as those of a device, this one in the place that is tried.
+fn of_a_device(routes: &str, call: &str) -> String {
+    let http = routes
+        .find("      http: PUT")
+        .expect("the call that is tried");
+    let end = routes.find("    response:").expect("what follows it");
+    let routes = format!("{}{call}\n{}", &routes[..http], &routes[end..]);
+    routes.replace("http: GET /things", "exec: [things]")
+}
+
 const PROBES: [(&str, &str); 13] = [
     ("path", "path.id"),
     ("query", "query.q"),
@@ -183,6 +214,7 @@ const PROBES: [(&str, &str); 13] = [
 fn said_at(path: &str, expression: &str) -> Vec<String> {
     let quoted = format!("\"{{{{ {expression} }}}}\"");
     let (mut backend, mut routes, mut template) = (BACKEND.to_owned(), ROUTES.to_owned(), None);
+    let mut boxes = BOXES.to_owned();
     match path {
         "driver.https.auth.login.send[].value" => {
             backend = backend.replace("\"{{ tokens.session }}\"", &quoted);
@@ -204,7 +236,26 @@ fn said_at(path: &str, expression: &str) -> Vec<String> {
         "routes.NAME.call.template" => {
             let line = line_of(&routes, "routes.NAME.call.body");
             routes = routes.replace(&line, "      template: probe.txt.hbs");
-            template = Some(format!("{{{{ {expression} }}}}"));
+            let text = format!("{{{{ {expression} }}}}");
+            template = Some(("templates/probe.txt.hbs", text));
+        }
+        "routes.NAME.call.cli"
+        | "routes.NAME.call.exec"
+        | "routes.NAME.call.stdin"
+        | "routes.NAME.call.cli.template" => {
+            let call = match path.rsplit('.').next().unwrap() {
+                "cli" => format!("      cli: [\"show {{{{ {expression} }}}}\"]"),
+                "exec" => format!("      exec: [show, {quoted}]"),
+                "stdin" => format!("      exec: [show]\n      stdin: {quoted}"),
+                _ => {
+                    let text = format!("show {{{{ {expression} }}}}");
+                    template = Some(("templates/probe.cli.hbs", text));
+                    "      cli: { template: probe.cli.hbs }".to_owned()
+                }
+            };
+            routes = of_a_device(&routes, &call);
+            backend = DEVICE.to_owned();
+            boxes = boxes.replace("http: GET /boxes/{{ object.backend_id }}", "exec: [boxes]");
         }
         _ => {
             let line = line_of(&routes, path);
@@ -227,10 +278,10 @@ fn said_at(path: &str, expression: &str) -> Vec<String> {
     let mut files = vec![
         ("backends.d/b-1.yaml", backend.as_str()),
         ("routes.d/things.yaml", routes.as_str()),
-        ("routes.d/boxes.yaml", BOXES),
+        ("routes.d/boxes.yaml", &boxes),
     ];
-    if let Some(template) = &template {
-        files.push(("templates/probe.txt.hbs", template));
+    if let Some((name, text)) = &template {
+        files.push((name, text));
     }
     let loaded = config::load_from_memory(&files, &Env::new([]).without_secrets());
     let shown = text::render_text(&loaded.diagnostics, &loaded.files, false);

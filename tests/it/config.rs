@@ -375,6 +375,7 @@ fn the_committed_schemas_are_what_the_command_prints_and_shipped_files_fit_them(
         (FileKind::Routes, "routes", "routes.d"),
         (FileKind::Response, "response", "routes.d/shared"),
         (FileKind::Backend, "backend", "backends.d"),
+        (FileKind::Profile, "profile", "profiles"),
         (FileKind::Relay, "relay", "."),
     ] {
         let path = format!("schema/{name}.schema.json");

@@ -194,7 +194,8 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
             "routes",
             route("    call:\n      |"),
             vec![
-                "http", "query", "headers", "body", "form", "template", "auth", "timeout", "$ref",
+                "http", "query", "headers", "body", "form", "template", "auth", "timeout", "cli",
+                "mode", "save", "exec", "stdin", "netconf", "target", "$ref",
             ],
         ),
         (

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::auth::needed;
 use super::name::{self, Shape};
+use super::profile::Profiles;
 use super::{auth, header, ssh, tls, url};
 use crate::config::env::World;
 use crate::config::source::SourceFiles;
@@ -101,6 +102,7 @@ pub fn check_tls(settings: &BackendTls) -> Result<(), String> {
 pub fn compile(
     files: &SourceFiles,
     server: &Server,
+    profiles: &Profiles,
     world: World<'_>,
     diags: &mut Diagnostics,
 ) -> Backends {
@@ -129,20 +131,13 @@ pub fn compile(
                 None => names.push((name.text().to_owned(), name.span())),
             }
         }
-        match backend(&spec, at, server, world, diags) {
+        match backend(&spec, at, server, profiles, world, diags) {
             Some(backend) => backends.list.push(backend),
             None => match right(&spec.kind) {
                 Some(kind) => backends.broken_kinds.push(kind.text().into()),
                 None => backends.broken = true,
             },
         }
-    }
-    for (id, _) in files.profiles() {
-        diags.push(Diagnostic::warning(
-            codes::NO_EFFECT,
-            Span::new(id, 0, 0),
-            "a CLI profile has no effect: this version reaches backends over https only",
-        ));
     }
     backends.list.sort_by(|a, b| a.name.cmp(&b.name));
     backends
@@ -152,6 +147,7 @@ fn backend(
     spec: &BackendSpec,
     at: Span,
     server: &Server,
+    profiles: &Profiles,
     world: World<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Backend> {
@@ -165,7 +161,7 @@ fn backend(
     let limits = limits(right(&spec.limits), server, diags);
     let breaker = breaker(right(&spec.breaker), diags);
     let driver = needed(&spec.driver, "driver", at, diags)
-        .and_then(|driver| self::driver(driver, world, diags));
+        .and_then(|driver| self::driver(driver, profiles, world, diags));
     let (name, kind) = (name?, kind?);
     let label_map: Map<String, Value> = labels
         .iter()
@@ -299,10 +295,15 @@ pub fn positive(value: u128, span: Span, diags: &mut Diagnostics) -> bool {
     value > 0
 }
 
-fn driver(spec: &WrittenDriver, world: World<'_>, diags: &mut Diagnostics) -> Option<DriverSpec> {
+fn driver(
+    spec: &WrittenDriver,
+    profiles: &Profiles,
+    world: World<'_>,
+    diags: &mut Diagnostics,
+) -> Option<DriverSpec> {
     match spec {
         WrittenDriver::Https(at) => https(&at.value, at.span, world, diags).map(DriverSpec::Https),
-        WrittenDriver::Ssh(at) => ssh::ssh(&at.value, at.span, world, diags)
+        WrittenDriver::Ssh(at) => ssh::ssh(&at.value, at.span, profiles, world, diags)
             .map(Arc::new)
             .map(DriverSpec::Ssh),
         WrittenDriver::Netconf(at) => ssh::netconf(&at.value, at.span, world, diags)

@@ -57,6 +57,12 @@ pub const UNSERVED_VALUE: &str = "unserved-value";
 pub const UNREACHABLE_BACKEND: &str = "unreachable-backend";
 pub const ALL_DRAINING: &str = "all-draining";
 
+// CLI profiles.
+pub const DUPLICATE_PROFILE: &str = "duplicate-profile";
+pub const UNKNOWN_PROFILE: &str = "unknown-profile";
+pub const BAD_MODE: &str = "bad-mode";
+pub const BAD_SAMPLE: &str = "bad-sample";
+
 // The call, the answer and the reply.
 pub const UNSUPPORTED_CALL: &str = "unsupported-call";
 pub const UNSUPPORTED_KEY: &str = "unsupported-key";
@@ -88,6 +94,7 @@ pub const UNUSED_FILE: &str = "unused-file";
 pub const UNUSED_BACKEND: &str = "unused-backend";
 pub const UNUSED_AUTH: &str = "unused-auth";
 pub const UNUSED_VAR: &str = "unused-var";
+pub const UNUSED_PROFILE: &str = "unused-profile";
 
 // Examples.
 pub const BAD_EXAMPLE: &str = "bad-example";

@@ -9,6 +9,7 @@ pub mod header;
 pub mod login;
 pub mod name;
 pub mod parts;
+pub mod profile;
 pub mod route;
 pub mod server;
 pub mod textfsm;
@@ -70,7 +71,8 @@ pub fn compile(
         env,
     };
     let server = server::compile(files, world, diags);
-    let backends = backend::compile(files, &server, world, diags);
+    let profiles = profile::compile_all(files, diags);
+    let backends = backend::compile(files, &server, &profiles, world, diags);
     let routes = route::compile(files, &backends, &server, diags);
     let plan = diags.no_errors().then(|| {
         let mut plan = Plan::new(

@@ -99,6 +99,10 @@ fn backends(files: &SourceFiles) -> Vec<Part> {
         let mut value = node.to_json();
         if let Some(members) = value.as_object_mut() {
             members.shift_remove("version");
+            // Another profile makes another backend.
+            if let Some(profile) = own_profile(node, files) {
+                members.insert("profile".into(), profile);
+            }
         }
         Some(Part {
             name: node.get("name")?.as_text()?.into(),
@@ -107,6 +111,19 @@ fn backends(files: &SourceFiles) -> Vec<Part> {
         })
     });
     parts.collect()
+}
+
+/// The profile that a backend names, where it is one of the configuration's own.
+fn own_profile(backend: &Node, files: &SourceFiles) -> Option<Value> {
+    let name = backend
+        .get("driver")?
+        .get("ssh")?
+        .get("profile")?
+        .as_text()?;
+    files.profiles().find_map(|(_, file)| {
+        let profile = file.node.as_ref()?;
+        (profile.get("profile")?.as_text()? == name).then(|| profile.to_json())
+    })
 }
 
 fn routes(files: &SourceFiles) -> Vec<Part> {

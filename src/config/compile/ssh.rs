@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use super::auth::needed;
 use super::backend::positive;
 use super::codes;
+use super::profile::Profiles;
 use super::tls::hex_digest;
 use crate::config::env::World;
 use crate::config::spec::decode::At;
@@ -20,7 +21,7 @@ use crate::config::spec::ssh::{
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::Span;
 use crate::plan::{
-    AlgorithmKind, Algorithms, HostKey, NetconfDriver, SshAccess, SshAuth, SshDriver,
+    AlgorithmKind, Algorithms, CliProfile, HostKey, NetconfDriver, SshAccess, SshAuth, SshDriver,
 };
 
 /// RFC 4253.
@@ -34,23 +35,65 @@ const CHANNELS: usize = 8;
 pub(super) fn ssh(
     spec: &SshSpec,
     at: Span,
+    profiles: &Profiles,
     world: World<'_>,
     diags: &mut Diagnostics,
 ) -> Option<SshDriver> {
     let access = access(spec.access(), SSH_PORT, at, world, diags);
     let enable = right(&spec.enable).map(|secret| world.resolve(secret, diags));
+    let profile = right(&spec.profile).map(|written| profile(written, spec, profiles, diags));
     if wrong(&spec.profile) || wrong(&spec.enable) {
         return None;
     }
     Some(SshDriver {
         access: Arc::new(access?),
-        profile: None,
+        profile: match profile {
+            Some(profile) => Some(profile?),
+            None => None,
+        },
         enable: match enable {
             Some(enable) => Some(enable?),
             None => None,
         },
         parallel_config: right(&spec.parallel_config).copied().unwrap_or_default(),
     })
+}
+
+/// The profile of a name; where a mode of it asks for a secret, the backend must have one.
+fn profile(
+    written: &Written,
+    spec: &SshSpec,
+    profiles: &Profiles,
+    diags: &mut Diagnostics,
+) -> Option<Arc<CliProfile>> {
+    let name = written.literal("`profile`", diags)?;
+    if profiles.is_broken(name) {
+        return None;
+    }
+    let Some(profile) = profiles.get(name) else {
+        diags.push(
+            Diagnostic::error(
+                codes::UNKNOWN_PROFILE,
+                written.span(),
+                format!("there is no CLI profile `{name}`"),
+            )
+            .did_you_mean(profiles.nearest(name))
+            .help(format!("profiles: {}", profiles.names().join(", "))),
+        );
+        return None;
+    };
+    let asking = profile.modes.iter().find(|mode| mode.asks_secret);
+    if let Some(mode) = asking.filter(|_| spec.enable.is_none()) {
+        let message = format!(
+            "the mode `{}` of `{name}` may ask for a password, and there is no `enable`",
+            mode.name
+        );
+        diags.push(
+            Diagnostic::warning(codes::MISSING_KEY, written.span(), message)
+                .help("write `enable: { env: NAME }`; a login that ends in that mode needs none"),
+        );
+    }
+    Some(Arc::clone(profile))
 }
 
 /// Compiles `driver: netconf`.

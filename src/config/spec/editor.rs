@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::backend::BackendSpec;
+use super::profile::ProfileSpec;
 use super::response::ResponseSpec;
 use super::route::RouteFileSpec;
 use super::server::ServerSpec;
@@ -24,17 +25,23 @@ pub fn backend_schema() -> Value {
     schema_of::<BackendSpec>(false)
 }
 
+/// The schema of a CLI profile.
+pub fn profile_schema() -> Value {
+    schema_of::<ProfileSpec>(false)
+}
+
 /// The schema of relay.yaml.
 pub fn server_schema() -> Value {
     schema_of::<ServerSpec>(false)
 }
 
-/// The three schemas with what they say to the reference page alone: `x-holds`, what stands at a
+/// The four schemas with what they say to the reference page alone: `x-holds`, what stands at a
 /// key of any type, and `x-stage`, when it is rendered.
-pub(in crate::config) fn annotated() -> [Value; 3] {
+pub(in crate::config) fn annotated() -> [Value; 4] {
     [
         annotated_of::<RouteFileSpec>(true),
         annotated_of::<BackendSpec>(false),
+        annotated_of::<ProfileSpec>(false),
         annotated_of::<ServerSpec>(false),
     ]
 }
@@ -287,6 +294,7 @@ mod tests {
             ("routes", route_schema()),
             ("response", response_schema()),
             ("backend", backend_schema()),
+            ("profile", profile_schema()),
             ("relay", server_schema()),
         ] {
             let mut found = Vec::new();

@@ -14,6 +14,7 @@ pub mod editor;
 pub mod example;
 pub mod mapping;
 pub mod part;
+pub mod profile;
 pub mod response;
 pub mod route;
 pub mod secret;

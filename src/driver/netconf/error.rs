@@ -80,17 +80,19 @@ impl RpcError {
     ///
     /// | tag | status |
     /// |---|---|
-    /// | `in-use`, `lock-denied`, `resource-denied`, `data-exists` | 409 |
+    /// | `in-use`, `lock-denied`, `resource-denied` | 503: it may pass, and can be asked again |
+    /// | `data-exists` | 409 |
     /// | `data-missing` | 404 |
     /// | `access-denied` | 403 |
     /// | `invalid-value`, `missing-*`, `bad-*`, `unknown-*` | 422 |
     /// | `operation-not-supported` | 501 |
     /// | all others | 502 |
     ///
-    /// RFC 8040, section 7, has such a table for RESTCONF; 404 and 422 are finer than its 409 and 400.
+    /// RFC 8040, section 7, has such a table for RESTCONF. 503, 404 and 422 are finer than its 409 and 400.
     pub fn status(&self) -> StatusCode {
         match self.tag.as_str() {
-            "in-use" | "lock-denied" | "resource-denied" | "data-exists" => StatusCode::CONFLICT,
+            "in-use" | "lock-denied" | "resource-denied" => StatusCode::SERVICE_UNAVAILABLE,
+            "data-exists" => StatusCode::CONFLICT,
             "data-missing" => StatusCode::NOT_FOUND,
             "access-denied" => StatusCode::FORBIDDEN,
             "invalid-value" | "missing-attribute" | "missing-element" | "bad-attribute"
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn every_tag_has_a_status() {
         for (tag, status) in [
-            ("in-use", 409),
+            ("in-use", 503),
             ("invalid-value", 422),
             ("too-big", 502),
             ("missing-attribute", 422),
@@ -242,8 +244,8 @@ mod tests {
             ("unknown-element", 422),
             ("unknown-namespace", 422),
             ("access-denied", 403),
-            ("lock-denied", 409),
-            ("resource-denied", 409),
+            ("lock-denied", 503),
+            ("resource-denied", 503),
             ("rollback-failed", 502),
             ("data-exists", 409),
             ("data-missing", 404),

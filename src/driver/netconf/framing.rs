@@ -278,5 +278,7 @@ impl State {
     }
 }
 
+// By its path, which is the same from the fuzzer.
 #[cfg(test)]
+#[path = "framing/tests.rs"]
 mod tests;

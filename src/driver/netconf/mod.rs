@@ -18,6 +18,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use self::session::{Bounds, Session};
+use super::https::scrub::Scrubber;
 use super::ssh::connections::{Connections, Stream};
 use super::{
     Answer, Async, AuthState, Clearance, Driver, DriverError, Found, NetconfRequest, Phase, Probe,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::plan::{self, BackendLimits, NetconfOperation};
 
-pub use error::{RpcError, Severity, rpc_errors};
+pub use error::{RpcError, Severity, errors, rpc_errors};
 
 /// The driver of one backend.
 #[derive(Debug)]
@@ -33,13 +34,18 @@ pub struct NetconfDriver {
     connections: Connections,
     spec: Arc<plan::NetconfDriver>,
     bounds: Bounds,
+    scrubber: Scrubber,
 }
 
 impl NetconfDriver {
     /// Builds everything that can be built before the first call; the error names what cannot.
     pub fn new(spec: &Arc<plan::NetconfDriver>, limits: &BackendLimits) -> Result<Self, String> {
+        let connections = Connections::new(&spec.access, limits)?;
+        let mut scrubber = Scrubber::default();
+        connections.conceal(&mut scrubber);
         Ok(Self {
-            connections: Connections::new(&spec.access, limits)?,
+            connections,
+            scrubber,
             spec: Arc::clone(spec),
             bounds: Bounds {
                 hello: limits.connect_timeout,
@@ -69,7 +75,7 @@ impl NetconfDriver {
     /// A session, behind the hellos.
     async fn open(&self, clearance: &Clearance) -> Result<Session<Stream>, DriverError> {
         let stream = self.connections.subsystem("netconf", clearance).await?;
-        let refused = |refusal| DriverError::refused(refusal, Phase::Open, "before the hello");
+        let refused = |refusal| DriverError::refused(refusal, Phase::Open, "held before the hello");
         let by = Instant::now() + clearance.check().map_err(refused)?;
         match Session::open(stream, self.bounds, by).await {
             Ok(session) => Ok(session),
@@ -119,7 +125,10 @@ impl Driver for NetconfDriver {
                     "the netconf driver sends `netconf` calls",
                 ));
             };
-            self.call(request, clearance).await
+            self.call(request, clearance).await.map_err(|mut error| {
+                error.detail = self.scrub(&error.detail).into_owned();
+                error
+            })
         })
     }
 
@@ -135,15 +144,21 @@ impl Driver for NetconfDriver {
             {
                 probe.failed = Some(error);
             }
+            for found in &mut probe.found {
+                found.what = self.scrub(&found.what).into_owned();
+            }
+            if let Some(error) = &mut probe.failed {
+                error.detail = self.scrub(&error.detail).into_owned();
+            }
             probe
         })
     }
 
     fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        Cow::Borrowed(text)
+        self.scrubber.clean(text)
     }
 
     fn auth_state(&self) -> AuthState {
-        AuthState::Fixed
+        self.connections.auth_state()
     }
 }

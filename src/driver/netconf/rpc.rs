@@ -58,7 +58,6 @@ pub(super) fn unlock(target: Datastore) -> String {
 }
 
 pub(super) const DISCARD_CHANGES: &str = "<discard-changes/>";
-pub(super) const VALIDATE_CANDIDATE: &str = "<validate><source><candidate/></source></validate>";
 pub(super) const COMMIT: &str = "<commit/>";
 pub(super) const RUNNING_TO_STARTUP: &str =
     "<copy-config><target><startup/></target><source><running/></source></copy-config>";

@@ -1,7 +1,8 @@
 //! The one call, as the protocol's own transaction in one session (RFC 6241, sections 7 and 8.3).
 //!
-//! A change goes through the candidate where the device has one: lock, discard, edit, validate, commit,
-//! unlock. The candidate is shared, and what one session leaves in it is committed by the next that
+//! A change goes through the candidate where the device has one: lock, discard, edit, commit, unlock. The
+//! edit is validated as it is made, where the device can, and the whole by the commit (RFC 7950, section
+//! 8.3.3); why there is no `<validate>` of its own says docs/decisions/0015-no-validate-of-its-own.md. The candidate is shared, and what one session leaves in it is committed by the next that
 //! commits; so nothing is edited but under the lock and behind `discard-changes`, and whatever goes wrong,
 //! `discard-changes` and `unlock` follow, past the deadline too, for [`TIDYING`] at most. Where that fails,
 //! the session is cut: its end releases the lock and discards what it covered (section 8.3.5.2).
@@ -35,7 +36,6 @@ enum Step {
     Lock,
     Discard,
     Edit,
-    Validate,
     Commit,
     /// `running` to `startup`.
     Save,
@@ -48,7 +48,6 @@ impl Step {
             Self::Lock => "lock",
             Self::Discard => "discard-changes",
             Self::Edit => "edit-config",
-            Self::Validate => "validate",
             Self::Commit => "commit",
             Self::Save => "copy-config to startup",
         }
@@ -153,9 +152,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
         self.edited = candidate;
         let mut decisive = self.step(Step::Edit, &edit).await?;
         if candidate {
-            if hello.can("validate") {
-                self.step(Step::Validate, rpc::VALIDATE_CANDIDATE).await?;
-            }
             decisive = self.step(Step::Commit, rpc::COMMIT).await?;
             self.edited = false;
         }
@@ -224,13 +220,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
         };
         match stop {
             Stop::Held(Step::Save, refusal) => {
-                let detail = format!("`{target}` was changed, and {}", why_held(refusal));
+                let detail = format!(
+                    "`{target}` was changed, and not saved: {}",
+                    held(refusal, Step::Save)
+                );
                 Ok(unsaved(None, detail))
             }
             // The candidate is not in force, and what it holds goes with the lock: nothing was done.
             Stop::Held(step, refusal) => Err(DriverError {
                 sends: self.sends_before(step),
-                ..DriverError::refused(refusal, Phase::Send, before(step))
+                ..DriverError::refused(refusal, Phase::Send, held(refusal, step))
             }),
             Stop::Silent(step, silence) => {
                 let detail = format!("{}: {}", step.name(), silence.detail);
@@ -284,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
             true => Ruling::NotDone {
                 reply: Some(match step {
                     // Whatever its tag, somebody else is at work.
-                    Step::Lock => StatusCode::CONFLICT,
+                    Step::Lock => StatusCode::SERVICE_UNAVAILABLE,
                     _ => error.status(),
                 }),
                 detail,
@@ -296,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Change<'_, S> {
 
     /// How often the edit had been sent before a step.
     fn sends_before(&self, step: Step) -> u32 {
-        u32::from(matches!(step, Step::Validate | Step::Commit | Step::Save))
+        u32::from(matches!(step, Step::Commit | Step::Save))
     }
 }
 
@@ -321,7 +320,11 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
 /// What an operation that stands alone came to, where it has no answer that is a success.
 fn judge_alone(operation: NetconfOperation, stop: Stop) -> Result<Answer, DriverError> {
     match stop {
-        Stop::Held(step, refusal) => Err(DriverError::refused(refusal, Phase::Send, before(step))),
+        Stop::Held(step, refusal) => Err(DriverError::refused(
+            refusal,
+            Phase::Send,
+            held(refusal, step),
+        )),
         Stop::Silent(step, silence) => {
             let detail = format!("{}: {}", step.name(), silence.detail);
             Err(match silence.sent {
@@ -404,15 +407,13 @@ fn unsaved(reply: Option<Reply>, detail: String) -> Answer {
     }
 }
 
-fn before(step: Step) -> String {
-    format!("before {}", step.name())
-}
-
-fn why_held(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::Gate => "this node is no longer active, so it was not saved",
-        Refusal::Deadline => "the deadline passed before it was saved",
-    }
+/// Why leave was refused, and before what, for people.
+fn held(refusal: Refusal, step: Step) -> String {
+    let why = match refusal {
+        Refusal::Gate => "this node is no longer the active one",
+        Refusal::Deadline => "the deadline passed",
+    };
+    format!("{why}, before {}", step.name())
 }
 
 impl fmt::Debug for Stop {

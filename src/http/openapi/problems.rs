@@ -196,8 +196,20 @@ fn possible(plan: &Plan, route: &Route) -> Vec<Entry> {
     let is_http = matches!(action, Action::Http(_));
     when(route.object.is_some() && is_http, &[BACKEND_OBJECT_MISSING]);
     when(
-        route.mutating && matches!(action, Action::Cli(_)),
+        route.mutating && matches!(action, Action::Cli(_) | Action::Netconf(_)),
         &[PARTLY_APPLIED],
+    );
+    // What a NETCONF error is in HTTP: `RpcError::status`.
+    let refused = |status| (status, BACKEND_ERROR.1, BACKEND_ERROR.2);
+    when(
+        matches!(action, Action::Netconf(_)),
+        &[
+            refused(StatusCode::FORBIDDEN),
+            refused(StatusCode::NOT_FOUND),
+            refused(StatusCode::CONFLICT),
+            refused(StatusCode::UNPROCESSABLE_ENTITY),
+            refused(StatusCode::NOT_IMPLEMENTED),
+        ],
     );
     when(route.select.instance.is_some(), &[NO_SUCH_BACKEND]);
     when(may_part(plan, route), &[WRONG_BACKEND]);
@@ -357,8 +369,8 @@ fn problem_schema() -> Value {
             "route": { "type": "string" },
             "backend": { "type": "string" },
             "backend_status": { "type": "integer", "description": "What the backend answered." },
-            "applied": { "type": "integer", "description": "Lines of the call that the backend took." },
-            "total": { "type": "integer", "description": "Lines of the call." },
+            "applied": { "type": "integer", "description": "How much of the call the backend took: lines of a command line." },
+            "total": { "type": "integer", "description": "How much the call was." },
             "nearest": { "type": "string", "description": "The route that was perhaps meant." },
             "side_effect": {
                 "enum": ["none", "unknown", "done"],

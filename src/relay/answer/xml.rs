@@ -3,6 +3,8 @@
 use roxmltree::Document;
 use serde_json::{Map, Value};
 
+use crate::driver::netconf::{self, RpcError};
+
 /// Element = object, attribute = `@name`, text = `#text` (alone: the string), repeated = list; names
 /// in `lists` are always lists; namespaces are dropped. The root element's name is the only key.
 pub(super) fn to_json(text: &str, lists: &[Box<str>]) -> Result<Value, String> {
@@ -67,42 +69,25 @@ pub(super) fn of_reply(text: &str, lists: &[Box<str>]) -> Result<Value, String> 
         }
         _ => Map::new(),
     };
-    let errors = root
-        .children()
-        .filter(|node| node.has_tag_name_of("rpc-error"));
-    body.insert("errors".into(), errors.map(rpc_error).collect());
+    let errors = netconf::errors(&document);
+    body.insert("errors".into(), errors.iter().map(rpc_error).collect());
     Ok(Value::Object(body))
 }
 
 /// One `<rpc-error>` (RFC 6241, section 4.3); what it does not say is left out.
-fn rpc_error(node: roxmltree::Node<'_, '_>) -> Value {
-    let said = |name: &str| {
-        let child = node.children().find(|child| child.has_tag_name_of(name))?;
-        let text = child.text().unwrap_or_default().trim();
-        (!text.is_empty()).then(|| Value::from(text))
+fn rpc_error(error: &RpcError) -> Value {
+    let mut fields = Map::new();
+    let mut say = |key: &str, text: &str| {
+        if !text.is_empty() {
+            fields.insert(key.to_owned(), text.into());
+        }
     };
-    let fields = [
-        ("tag", "error-tag"),
-        ("type", "error-type"),
-        ("severity", "error-severity"),
-        ("path", "error-path"),
-        ("message", "error-message"),
-    ];
-    let fields = fields
-        .into_iter()
-        .filter_map(|(key, name)| Some((key.to_owned(), said(name)?)));
-    Value::Object(fields.collect())
-}
-
-/// Names without their namespaces, which devices write in their own ways.
-trait LocalName {
-    fn has_tag_name_of(&self, name: &str) -> bool;
-}
-
-impl LocalName for roxmltree::Node<'_, '_> {
-    fn has_tag_name_of(&self, name: &str) -> bool {
-        self.is_element() && self.tag_name().name() == name
-    }
+    say("tag", &error.tag);
+    say("type", &error.kind);
+    say("severity", error.severity.name());
+    say("path", error.path.as_deref().unwrap_or_default());
+    say("message", error.message.as_deref().unwrap_or_default());
+    Value::Object(fields)
 }
 
 #[cfg(test)]

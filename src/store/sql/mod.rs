@@ -5,6 +5,7 @@
 //! writes them, `sweep` changes rows by what they are instead of by name, `reads` answers questions, and
 //! `schema` compares migrations.
 
+mod host_keys;
 mod reads;
 mod rows;
 pub(super) mod schema;
@@ -24,8 +25,8 @@ use self::session::{Fault, Session};
 use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
-    OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
+    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
+    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
 };
 
 /// How often a batch is run again after a deadlock or a lost connection.
@@ -238,6 +239,10 @@ impl<E: Engine> Store for SqlStore<E> {
         filter: &'a OperationFilter,
     ) -> Async<'a, Result<Vec<Operation>, StoreError>> {
         ask!(self, list_operations, filter)
+    }
+
+    fn host_keys(&self) -> Async<'_, Result<Vec<HostKeyRow>, StoreError>> {
+        ask!(self, host_keys)
     }
 
     fn list_audit(&self, limit: u32) -> Async<'_, Result<Vec<Audit>, StoreError>> {

@@ -243,6 +243,8 @@ pub(super) async fn list_audit<S: Session>(
     found.iter().map(rows::audit).collect()
 }
 
+pub(super) use super::host_keys::list as host_keys;
+
 pub(super) async fn count_by_state<S: Session>(
     session: &mut S,
 ) -> Result<Vec<(State, u64)>, Fault> {

@@ -1,5 +1,7 @@
-//! Writes that are about rows by what they are, not by name: expiring, recovering, pruning.
+//! Writes that no rule decides: those about rows by what they are, not by name (expiring, recovering,
+//! pruning), and those of host keys.
 
+use super::host_keys;
 use super::rows::{self, OPERATION, Reader};
 use super::session::{Cell, Fault, Session, tuple};
 use super::tables::{chunks, operations};
@@ -8,7 +10,11 @@ use crate::store::{Operation, OperationId, State, Write, rules};
 pub(super) fn is_sweep(write: &Write) -> bool {
     matches!(
         write,
-        Write::ExpirePending { .. } | Write::RecoverPending { .. } | Write::Prune { .. }
+        Write::ExpirePending { .. }
+            | Write::RecoverPending { .. }
+            | Write::Prune { .. }
+            | Write::RecordHostKey(_)
+            | Write::ForgetHostKey { .. }
     )
 }
 
@@ -37,6 +43,10 @@ pub(super) async fn run<S: Session>(session: &mut S, write: &Write) -> Result<u6
             .await
         }
         Write::Prune { before, limit } => prune(session, *before, *limit).await,
+        Write::RecordHostKey(row) => host_keys::record(session, row).await,
+        Write::ForgetHostKey { backend, by, at } => {
+            host_keys::forget(session, backend, by, *at).await
+        }
         _ => unreachable!("only sweeps are run here"),
     }
 }

@@ -58,6 +58,8 @@ impl Wanted {
                 Write::ExpirePending { .. }
                 | Write::RecoverPending { .. }
                 | Write::Prune { .. }
+                | Write::RecordHostKey(_)
+                | Write::ForgetHostKey { .. }
                 | Write::Audit { .. } => {}
             }
         }

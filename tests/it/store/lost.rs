@@ -20,6 +20,7 @@ macro_rules! delegate {
             fn operation_by_key<'a>(&'a self, client: &'a str, key: &'a str) -> Option<Operation>;
             fn operation_by_claim<'a>(&'a self, claim: cmp_relay::store::Claim) -> Option<Operation>;
             fn list_operations<'a>(&'a self, filter: &'a cmp_relay::store::OperationFilter) -> Vec<Operation>;
+            fn host_keys<'a>(&'a self) -> Vec<cmp_relay::store::HostKeyRow>;
             fn list_audit<'a>(&'a self, limit: u32) -> Vec<cmp_relay::store::Audit>;
             fn count_by_state<'a>(&'a self) -> Vec<(State, u64)>;
             fn fingerprint_key<'a>(&'a self) -> [u8; 32];

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use cmp_relay::store::{
-    Async, Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
-    OperationFilter, OperationId, State, Store, StoreError, Write, Written,
+    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
+    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written,
 };
 
 /// When, seen from the database.
@@ -110,6 +110,10 @@ impl Store for FaultyStore {
         filter: &'a OperationFilter,
     ) -> Async<'a, Result<Vec<Operation>, StoreError>> {
         self.inner.list_operations(filter)
+    }
+
+    fn host_keys(&self) -> Async<'_, Result<Vec<HostKeyRow>, StoreError>> {
+        self.inner.host_keys()
     }
 
     fn list_audit(&self, limit: u32) -> Async<'_, Result<Vec<Audit>, StoreError>> {

@@ -4,6 +4,7 @@ pub(crate) mod certs;
 pub(crate) mod fake_backend;
 pub(crate) mod faulty_store;
 pub(crate) mod mariadb;
+pub(crate) mod netconfd;
 pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod scripted;

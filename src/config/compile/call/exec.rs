@@ -55,17 +55,21 @@ fn words(
             return None;
         }
         (Some(Part(Some(program))), Some(Some(text))) => {
-            let wrong = match text.as_literal() {
-                Some("") => "a program has a name",
-                Some(name) if name.contains(char::is_whitespace) => {
-                    "a program is one word; each argument is an item of its own"
-                }
-                Some(_) => "",
-                None => "the program is written out: no value is a command",
+            let (code, wrong) = match text.as_literal() {
+                Some("") => (expression_codes::BAD_TEMPLATE, "a program has a name"),
+                Some(name) if name.contains(char::is_whitespace) => (
+                    expression_codes::BAD_TEMPLATE,
+                    "a program is one word; each argument is an item of its own",
+                ),
+                Some(_) => ("", ""),
+                None => (
+                    expression_codes::MISPLACED_EXPRESSION,
+                    "the program is written out: no value is a command",
+                ),
             };
             if !wrong.is_empty() {
                 diags.push(
-                    Diagnostic::error(expression_codes::BAD_TEMPLATE, program.span(), wrong)
+                    Diagnostic::error(code, program.span(), wrong)
                         .help("such as `exec: [ovs-vsctl, add-port, br0, \"{{ body.port }}\"]`"),
                 );
                 return None;

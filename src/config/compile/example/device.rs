@@ -9,6 +9,7 @@ use crate::config::spec::part::Written;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Span;
 use crate::driver::Protocol;
+use crate::driver::netconf::{self, Severity};
 
 /// The key of the calls of a protocol.
 fn key(protocol: Protocol) -> &'static str {
@@ -101,17 +102,8 @@ pub(super) fn check_answer(
 
 /// 1 where a reply has an `<rpc-error>` of severity error, as the driver says it.
 pub(super) fn netconf_status(reply: &[u8]) -> u16 {
-    let text = String::from_utf8_lossy(reply);
-    let Ok(document) = roxmltree::Document::parse(&text) else {
-        return 0;
-    };
-    let named = |node: &roxmltree::Node<'_, '_>, name: &str| node.tag_name().name() == name;
-    let fails = |error: roxmltree::Node<'_, '_>| {
-        let severity = error.children().find(|node| named(node, "error-severity"));
-        severity.is_none_or(|node| node.text().unwrap_or_default().trim() != "warning")
-    };
-    let mut errors = document.root_element().children();
-    u16::from(errors.any(|node| named(&node, "rpc-error") && fails(node)))
+    let errors = netconf::rpc_errors(&String::from_utf8_lossy(reply));
+    u16::from(errors.iter().any(|error| error.severity == Severity::Error))
 }
 
 /// What is said of a device's call.

@@ -32,6 +32,8 @@ struct Device {
     can: &'static [&'static str],
     base: &'static str,
     acts: Vec<(&'static str, Act)>,
+    /// What the backend's file says of it.
+    writable_running: bool,
 }
 
 const WHOLE: &[&str] = &["candidate:1.0", "validate:1.1", "rollback-on-error:1.0"];
@@ -58,6 +60,7 @@ impl Device {
             can,
             base: "1.1",
             acts: Vec::new(),
+            writable_running: false,
         }
     }
 
@@ -199,6 +202,7 @@ async fn call_within(
     first_byte: Duration,
 ) -> (Result<Answer, DriverError>, Vec<String>) {
     let (ours, theirs) = duplex(64);
+    let writable_running = device.writable_running;
     let heard = tokio::spawn(device.serve(theirs));
     let bounds = Bounds {
         hello: Duration::from_secs(60),
@@ -211,7 +215,7 @@ async fn call_within(
         .await
         .map_err(|(why, _)| why)
         .unwrap();
-    let ended = run(&mut session, &request, false, clearance).await;
+    let ended = run(&mut session, &request, writable_running, clearance).await;
     drop(session);
     (ended, heard.await.unwrap())
 }
@@ -237,7 +241,7 @@ async fn a_change_is_one_transaction_over_the_candidate() {
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/xml");
     // The commit's reply decided.
     assert!(
-        answer.body.starts_with(b"<rpc-reply") && answer.body.windows(5).any(|w| w == b"\"5\"><")
+        answer.body.starts_with(b"<rpc-reply") && answer.body.windows(5).any(|w| w == b"\"4\"><")
     );
     assert_eq!(
         heard,
@@ -245,7 +249,6 @@ async fn a_change_is_one_transaction_over_the_candidate() {
             "lock candidate",
             "discard-changes",
             "edit-config candidate",
-            "validate candidate",
             "commit",
             "unlock candidate",
             "close-session",
@@ -269,6 +272,12 @@ async fn running_is_written_where_there_is_no_candidate_or_it_is_asked_for() {
     let running = edit(Some(Datastore::Running));
     let (_, heard) = call(Device::new(both), running, &leave(ALWAYS)).await;
     assert_eq!(heard, direct);
+    let device = Device {
+        writable_running: true,
+        ..Device::new(both)
+    };
+    assert_eq!(change(device).await.1, direct);
+    assert_eq!(change(Device::new(both)).await.1[0], "lock candidate");
     // A device that writes it by commits alone.
     let running = edit(Some(Datastore::Running));
     let (ended, heard) = call(Device::new(WHOLE), running, &leave(ALWAYS)).await;
@@ -321,11 +330,7 @@ async fn a_separate_startup_is_saved_to() {
 async fn what_is_refused_before_the_commit_is_discarded_and_unlocked() {
     let before = ["lock candidate", "discard-changes", "edit-config candidate"];
     let after = ["discard-changes", "unlock candidate", "close-session"];
-    for (at, more) in [
-        ("edit-config candidate", &[][..]),
-        ("validate candidate", &["validate candidate"]),
-        ("commit", &["validate candidate", "commit"]),
-    ] {
+    for (at, more) in [("edit-config candidate", &[][..]), ("commit", &["commit"])] {
         for (act, status) in [
             (Act::Error("data-exists"), 409),
             (Act::Error("invalid-value"), 422),
@@ -344,11 +349,11 @@ async fn what_is_refused_before_the_commit_is_discarded_and_unlocked() {
 }
 
 #[tokio::test]
-async fn a_lock_that_somebody_holds_is_a_conflict_and_names_who() {
+async fn a_lock_that_somebody_holds_may_be_tried_again_and_names_who() {
     let device = Device::new(WHOLE).that("lock candidate", Act::Error("lock-denied"));
     let (ended, heard) = change(device).await;
     let (status, detail) = not_done(ended);
-    assert_eq!(status, 409);
+    assert_eq!(status, 503);
     assert!(detail.contains("held by session 5"), "{detail}");
     // It is not ours to discard or unlock.
     assert_eq!(heard, ["lock candidate", "close-session"]);
@@ -366,19 +371,14 @@ async fn what_somebody_left_in_the_candidate_does_not_lock_us_out() {
 
     let device = Device::new(WHOLE).that(lock, Act::Error("resource-denied"));
     let (ended, heard) = change(device).await;
-    assert_eq!(not_done(ended).0, 409);
+    assert_eq!(not_done(ended).0, 503);
     assert_eq!(heard, [lock, "discard-changes", lock, "close-session"]);
 }
 
 #[tokio::test]
 async fn what_is_lost_before_the_commit_was_not_sent_and_behind_it_is_unknown() {
     for act in [Act::Silence, Act::Cut] {
-        for at in [
-            "lock candidate",
-            "discard-changes",
-            "edit-config candidate",
-            "validate candidate",
-        ] {
+        for at in ["lock candidate", "discard-changes", "edit-config candidate"] {
             let (ended, heard) = change(Device::new(WHOLE).that(at, act)).await;
             let error = ended.unwrap_err();
             assert_eq!(error.outcome, SendOutcome::NotSent, "{at}: {error}");
@@ -398,7 +398,7 @@ async fn what_is_lost_before_the_commit_was_not_sent_and_behind_it_is_unknown() 
 #[tokio::test]
 async fn a_call_that_ran_out_of_time_is_discarded_and_unlocked_too() {
     let tidied = ["discard-changes", "unlock candidate", "close-session"];
-    for at in ["edit-config candidate", "validate candidate", "commit"] {
+    for at in ["edit-config candidate", "commit"] {
         let (_, heard) = change(Device::new(WHOLE).that(at, Act::Silence)).await;
         assert_eq!(heard[heard.len() - 3..], tidied, "{at}");
     }
@@ -433,7 +433,6 @@ async fn leave_is_asked_before_every_step() {
         (0, "close-session"),
         (2, "discard-changes"),
         (3, "edit-config candidate"),
-        (4, "validate candidate"),
     ] {
         let (ended, heard) = call(Device::new(WHOLE), edit(None), &leave(answers)).await;
         let error = ended.unwrap_err();
@@ -472,7 +471,7 @@ async fn warnings_chatter_and_an_abrupt_close_are_no_failures() {
     let (ended, heard) = change(device).await;
     let answer = ended.unwrap();
     assert_eq!((answer.status, answer.ruling), (0, Ruling::ByStatus));
-    assert_eq!(heard.len(), 7);
+    assert_eq!(heard.len(), 6);
 }
 
 #[tokio::test]

@@ -208,8 +208,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shell<S> {
         clearance: &Clearance,
     ) -> Result<Answer, DriverError> {
         let total = script.lines.len();
-        let mode = self.modes.mode(target).cloned();
-        let commit = mode.as_ref().map_or(&[][..], |mode| &mode.commit);
+        let commit = self.modes.mode(target).map(|mode| mode.commit.clone());
+        let commit = commit.unwrap_or_default();
         let mut text = String::new();
         let mut cut = false;
         let lines = script.lines.iter().map(String::as_str);
@@ -260,17 +260,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shell<S> {
             }
             let heard = excerpt(&said.text);
             let detail = format!("{what}, was refused: {}", self.scrubbed(&heard));
-            let ruling = match (&mode, commit.is_empty()) {
-                (Some(mode), false) if self.abandon(&mode.abandon, clearance).await => {
-                    Ruling::NotDone {
-                        reply: None,
-                        detail: detail + "; what came before it was thrown away",
-                    }
-                }
-                (_, false) => Ruling::Unclear {
+            let gone = self.abandon(clearance).await;
+            let ruling = match (commit.is_empty(), gone) {
+                (true, _) => partly(applied, total, detail),
+                (false, true) => Ruling::NotDone {
+                    reply: None,
+                    detail: detail + "; what came before it was thrown away",
+                },
+                (false, false) => Ruling::Unclear {
                     detail: detail + "; what came before it could not be thrown away",
                 },
-                (_, true) => partly(applied, total, detail),
             };
             return Ok(answer(ruling, text, cut));
         }
@@ -281,9 +280,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shell<S> {
         Ok(answered(0, text, cut, ruling))
     }
 
-    /// Throws away what was entered and not put into force; whether the device did.
-    async fn abandon(&mut self, lines: &[Box<str>], clearance: &Clearance) -> bool {
-        for line in lines {
+    /// Throws away what was entered in the mode that it stands in and not put into force; whether the
+    /// device did.
+    async fn abandon(&mut self, clearance: &Clearance) -> bool {
+        let mode = self.at.and_then(|at| self.modes.mode(at)).cloned();
+        let lines = mode.map_or(Vec::new(), |mode| mode.abandon);
+        for line in &lines {
             match self.say(line, clearance).await {
                 Ok(said) if said.failure.is_none() => {}
                 _ => return false,
