@@ -127,7 +127,8 @@ impl SshDriver {
         let stream = self.connections.shell(clearance).await?;
         let life = stream.life();
         let enable = self.spec.enable.as_ref();
-        let shell = Shell::open(stream, profile, enable, clearance).await?;
+        let limit = self.limits.response_body;
+        let shell = Shell::open_within(stream, profile, enable, limit, clearance).await?;
         Ok((shell, life))
     }
 

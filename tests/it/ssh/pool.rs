@@ -254,7 +254,8 @@ async fn many_calls_that_time_out_or_are_cut_leave_nothing_behind() {
         }
     }
     let [answered, unknown, unsent] = done;
-    assert!(unknown >= CALLS / 3, "{done:?}");
+    assert!(unknown >= CALLS / 4, "{done:?}");
+    assert!(unknown + unsent >= CALLS / 3, "{done:?}");
     assert!(answered >= CALLS / 2, "{done:?}");
     assert_eq!(answered + unknown + unsent, CALLS);
 

@@ -217,7 +217,7 @@ async fn attempt(
         }
         Way::Key(key) => {
             let hash = match key.algorithm() {
-                Algorithm::Rsa { .. } => rsa_hash(handle, access).await?,
+                Algorithm::Rsa { .. } => rsa_hash(handle.best_supported_rsa_hash().await?, access),
                 _ => None,
             };
             let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
@@ -234,23 +234,16 @@ async fn attempt(
     })
 }
 
-/// How an RSA key signs: as the server says it takes it (RFC 8308); SHA-1 only where the backend's
-/// algorithms allow it.
-async fn rsa_hash(
-    handle: &Handle<Observer>,
-    access: &SshAccess,
-) -> Result<Option<HashAlg>, russh::Error> {
-    let sha1 = access
-        .algorithms
-        .host_key
-        .iter()
-        .any(|name| &**name == "ssh-rsa");
-    Ok(match handle.best_supported_rsa_hash().await? {
+/// How an RSA key signs, by what the server says of the signatures that it takes (RFC 8308): nothing, that
+/// it takes SHA-1 alone, or better. SHA-1 is used only where the backend's algorithms allow it.
+fn rsa_hash(said: Option<Option<HashAlg>>, access: &SshAccess) -> Option<HashAlg> {
+    let mut names = access.algorithms.host_key.iter();
+    match said {
         Some(Some(hash)) => Some(hash),
         // A server that says nothing of signatures is an old one.
-        Some(None) | None if sha1 => None,
+        Some(None) | None if names.any(|name| &**name == "ssh-rsa") => None,
         Some(None) | None => Some(HashAlg::Sha256),
-    })
+    }
 }
 
 /// Keyboard-interactive: rounds of prompts, some of them empty.
@@ -346,5 +339,59 @@ fn not_let_in(detail: String) -> DriverError {
     DriverError {
         outcome: SendOutcome::Unauthorized,
         ..DriverError::not_sent(Phase::Authenticate, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Algorithms, HostKey};
+
+    fn access(algorithms: Algorithms) -> SshAccess {
+        SshAccess {
+            host: "sw-1".into(),
+            port: 22,
+            user: "operator".into(),
+            auth: Vec::new(),
+            host_key: HostKey::Tofu,
+            algorithms,
+            channels: 1,
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_signs_with_sha1_only_where_that_is_allowed() {
+        let (modern, legacy) = (access(Algorithms::modern()), access(Algorithms::legacy()));
+        let best = Some(HashAlg::Sha512);
+        assert_eq!(rsa_hash(Some(best), &legacy), best);
+        for said in [None, Some(None)] {
+            assert_eq!(rsa_hash(said, &legacy), None);
+            assert_eq!(rsa_hash(said, &modern), Some(HashAlg::Sha256));
+        }
+    }
+
+    #[test]
+    fn each_prompt_gets_what_it_may_know() {
+        let access = access(Algorithms::modern());
+        let password = Secret::new("hunter2".into(), "env SW");
+        let mut answered = Vec::new();
+        let mut ask = |text: &str, echo| {
+            let prompt = Prompt {
+                prompt: text.to_owned(),
+                echo,
+            };
+            response(&prompt, &access, &password, &mut answered)
+        };
+        assert_eq!(ask("Password: ", false).unwrap(), "hunter2");
+        assert_eq!(ask("login as: ", true).unwrap(), "operator");
+        assert_eq!(ask("Reason for this session: ", true).unwrap(), "");
+        assert_eq!(ask("PIN: ", false).unwrap(), "hunter2");
+        let again = ask("Password: ", false).unwrap_err();
+        assert_eq!(again, "the server asked `Password:` again: it was refused");
+        let expired = ask("New password: ", false).unwrap_err();
+        assert!(expired.contains("the old one has expired"), "{expired}");
+        // A server that quotes what it was told.
+        let quoted = ask("New secret instead of hunter2: ", false).unwrap_err();
+        assert!(!quoted.contains("hunter2"), "{quoted}");
     }
 }
