@@ -30,7 +30,10 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Response, Problem
             })
         })
         .collect();
-    Ok(respond(json_reply(StatusCode::OK, &json!({ "items": items }))))
+    Ok(respond(json_reply(
+        StatusCode::OK,
+        &json!({ "items": items }),
+    )))
 }
 
 /// `DELETE /relay/v1/host-keys/{backend}`: the key that is seen next is recorded; 204.

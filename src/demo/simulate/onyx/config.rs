@@ -80,7 +80,11 @@ pub(super) struct Prefix(Ipv4Net);
 impl Default for Config {
     fn default() -> Self {
         Self {
-            vlans: BTreeMap::from([(DEFAULT_VLAN, "default".to_owned())]),
+            // One is somebody's, as on any switch that a relay comes to.
+            vlans: BTreeMap::from([
+                (DEFAULT_VLAN, "default".to_owned()),
+                (900, "storage".to_owned()),
+            ]),
             ports: (1..=PORTS)
                 .map(|port| (PortName(port), Port::default()))
                 .collect(),
