@@ -58,6 +58,10 @@ pub struct Breaker {
 
 /// How a backend is reached.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each backend, made once and never moved"
+)]
 pub enum DriverSpec {
     Https(HttpsDriver),
     Ssh(Arc<SshDriver>),

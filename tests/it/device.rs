@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use clap::Parser;
+use cmp_relay::cli::{Cli, Command, explain};
 use cmp_relay::config::{self, Env};
 use cmp_relay::diagnostics::text;
 use cmp_relay::driver::{Answer, Protocol, RenderedCall, Ruling};
@@ -720,4 +722,48 @@ fn netconf_errors_are_http_statuses_and_members_of_the_body() {
         body,
         json!({ "names": ["e1"], "errors": [{ "tag": "in-use", "severity": "warning" }] })
     );
+}
+
+/// What `cmp-relay explain ...` prints, over the plan.
+fn explained(typed: &[&str]) -> String {
+    let all = ["cmp-relay", "explain"].iter().chain(typed);
+    let Command::Explain(args) = Cli::try_parse_from(all).unwrap().command else {
+        panic!("it is explain")
+    };
+    let plan = plan();
+    let asked = explain::request::read(&args).unwrap();
+    let who = explain::request::who(&plan, &asked, args.client.as_deref()).unwrap();
+    let rows = explain::rows::read(&args.mapping, &plan).unwrap();
+    explain::text::render(&explain::explain(&plan, &asked, &who, rows, None).unwrap())
+}
+
+#[test]
+fn what_is_explained_is_what_is_sent_and_secrets_are_masked() {
+    let body = r#"{"id":"r1","prefix":"10.0.0.0/8","note":"to the lab"}"#;
+    let page = explained(&["POST", "/v1/static-routes", "--body", body]);
+    for line in [
+        "call      cli ssh://edge-1.example.net:22",
+        "          by the profile frr, in its mode config",
+        "          ip route 10.0.0.0/8 192.0.2.1",
+        "          ip prefix-list \"r1\" description to the lab",
+        "          and the profile's save command",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line}\n{page}");
+    }
+    let body = r#"{"id":"p1","name":"eth 1","note":"hunter2","secret":"hunter2"}"#;
+    let page = explained(&["POST", "/v1/ports", "--body", body]);
+    for line in [
+        "call      exec ssh://sw-1.example.net:22",
+        "          ovs-vsctl add-port br0 'eth 1' --id=p1",
+        "          note ***",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line}\n{page}");
+    }
+    assert!(!page.contains("hunter2"), "{page}");
+    let page = explained(&["POST", "/v1/interfaces", "--body", r#"{"name":"<e1>"}"#]);
+    assert!(
+        page.contains("call      edit-config candidate netconf://rt-1.example.net:830"),
+        "{page}"
+    );
+    assert!(page.contains("<name>&lt;e1&gt;</name>"), "{page}");
 }

@@ -205,7 +205,7 @@ fn element(node: roxmltree::Node<'_, '_>, depth: usize, space: Option<&str>, out
         .collect();
     attributes.sort();
     out.push_str(&attributes.concat());
-    out.push_str(">");
+    out.push('>');
     // An element that holds text alone is one line.
     let only_text = node.children().all(|child| child.is_text());
     if only_text {

@@ -151,7 +151,10 @@ async fn a_database_without_tables_says_what_to_run() {
         panic!("there are no tables");
     };
     assert!(words.contains("run `cmp-relay migrate`"));
-    assert_eq!(store.migrate().await.unwrap(), ["0001 tables"]);
+    assert_eq!(
+        store.migrate().await.unwrap(),
+        ["0001 tables", "0002 host keys"]
+    );
     assert!(store.check_schema().await.is_ok());
 }
 

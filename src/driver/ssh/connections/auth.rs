@@ -128,7 +128,7 @@ pub(super) async fn log_in(
 ) -> Result<LoggedIn, DriverError> {
     // This asks what is offered, as every OpenSSH client does first; it is no failed login.
     let asked = handle.authenticate_none(&*access.user).await;
-    let mut offered = match asked.map_err(|error| broken(&error, sight))? {
+    let mut offered = match asked.map_err(|error| broken(&error, sight, false))? {
         AuthResult::Success => {
             return Ok(LoggedIn {
                 offered: Vec::new(),
@@ -140,7 +140,7 @@ pub(super) async fn log_in(
         } => remaining_methods,
     };
     if handle.is_closed() {
-        return Err(ended(sight, "before anything was tried"));
+        return Err(ended(sight, "before anything was tried", false));
     }
     let first = names(&offered);
     let mut left: Vec<&Way> = ways.iter().collect();
@@ -149,7 +149,7 @@ pub(super) async fn log_in(
     while let Some(at) = left.iter().position(|way| offered.contains(&way.kind())) {
         let way = left.remove(at);
         let outcome = attempt(handle, access, way).await;
-        match outcome.map_err(|error| broken(&error, sight))? {
+        match outcome.map_err(|error| broken(&error, sight, true))? {
             Tried::In => {
                 right.push(way.name());
                 return Ok(LoggedIn {
@@ -159,7 +159,8 @@ pub(super) async fn log_in(
             }
             Tried::Next(next, partly) => {
                 if handle.is_closed() {
-                    return Err(ended(sight, &format!("after `{}` was tried", way.name())));
+                    let when = format!("after `{}` was tried", way.name());
+                    return Err(ended(sight, &when, true));
                 }
                 if partly {
                     right.push(way.name());
@@ -319,19 +320,31 @@ fn names(methods: &MethodSet) -> Vec<String> {
     methods.iter().map(String::from).collect()
 }
 
-fn broken(error: &russh::Error, sight: &Sight) -> DriverError {
+fn broken(error: &russh::Error, sight: &Sight, tried: bool) -> DriverError {
     match error {
         russh::Error::SendError | russh::Error::RecvError | russh::Error::Disconnect => {
-            ended(sight, "while logging in")
+            ended(sight, "while logging in", tried)
         }
-        other => not_let_in(format!("logging in failed: {other}")),
+        other => failed(format!("logging in failed: {other}"), tried),
     }
 }
 
-fn ended(sight: &Sight, when: &str) -> DriverError {
+fn ended(sight: &Sight, when: &str, tried: bool) -> DriverError {
     let farewell = sight.farewell();
     let said = farewell.map_or(String::new(), |words| format!(": {}", excerpt(&words)));
-    not_let_in(format!("the server ended the connection {when}{said}"))
+    failed(
+        format!("the server ended the connection {when}{said}"),
+        tried,
+    )
+}
+
+/// A server that goes away once something was tried may mean that it refuses it, and the next login waits.
+/// Before that, there was only no connection.
+fn failed(detail: String, tried: bool) -> DriverError {
+    match tried {
+        true => not_let_in(detail),
+        false => DriverError::not_sent(Phase::Authenticate, detail),
+    }
 }
 
 /// The login failed, so the call did not run.
