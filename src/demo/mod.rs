@@ -1,7 +1,7 @@
-//! `cmp-relay demo`: simulated backends, the shipped pack over them, and curl lines to try.
+//! `cmp-relay demo`: simulated backends, the shipped packs over them, and curl lines to try.
 //!
-//! Everything is below one folder: the simulated regions' objects, the relay's database and the
-//! configuration, so that a second run goes on where the first one ended. The relay itself is
+//! Everything is below one folder: the simulated regions' objects, the simulated devices'
+//! configurations, the relay's database and its configuration, so that a second run goes on where the first one ended. The relay itself is
 //! started by the caller's `serve`: this module knows no listener and no store.
 
 pub mod pack;
@@ -18,6 +18,8 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
+
+use simulate::devices::{self, Devices, SimulatedDevice};
 
 pub use steps::{Step, steps};
 
@@ -52,8 +54,8 @@ impl Default for Options {
 pub struct Prepared {
     /// The configuration folder.
     pub config: PathBuf,
-    /// The environment that its secrets are taken from: the demo's password is made at each start and
-    /// stands in no file.
+    /// The environment that its secrets are taken from: the demo's passwords are made at each start and
+    /// stand in no file.
     pub env: BTreeMap<String, String>,
     /// `http://127.0.0.1:8080`
     pub relay: String,
@@ -78,11 +80,11 @@ where
     let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be waited for")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
 
-    let (simulated, prepared) = prepare(&options).await?;
+    let (backends, prepared) = prepare(&options).await?;
     let (trigger, shutdown) = shutdown::channel();
     let running = serve(prepared.clone(), shutdown).await?;
-    let steps = steps(&prepared.relay, &prepared.admin, &simulated.keystone);
-    print(out, &options, &prepared, &simulated, &steps).context("the demo cannot write")?;
+    let steps = steps(&prepared.relay, &prepared.admin, &backends.regions.keystone);
+    print(out, &options, &prepared, &backends, &steps).context("the demo cannot write")?;
 
     let mut running = std::pin::pin!(running);
     let ended = tokio::select! {
@@ -97,7 +99,7 @@ where
             running.await
         }
     };
-    simulated.stop().await;
+    backends.stop().await;
     // Whoever read this may be gone by now, with the terminal; that is no failure.
     let _ = writeln!(
         out,
@@ -107,23 +109,46 @@ where
     ended
 }
 
+/// All that is simulated; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Backends {
+    pub regions: simulate::Simulated,
+    pub devices: Devices,
+}
+
+impl Backends {
+    async fn stop(self) {
+        self.devices.stop().await;
+        self.regions.stop().await;
+    }
+}
+
 /// Starts the simulated backends and writes the configuration that speaks to them.
-pub async fn prepare(options: &Options) -> anyhow::Result<(simulate::Simulated, Prepared)> {
+pub async fn prepare(options: &Options) -> anyhow::Result<(Backends, Prepared)> {
     let data = absolute(&options.data)?;
     let password = Uuid::new_v4().to_string();
-    let simulated = simulate::start(simulate::Options {
+    let switch_password = Uuid::new_v4().to_string();
+    let cannot_start = || {
+        format!(
+            "the simulated backends cannot start from {}",
+            data.display()
+        )
+    };
+    let regions = simulate::start(simulate::Options {
         regions: pack::REGIONS.map(str::to_owned).to_vec(),
         data: Some(data.join("simulated")),
         password: password.clone(),
         token_ttl: Duration::from_secs(3600),
     })
     .await
-    .with_context(|| {
-        format!(
-            "the simulated backends cannot start from {}",
-            data.display()
-        )
-    })?;
+    .with_context(cannot_start)?;
+    let devices = devices::start(devices::Options {
+        name: pack::SWITCH.to_owned(),
+        data: Some(data.join("simulated")),
+        password: switch_password.clone(),
+    })
+    .await
+    .with_context(cannot_start)?;
 
     let port = free_port(options.port, None)?;
     let admin_port = free_port(options.admin_port, Some(port))?;
@@ -131,13 +156,20 @@ pub async fn prepare(options: &Options) -> anyhow::Result<(simulate::Simulated, 
     pack::write(
         &config,
         &pack::Endpoints {
-            keystone: simulated.keystone.clone(),
+            keystone: regions.keystone.clone(),
             neutrons: [
-                simulated.regions[0].url.clone(),
-                simulated.regions[1].url.clone(),
+                regions.regions[0].url.clone(),
+                regions.regions[1].url.clone(),
             ],
         },
     )
+    .and_then(|()| {
+        let switches = pack::Switches {
+            switch: endpoint(&devices.switch),
+            netconf: endpoint(&devices.netconf),
+        };
+        pack::write_switches(&config, &switches)
+    })
     .and_then(|()| {
         std::fs::write(
             config.join("relay.yaml"),
@@ -152,14 +184,24 @@ pub async fn prepare(options: &Options) -> anyhow::Result<(simulate::Simulated, 
     })?;
 
     Ok((
-        simulated,
+        Backends { regions, devices },
         Prepared {
             config,
-            env: BTreeMap::from([(pack::PASSWORD_ENV.to_owned(), password)]),
+            env: BTreeMap::from([
+                (pack::PASSWORD_ENV.to_owned(), password),
+                (pack::SWITCH_PASSWORD_ENV.to_owned(), switch_password),
+            ]),
             relay: format!("http://127.0.0.1:{port}"),
             admin: format!("http://127.0.0.1:{admin_port}"),
         },
     ))
+}
+
+fn endpoint(device: &SimulatedDevice) -> pack::SshEndpoint {
+    pack::SshEndpoint {
+        address: device.address,
+        host_key: device.host_key.clone(),
+    }
 }
 
 /// The folder, made and absolute: the configuration in it names the database by its whole path.
@@ -199,7 +241,7 @@ fn print(
     out: &mut impl Write,
     options: &Options,
     prepared: &Prepared,
-    simulated: &simulate::Simulated,
+    backends: &Backends,
     steps: &[Step],
 ) -> std::io::Result<()> {
     writeln!(out, "The relay      {}", prepared.relay)?;
@@ -209,13 +251,21 @@ fn print(
         "its routes     {}",
         prepared.config.join("routes.d").display()
     )?;
-    writeln!(out, "Keystone       {} (simulated)", simulated.keystone)?;
-    for region in &simulated.regions {
+    writeln!(
+        out,
+        "Keystone       {} (simulated)",
+        backends.regions.keystone
+    )?;
+    for region in &backends.regions.regions {
         writeln!(
             out,
             "Neutron        {} (simulated, {})",
             region.url, region.name
         )?;
+    }
+    let devices = &backends.devices;
+    for (sort, device) in [("Switch ", &devices.switch), ("NETCONF", &devices.netconf)] {
+        writeln!(out, "{sort}        ssh://{} (simulated)", device.address)?;
     }
     let moved = [
         (options.port, &prepared.relay),

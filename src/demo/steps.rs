@@ -20,7 +20,7 @@ pub struct Step {
 pub fn steps(relay: &str, admin: &str, keystone: &str) -> Vec<Step> {
     let to = |path: &str| format!("{relay}{path}");
     let network = json!({ "id": "net-1", "region": "RegionOne", "name": "front" });
-    vec![
+    let mut steps = vec![
         Step::post(
             "Create a network in RegionOne. `id` is ours, the CMP's; Neutron's never shows",
             &to("/v1/networks"),
@@ -148,6 +148,9 @@ pub fn steps(relay: &str, admin: &str, keystone: &str) -> Vec<Step> {
             &to("/v1/ports/port-1"),
             404,
         ),
+    ];
+    steps.extend(on_switches(&to, admin));
+    steps.extend([
         Step::get(
             "The table: which CMP object is which Neutron object",
             &format!("{admin}/relay/v1/mappings"),
@@ -157,6 +160,110 @@ pub fn steps(relay: &str, admin: &str, keystone: &str) -> Vec<Step> {
             "The journal: every change that was asked for, and what came of it",
             &format!("{admin}/relay/v1/operations"),
             200,
+        ),
+    ]);
+    steps
+}
+
+/// The steps over SSH: a command line, and NETCONF.
+fn on_switches(to: &impl Fn(&str) -> String, admin: &str) -> Vec<Step> {
+    let description = to("/v1/switches/sw-1/interface-descriptions/1%2F2");
+    vec![
+        Step::post(
+            "A VLAN on a switch. Behind it is a command line: each line waits for the prompt of the one before",
+            &to("/v1/switches/sw-1/vlans"),
+            Some("demo-vlan-blue"),
+            &json!({ "id": "blue", "vid": 10 }),
+            201,
+        ),
+        Step::post(
+            "A port that carries it",
+            &to("/v1/switches/sw-1/vlans/blue/members"),
+            Some("demo-member-blue"),
+            &json!({ "port": "1/2" }),
+            201,
+        ),
+        Step::get(
+            "What the switch shows of it: columns of text over there, JSON over here",
+            &to("/v1/switches/sw-1/vlans/blue"),
+            200,
+        ),
+        Step::put(
+            "A static route",
+            &to("/v1/switches/sw-1/static-routes/r1"),
+            &json!({ "prefix": "10.9.0.0/16", "next_hop": "192.0.2.1" }),
+            200,
+        ),
+        Step::put(
+            "An entry of a prefix list",
+            &to("/v1/switches/sw-1/prefix-lists/from-peer/10"),
+            &json!({ "action": "permit", "prefix": "10.0.0.0/8", "longest": 24 }),
+            200,
+        ),
+        Step::bare(
+            "and away with it",
+            "DELETE",
+            &to("/v1/switches/sw-1/prefix-lists/from-peer/10"),
+            None,
+            204,
+        ),
+        Step::put(
+            "A description. The port is `1/2`; its slash is written %2F in a path",
+            &description,
+            &json!({ "text": "to rack 7" }),
+            200,
+        ),
+        Step::put(
+            "One that would end its quotes and go on: `unsafe_value`, and nothing is sent",
+            &description,
+            &json!({ "text": "x\" shutdown \"" }),
+            422,
+        ),
+        Step::post(
+            "Half a script: the switch makes VLAN 20 and refuses its name, which VLAN 900 has: `partly_applied`",
+            &to("/v1/switches/sw-1/vlans"),
+            None,
+            &json!({ "id": "storage", "vid": 20 }),
+            502,
+        ),
+        Step {
+            title:
+                "so nobody may touch `storage` until an operator has looked, and says what is so"
+                    .to_owned(),
+            command: format!(
+                "curl -si -X POST {admin}/relay/v1/operations/$(curl -s \
+                 '{admin}/relay/v1/operations?state=unknown&resource=vlan' | \
+                 grep -o '[0-9a-f-]\\{{36\\}}' | head -n 1)/resolve \
+                 -H 'Content-Type: application/json' -d '{{\"verdict\":\"failed\",\"force\":true}}'"
+            ),
+            expect_status: 200,
+        },
+        Step::post(
+            "An interface of another device, over NETCONF: locked, edited, validated, committed, unlocked",
+            &to("/v1/switches/sw-1-netconf/interfaces"),
+            Some("demo-interface-lo7"),
+            &json!({ "id": "if-lo7", "name": "lo7", "type": "softwareLoopback", "enabled": true }),
+            201,
+        ),
+        Step::bare(
+            "Disable it",
+            "PATCH",
+            &to("/v1/switches/sw-1-netconf/interfaces/if-lo7"),
+            None,
+            200,
+        )
+        .with(&json!({ "enabled": false })),
+        Step::get(
+            "and read it back: XML over there, JSON over here",
+            &to("/v1/switches/sw-1-netconf/interfaces/if-lo7"),
+            200,
+        ),
+        Step::post(
+            "One that the device has, and not from us: its `data-exists` is our 409",
+            &to("/v1/switches/sw-1-netconf/interfaces"),
+            None,
+            &json!({ "id": "if-mgmt", "name": "mgmt0", "type": "ethernetCsmacd", "enabled": true }),
+            409,
         ),
     ]
 }

@@ -2,12 +2,13 @@
 //! simulated backends against what real ones answer.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
 use cmp_relay::demo::pack;
+use cmp_relay::demo::simulate::devices::{self, Devices};
 use cmp_relay::demo::simulate::{self, Options, Simulated};
 use cmp_relay::diagnostics::text;
 use http::{Method, Request, StatusCode};
@@ -15,6 +16,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+
+use crate::support::relay::{BACKEND_TOKEN, CmpRequest, TestRelay};
 
 /// A printed line: its number's status and the command.
 #[derive(Debug)]
@@ -465,16 +468,214 @@ async fn a_region_remembers_its_objects() {
 }
 
 #[test]
-fn the_shipped_pack_compiles_without_a_warning() {
-    let env = cmp_relay::config::Env::new([(pack::PASSWORD_ENV.to_owned(), "x".to_owned())]);
-    let loaded = cmp_relay::config::load_from_memory(pack::FILES, &env);
+fn the_shipped_packs_compile_without_a_warning() {
+    let secrets = [pack::PASSWORD_ENV, pack::SWITCH_PASSWORD_ENV];
+    let secrets = secrets.map(|name| (name.to_owned(), "x".to_owned()));
+    let env = cmp_relay::config::Env::new(secrets);
+    let files: Vec<_> = pack::files().collect();
+    let loaded = cmp_relay::config::load_from_memory(&files, &env);
     let said = text::render_text(&loaded.diagnostics, &loaded.files, false);
     assert_eq!(said, "");
     let plan = loaded.plan.unwrap();
-    // Eight resources with five routes each, less the two that Neutron does not update.
-    assert_eq!((plan.resources.len(), plan.routes.len()), (8, 38));
+    // Eight resources with five routes each, less the two that Neutron does not update; six of switches.
+    assert_eq!((plan.resources.len(), plan.routes.len()), (8 + 6, 38 + 16));
     // Each says what it does, and shows it.
     for route in &plan.routes {
         assert!(route.summary.is_some(), "{}", route.name);
     }
+}
+
+// --- the simulated devices ------------------------------------------------------------------------
+
+/// Both devices, and a relay over them.
+struct Switches {
+    devices: Devices,
+    relay: TestRelay,
+}
+
+impl Switches {
+    async fn start() -> Self {
+        Self::start_in(None).await
+    }
+
+    async fn start_in(data: Option<PathBuf>) -> Self {
+        let devices = devices::start(devices::Options {
+            name: pack::SWITCH.to_owned(),
+            data,
+            password: BACKEND_TOKEN.to_owned(),
+        })
+        .await
+        .unwrap();
+        let endpoint = |device: &devices::SimulatedDevice| pack::SshEndpoint {
+            address: device.address,
+            host_key: device.host_key.clone(),
+        };
+        let at = pack::Switches {
+            switch: endpoint(&devices.switch),
+            netconf: endpoint(&devices.netconf),
+        };
+        let relay = TestRelay::start(&files_at(&at)).await;
+        Self { devices, relay }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let reply = self
+            .relay
+            .request(CmpRequest {
+                method: method.to_owned(),
+                path_and_query: format!("/v1/switches/{path}"),
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: match body {
+                    Value::Null => String::new(),
+                    body => body.to_string(),
+                },
+                ..CmpRequest::default()
+            })
+            .await;
+        let body = serde_json::from_slice(&reply.body).unwrap_or_default();
+        (reply.status.as_u16(), body)
+    }
+
+    /// What the switch heard since the last time, and nothing of how a session begins.
+    fn heard(&self, before: &mut usize) -> Vec<String> {
+        let heard = self.devices.heard();
+        let new = heard[*before..].to_vec();
+        *before = heard.len();
+        new
+    }
+}
+
+/// The pack of switches with these addresses, and with a secret that tests have.
+fn files_at(at: &pack::Switches) -> Vec<(String, String)> {
+    let shared = pack::OPENSTACK.iter();
+    let shared = shared.filter(|(path, _)| path.ends_with("/schemas/cmp-id.yaml"));
+    pack::SWITCHES
+        .iter()
+        .chain(shared)
+        .map(|(path, text)| {
+            let text = at.put_into(path, text);
+            let text = text.replace(pack::SWITCH_PASSWORD_ENV, "BACKEND_TOKEN");
+            ((*path).to_owned(), text)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_its_lines_once_and_the_switch_shows_what_they_made() {
+    let switches = Switches::start().await;
+    let mut before = 0;
+    let blue = json!({ "id": "blue", "vid": 10 });
+    let (status, _) = switches.ask("POST", "sw-1/vlans", blue).await;
+    assert_eq!(status, 201);
+    let lines = switches.heard(&mut before);
+    for line in ["configure terminal", "vlan 10", "name blue"] {
+        let times = lines.iter().filter(|heard| *heard == line).count();
+        assert_eq!(times, 1, "{line}: {lines:?}");
+    }
+    let port = json!({ "port": "1/2" });
+    let (status, _) = switches.ask("POST", "sw-1/vlans/blue/members", port).await;
+    assert_eq!(status, 201);
+    let (_, shown) = switches.ask("GET", "sw-1/vlans/blue", Value::Null).await;
+    assert_eq!(
+        (&shown["vid"], &shown["ports"]),
+        (&json!(10), &json!(["Eth1/2"]))
+    );
+
+    // It was never there, by the switch's own word.
+    let port = json!({ "port": "1/33" });
+    let (status, said) = switches.ask("POST", "sw-1/vlans/blue/members", port).await;
+    assert_eq!(
+        (status, &said["code"]),
+        (422, &json!("invalid_value")),
+        "{said}"
+    );
+    let (status, _) = switches
+        .ask("DELETE", "sw-1/vlans/blue/members/1%2F2", Value::Null)
+        .await;
+    assert_eq!(status, 204);
+    let (_, shown) = switches.ask("GET", "sw-1/vlans/blue", Value::Null).await;
+    assert_ne!(shown["ports"], json!(["Eth1/2"]));
+    let (status, _) = switches.ask("DELETE", "sw-1/vlans/blue", Value::Null).await;
+    assert_eq!(status, 204);
+    switches.devices.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_script_is_told_as_half_and_stays_on_the_switch() {
+    let switches = Switches::start().await;
+    // Another VLAN of the switch has this name since it was unpacked.
+    let storage = json!({ "id": "storage", "vid": 20 });
+    let (status, said) = switches.ask("POST", "sw-1/vlans", storage).await;
+    assert_eq!(
+        (status, &said["code"]),
+        (502, &json!("partly_applied")),
+        "{said}"
+    );
+    let heard = switches.devices.heard();
+    let last = heard.iter().rposition(|line| line == "vlan 20").unwrap();
+    assert_eq!(heard[last + 1], "name storage");
+    // VLAN 20 is there: a second one of the number takes no new entry, and gets its name.
+    let (status, said) = switches
+        .ask("POST", "sw-1/vlans", json!({ "id": "green", "vid": 20 }))
+        .await;
+    assert_eq!(status, 201, "{said}");
+    switches.devices.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_prefix_lists_and_descriptions_survive_the_switch() {
+    let folder = tempfile::tempdir().unwrap();
+    let switches = Switches::start_in(Some(folder.path().to_owned())).await;
+    for (path, body) in [
+        (
+            "sw-1/static-routes/r1",
+            json!({ "prefix": "10.9.0.0/16", "next_hop": "192.0.2.1" }),
+        ),
+        (
+            "sw-1/prefix-lists/from-peer/10",
+            json!({ "action": "permit", "prefix": "10.0.0.0/8", "longest": 24 }),
+        ),
+        (
+            "sw-1/interface-descriptions/1%2F2",
+            json!({ "text": "to rack 7" }),
+        ),
+    ] {
+        let (status, said) = switches.ask("PUT", path, body).await;
+        assert_eq!(status, 200, "{path}: {said}");
+    }
+    switches.devices.stop().await;
+    let kept = std::fs::read_to_string(folder.path().join("sw-1-onyx.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept["ports"]["1/2"]["description"], "to rack 7");
+    assert_eq!(kept["routes"][0]["prefix"], "10.9.0.0/16");
+    let rule = &kept["prefix_lists"]["from-peer"]["10"];
+    assert_eq!(
+        (&rule["prefix"], &rule["le"]),
+        (&json!("10.0.0.0/8"), &json!(24))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interface_over_netconf_is_made_changed_read_and_removed() {
+    let switches = Switches::start().await;
+    let interface =
+        |id: &str, name: &str| json!({ "id": id, "name": name, "type": "l2vlan", "enabled": true });
+    let all = "sw-1-netconf/interfaces";
+    let one = "sw-1-netconf/interfaces/i1";
+    let (status, said) = switches.ask("POST", all, interface("i1", "v<7>&'")).await;
+    assert_eq!(status, 201, "{said}");
+    let (status, said) = switches.ask("POST", all, interface("i2", "mgmt0")).await;
+    assert_eq!((status, &said["code"]), (409, &json!("conflict")), "{said}");
+    let (status, _) = switches
+        .ask("PATCH", one, json!({ "enabled": false }))
+        .await;
+    assert_eq!(status, 200);
+    let (_, shown) = switches.ask("GET", one, Value::Null).await;
+    let held = (&shown["name"], &shown["enabled"]);
+    assert_eq!(held, (&json!("v<7>&'"), &json!("false")), "{shown}");
+    let (status, _) = switches.ask("DELETE", one, Value::Null).await;
+    assert_eq!(status, 204);
+    let (status, _) = switches.ask("GET", one, Value::Null).await;
+    assert_eq!(status, 404);
+    switches.devices.stop().await;
 }

@@ -49,7 +49,7 @@ fn passes_its_examples(folder: &Path, resources: &[&str]) {
 
 fn shipped() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in pack::FILES {
+    for (path, text) in pack::OPENSTACK {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();

@@ -58,6 +58,7 @@ fn document(folder: &str) -> Value {
         .args(["openapi", "--config"])
         .arg(root().join(folder))
         .env(pack::PASSWORD_ENV, "x")
+        .env(pack::SWITCH_PASSWORD_ENV, "x")
         .env("FW_TOKEN", "x")
         .output()
         .unwrap();

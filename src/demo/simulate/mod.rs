@@ -1,19 +1,25 @@
-//! Simulated backends: a Keystone and any number of Neutron regions, in this process.
+//! Simulated backends, in this process: a Keystone and any number of Neutron regions, and [`devices`]
+//! behind SSH.
 //!
-//! They answer as the real ones do (shapes, statuses, errors, 401s, paging), keep their objects, and
+//! The regions answer as the real ones do (shapes, statuses, errors, 401s, paging), keep their objects, and
 //! check what a CMP runs into: addresses, overlaps, references, what is in use. They were written
 //! beside keystone 30 and neutron 29 and the OpenStack API reference; what the relay never asks of
 //! those (quotas, RBAC, agents) is not here. For the demo and for tests; loopback only.
 
 mod address;
 mod attributes;
+pub mod devices;
 mod error;
+mod kept;
 mod keystone;
 mod list;
+mod netconf;
 mod neutron;
+mod onyx;
 mod region;
 mod routing;
 mod rules;
+mod ssh;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
 //! One region's objects, by kind and id, kept in a file where the demo is to remember them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
-use std::{fs, io};
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::attributes::{Collection, Object, collection};
 use super::error::NeutronError;
+use super::kept;
 use super::keystone::PROJECT;
 
 /// The objects of one Neutron.
@@ -23,25 +24,16 @@ pub(super) struct Region {
 impl Region {
     /// Opens a region with what its file holds; a file that is not there is an empty region.
     pub(super) fn open(file: Option<PathBuf>) -> io::Result<Self> {
-        let objects = match file.as_ref().map(fs::read) {
-            Some(Ok(bytes)) => serde_json::from_slice(&bytes)?,
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => BTreeMap::new(),
-        };
+        let objects = kept::read(file.as_ref())?.unwrap_or_default();
         Ok(Self { objects, file })
     }
 
-    /// Writes the file: beside it first, then in its place, so that a crash leaves a whole one.
+    /// Writes the file, where there is one.
     pub(super) fn save(&self) -> io::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
+        match &self.file {
+            Some(file) => kept::write(file, &self.objects),
+            None => Ok(()),
         }
-        let beside = file.with_extension("json.new");
-        fs::write(&beside, serde_json::to_vec(&self.objects)?)?;
-        fs::rename(beside, file)
     }
 
     /// Every object of a kind, by id.

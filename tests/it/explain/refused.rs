@@ -21,7 +21,7 @@ type Case<'a> = (&'a [&'a str], &'a str, &'a str);
 
 /// The pack, with a secret that tests have.
 fn shipped(relay: &str) -> Vec<(String, String)> {
-    let mut files: Vec<(String, String)> = pack::FILES
+    let mut files: Vec<(String, String)> = pack::OPENSTACK
         .iter()
         .map(|(path, text)| {
             let text = text.replace("OS_PASSWORD", "BACKEND_TOKEN");

@@ -313,7 +313,7 @@ async fn every_route_of_the_pack_sends_what_is_shown() {
         keystone: format!("{}/v3", recorder.url()),
         neutrons: [recorder.url(), recorder.url()],
     };
-    let files: Vec<(String, String)> = pack::FILES
+    let files: Vec<(String, String)> = pack::OPENSTACK
         .iter()
         .map(|(path, text)| {
             let text = endpoints.put_into(text);
