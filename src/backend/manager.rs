@@ -15,6 +15,7 @@ use super::breaker::{Breaker, BreakerState, Health, Leave};
 use super::fingerprint::fingerprint;
 use super::limits::{Calls, Limits, UnderWay};
 use crate::clock::Boottime;
+use crate::driver::ssh::connections::HostKeys;
 use crate::driver::{
     Answer, AuthState, Clearance, Driver, DriverError, DriverManager, Probe, Protocol,
     RenderedCall, Ruling, SendOutcome,
@@ -98,6 +99,15 @@ impl BackendManager {
     /// Makes the drivers; limits, breakers, logins and connections are carried over by name where
     /// the previous manager's backend has the same configuration (SEMANTICS 32).
     pub fn new(plan: &Plan, previous: Option<&BackendManager>) -> anyhow::Result<Self> {
+        Self::recording(plan, previous, None)
+    }
+
+    /// As [`BackendManager::new`], with a place where SSH host keys are recorded when they are first seen.
+    pub fn recording(
+        plan: &Plan,
+        previous: Option<&BackendManager>,
+        host_keys: Option<&Arc<dyn HostKeys>>,
+    ) -> anyhow::Result<Self> {
         let before: HashMap<&str, &Arc<Instance>> = previous
             .iter()
             .flat_map(|manager| &manager.instances)
@@ -107,7 +117,7 @@ impl BackendManager {
             .backends
             .iter()
             .map(|backend| {
-                Instance::new(backend, before.get(&*backend.name).copied())
+                Instance::new(backend, before.get(&*backend.name).copied(), host_keys)
                     .map(Arc::new)
                     .map_err(|why| anyhow!("backend `{}`: {why}", backend.name))
             })
@@ -272,7 +282,11 @@ impl Instance {
         }
     }
 
-    fn new(backend: &Backend, before: Option<&Arc<Instance>>) -> Result<Self, String> {
+    fn new(
+        backend: &Backend,
+        before: Option<&Arc<Instance>>,
+        host_keys: Option<&Arc<dyn HostKeys>>,
+    ) -> Result<Self, String> {
         let fingerprint = fingerprint(backend);
         let limits = &backend.limits;
         let carried_limits =
@@ -294,7 +308,7 @@ impl Instance {
             calls: carried_driver.map_or_else(Arc::default, |before| Arc::clone(&before.calls)),
             driver: match carried_driver {
                 Some(before) => Arc::clone(&before.driver),
-                None => DriverManager::make(backend)?,
+                None => DriverManager::make(backend, host_keys)?,
             },
             fingerprint,
             last_error: before.map_or_else(Arc::default, |before| Arc::clone(&before.last_error)),

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod help_code;
+pub mod host_keys;
 pub mod housekeeping;
 pub mod import;
 pub mod mappings;
@@ -105,6 +106,9 @@ pub enum Command {
     /// Mappings: list, show, adopt, forget, export (through the admin API of a running relay)
     #[command(subcommand, after_help = api::HELP)]
     Mappings(mappings::Command),
+    /// SSH host keys that were recorded when they were first seen: list, forget (through the admin API)
+    #[command(subcommand, after_help = api::HELP)]
+    HostKeys(host_keys::Command),
     /// Let a running relay take its folder anew, as SIGHUP does, and say what changed
     #[command(after_help = api::HELP)]
     Reload(reload::Args),
@@ -137,6 +141,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Operations(command) => operations::run(command, vars),
         Command::Mappings(command) => mappings::run(command, vars),
+        Command::HostKeys(command) => host_keys::run(command, vars),
         Command::Reload(args) => reload::run(&args, vars),
         Command::Routes(args) => views::routes(&args, vars),
         Command::Backends(args) => views::backends(&args, vars),

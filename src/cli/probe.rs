@@ -42,7 +42,7 @@ pub struct Args {
 pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
     let plan = args.config.plan(vars)?;
     let backend = find(&plan, &args.backend)?;
-    let driver = DriverManager::make(backend)
+    let driver = DriverManager::make(backend, None)
         .map_err(|why| anyhow::anyhow!("backend `{}` cannot be used: {why}", backend.name))?;
     let timeout = args.timeout.map(Duration::from_secs);
     let clearance = Clearance {

@@ -1,4 +1,4 @@
-//! The reference page, `docs/reference.md`: every key of the three files with its type, its default, an
+//! The reference page, `docs/reference.md`: every key of the four files with its type, its default, an
 //! example and the variables that are legal there, written from the schemas that the editors get.
 //!
 //! Nothing on the page is written by hand that the program knows: keys, types and words are the
@@ -74,13 +74,13 @@ struct Row {
     stage: Option<String>,
 }
 
-/// One of the three files.
+/// One of the four files.
 struct File {
     heading: &'static str,
     sections: Vec<Section>,
 }
 
-/// The page; the examples are found in samples of each file: of routes, of backends, of relay.yaml.
+/// The page; the examples are found in samples of each file: of routes, of backends, of CLI profiles, of relay.yaml.
 pub fn page(samples: &[Vec<Value>; 4]) -> String {
     let mut page = PREFACE.to_owned();
     page.push_str(VARIABLES);

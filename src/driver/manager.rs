@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::https::{HttpsDriver, wire};
 use super::netconf::NetconfDriver;
 use super::ssh::SshDriver;
+use super::ssh::connections::HostKeys;
 use super::{CliScript, Driver, ExecCommand, NetconfRequest, RenderedCall};
 use crate::plan::{Backend, DriverSpec};
 
@@ -13,12 +14,24 @@ use crate::plan::{Backend, DriverSpec};
 pub struct DriverManager;
 
 impl DriverManager {
-    /// The driver of a backend; the error names what of its file cannot be used.
-    pub fn make(backend: &Backend) -> Result<Arc<dyn Driver>, String> {
+    /// The driver of a backend; the error names what of its file cannot be used. `host_keys` is where
+    /// SSH host keys are recorded when they are first seen.
+    pub fn make(
+        backend: &Backend,
+        host_keys: Option<&Arc<dyn HostKeys>>,
+    ) -> Result<Arc<dyn Driver>, String> {
         match &backend.driver {
             DriverSpec::Https(spec) => Ok(Arc::new(HttpsDriver::new(spec, &backend.limits)?)),
-            DriverSpec::Ssh(spec) => Ok(Arc::new(SshDriver::new(spec, &backend.limits)?)),
-            DriverSpec::Netconf(spec) => Ok(Arc::new(NetconfDriver::new(spec, &backend.limits)?)),
+            DriverSpec::Ssh(spec) => {
+                let mut driver = SshDriver::new(spec, &backend.limits)?;
+                driver.record_host_keys(&backend.name, host_keys.cloned());
+                Ok(Arc::new(driver))
+            }
+            DriverSpec::Netconf(spec) => {
+                let mut driver = NetconfDriver::new(spec, &backend.limits)?;
+                driver.record_host_keys(&backend.name, host_keys.cloned());
+                Ok(Arc::new(driver))
+            }
         }
     }
 

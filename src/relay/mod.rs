@@ -9,6 +9,7 @@ pub(crate) mod answer;
 mod call;
 pub mod error;
 mod gate;
+mod host_keys;
 mod idempotency;
 mod intent;
 mod json;
@@ -131,7 +132,8 @@ impl Relay {
         gate: Gate,
         render_problem: RenderProblem,
     ) -> anyhow::Result<Arc<Self>> {
-        let backends = BackendManager::new(&plan, None)?;
+        let keys = host_keys::StoredHostKeys::of(&journal);
+        let backends = BackendManager::recording(&plan, None, Some(&keys))?;
         Self::start_with(Arc::new(plan), backends, journal, gate, render_problem).await
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Relay;
+use super::host_keys::StoredHostKeys;
 use crate::backend::BackendManager;
 use crate::clock::Boottime;
 use crate::plan::{BackendId, Plan};
@@ -55,7 +56,9 @@ impl Relay {
     /// that the next plan does not carry on, and nobody waits for that.
     pub fn reload(&self, plan: Plan) -> anyhow::Result<ReloadReport> {
         let before = self.snapshot.load_full();
-        let backends = Arc::new(BackendManager::new(&plan, Some(&before.backends))?);
+        let keys = StoredHostKeys::of(&self.journal);
+        let backends = BackendManager::recording(&plan, Some(&before.backends), Some(&keys))?;
+        let backends = Arc::new(backends);
         let next = Arc::new(Snapshot::new(Arc::new(plan), backends, Some(&before)));
         let report = ReloadReport::between(&before.plan, &next.plan);
         self.snapshot.store(next.clone());

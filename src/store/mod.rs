@@ -391,7 +391,7 @@ pub struct HostKeyRow {
 
 impl HostKeyRow {
     /// The act of [`Write::ForgetHostKey`], as it is recorded.
-    const FORGET: &str = "host_key.forget";
+    const FORGET: &str = "forget_host_key";
 
     fn forgotten(&self) -> String {
         format!("{} {}", self.backend, self.host_key)

@@ -9,7 +9,7 @@ use std::process::Command;
 use clap::Parser;
 use clap::error::ErrorKind;
 use cmp_relay::cli::Cli;
-use cmp_relay::config::spec::{backend, route, server};
+use cmp_relay::config::spec::{backend, profile, route, server};
 use cmp_relay::config::{self, Env};
 use cmp_relay::diagnostics::text;
 use cmp_relay::http::problem;
@@ -119,6 +119,11 @@ fn every_yaml_block_compiles_with_the_others_of_its_page() {
             seen += 1;
             if has(&block.text, "resource:") {
                 shared.push((format!("routes.d/block_{number}.yaml"), block.text));
+            } else if has(&block.text, "profile:") {
+                shared.push((
+                    format!("backends.d/profiles/block_{number}.yaml"),
+                    block.text,
+                ));
             } else if has(&block.text, "driver:") {
                 shared.push((format!("backends.d/block_{number}.yaml"), block.text));
             } else {
@@ -216,6 +221,10 @@ fn every_key_is_on_its_page() {
         (
             "docs/language.md",
             schemars::schema_for!(route::RouteFileSpec),
+        ),
+        (
+            "docs/language.md",
+            schemars::schema_for!(profile::ProfileSpec),
         ),
     ] {
         let mut found = BTreeSet::new();
@@ -552,6 +561,7 @@ fn the_metrics_that_are_documented_are_the_ones_on_the_page() {
     metrics::backend_load("docs", 0, 0);
     metrics::breaker("docs", 0);
     metrics::logins("docs", 1);
+    metrics::host_key_mismatch("docs");
     metrics::operation("succeeded");
     metrics::operations_now("succeeded", 1);
     metrics::commit(1);

@@ -2,6 +2,7 @@
 
 mod authoring;
 mod broken;
+mod cli;
 mod codes;
 mod config;
 mod crash;

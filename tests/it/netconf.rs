@@ -5,6 +5,7 @@
 //! lock, and one of them cuts connections.
 
 mod plain;
+mod relayed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

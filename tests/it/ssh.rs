@@ -5,3 +5,4 @@ mod exec;
 mod host_key;
 mod negotiation;
 mod pool;
+mod shells;

@@ -77,10 +77,12 @@ trap 'exit 1' INT TERM
 
 # --- the router -----------------------------------------------------------------------------------
 
-mkdir -p "$dir/run" "$dir/etc" /run/sshd
+mkdir -p "$dir/run" "$dir/etc" "$dir/saved" /run/sshd
 chmod 755 "$dir"
 chown frr:frrvty "$dir/run"
 chmod 775 "$dir/run"
+# Where `write memory` writes.
+chown frr:frr "$dir/saved"
 printf 'no service integrated-vtysh-config\nhostname sw1\n' >"$dir/etc/vtysh.conf"
 : >"$dir/etc/frr.conf"
 chown -R frr:frrvty "$dir/etc"
@@ -89,15 +91,15 @@ chmod 660 "$dir"/etc/*.conf
 
 for daemon in zebra staticd; do
     : >"$dir/$daemon.log"
-    printf 'hostname sw1\nlog file %s/%s.log\nlog commands\n' "$dir" "$daemon" >"$dir/$daemon.conf"
-    chown frr:frr "$dir/$daemon.conf" "$dir/$daemon.log"
+    printf 'hostname sw1\nlog file %s/%s.log\nlog commands\n' "$dir" "$daemon" >"$dir/saved/$daemon.conf"
+    chown frr:frr "$dir/saved/$daemon.conf" "$dir/$daemon.log"
 done
 # One namespace for both daemons.
 unshare -n sh -e -c '
     dir=$1
     ip link set lo up
     for daemon in zebra staticd; do
-        /usr/lib/frr/$daemon -d -f "$dir/$daemon.conf" -i "$dir/run/$daemon.pid" \
+        /usr/lib/frr/$daemon -d -f "$dir/saved/$daemon.conf" -i "$dir/run/$daemon.pid" \
             -z "$dir/run/zserv.api" --vty_socket "$dir/run" -P 0
     done
 ' sh "$dir" >&2
@@ -117,14 +119,18 @@ exec \$vtysh
 END
 chmod 755 "$dir/shell"
 
-# Peers are started side by side, and a user's shell is in the folder of the last one: each has its own users.
+# Routers are started side by side, and the users are the same: their shell goes where the server says.
 exec 9>/tmp/cmp-relay-frr.lock
 flock 9
 for user in $users; do
-    id "$user" >/dev/null 2>&1 || useradd --create-home -G frrvty "$user"
-    usermod -s "$dir/shell" -aG frrvty "$user"
+    id "$user" >/dev/null 2>&1 || useradd --create-home --home-dir "/home/$user" -G frrvty "$user"
+    printf '#!/bin/sh\nexec "$CMP_RELAY_ROUTER/shell" "$@"\n' >"/home/$user/shell"
+    chmod 755 "/home/$user/shell"
+    usermod -s "/home/$user/shell" -aG frrvty "$user"
     echo "$user:$password" | chpasswd
 done
+flock -u 9
+exec 9>&-
 
 # --- the servers ----------------------------------------------------------------------------------
 
@@ -132,10 +138,9 @@ for type in ed25519 rsa; do
     ssh-keygen -q -t "$type" -N '' -f "$dir/hostkey_$type" </dev/null
 done
 
-launch() { # NAME PORT, further lines of sshd_config on standard input
-    {
-        cat -
-        cat <<END
+launch() { # NAME PORT, further lines of sshd_config
+    cat >"$dir/$1.conf" <<END
+$3
 Port $2
 ListenAddress 127.0.0.1
 HostKey $dir/hostkey_rsa
@@ -145,12 +150,12 @@ UseDNS no
 PasswordAuthentication yes
 KbdInteractiveAuthentication no
 AllowUsers $users
+SetEnv CMP_RELAY_ROUTER=$dir
 PrintLastLog no
 PrintMotd no
 LogLevel VERBOSE
 MaxStartups 200
 END
-    } >"$dir/$1.conf"
     : >"$dir/$1.log"
     "$(command -v sshd)" -D -e -f "$dir/$1.conf" 2>"$dir/$1.log" </dev/null &
     server=$!
@@ -171,7 +176,7 @@ serve() { # NAME LINES
     while [ "$tries" -lt 10 ]; do
         tries=$((tries + 1))
         port=$(shuf -i 20000-32000 -n 1)
-        if printf '%s\n' "$2" | launch "$1" "$port"; then
+        if launch "$1" "$port" "$2"; then
             return 0
         fi
     done

@@ -38,6 +38,9 @@ exec 9>/tmp/cmp-relay-sshd.lock
 flock 9
 id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/sh "$user"
 echo "$user:$password" | chpasswd
+# A prompt that tells the shell apart from a program's `$`; /etc/profile sets another.
+home=$(getent passwd "$user" | cut -d: -f6)
+printf "PS1='%s@host1:~$ '\n" "$user" >"$home/.profile"
 mkdir -p /run/sshd
 flock -u 9
 exec 9>&-

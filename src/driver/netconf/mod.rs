@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use self::session::{Bounds, Session};
 use super::https::scrub::Scrubber;
-use super::ssh::connections::{Connections, Stream};
+use super::ssh::connections::{Connections, HostKeys, Stream};
 use super::{
     Answer, Async, AuthState, Clearance, Driver, DriverError, Found, NetconfRequest, Phase, Probe,
     RenderedCall,
@@ -54,6 +54,11 @@ impl NetconfDriver {
                 only_1_0: spec.framing_1_0,
             },
         })
+    }
+
+    /// Records host keys from now on, under the backend's name: what `tofu` needs.
+    pub fn record_host_keys(&mut self, backend: &str, keys: Option<Arc<dyn HostKeys>>) {
+        self.connections.record_host_keys(backend, keys);
     }
 
     async fn call(

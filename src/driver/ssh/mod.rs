@@ -103,8 +103,9 @@ impl SshDriver {
         let ran = shell.run(script, clearance).await;
         match &ran {
             Ok(_) if shell.is_clean() => self.shells.put(shell, life),
-            // The device is known, the shell is not where the next call begins.
+            // It is known how it stands, but it is not where the next call begins.
             Ok(_) => drop(shell),
+            Err(_) if shell.is_clean() => drop(shell),
             Err(_) => shell.into_stream().poison(),
         }
         ran
@@ -127,7 +128,8 @@ impl SshDriver {
         let stream = self.connections.shell(clearance).await?;
         let life = stream.life();
         let enable = self.spec.enable.as_ref();
-        let shell = Shell::open(stream, profile, enable, clearance).await?;
+        let limit = self.limits.response_body;
+        let shell = Shell::open_within(stream, profile, enable, limit, clearance).await?;
         Ok((shell, life))
     }
 

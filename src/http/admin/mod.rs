@@ -6,6 +6,7 @@
 
 mod console;
 mod guard;
+mod host_keys;
 mod mappings;
 mod operations;
 mod reload;
@@ -20,7 +21,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -83,6 +84,8 @@ pub fn router(admin: Admin) -> Router {
             "/mappings/{resource}/{cmp_id}",
             get(mappings::show).delete(mappings::forget),
         )
+        .route("/host-keys", get(host_keys::list))
+        .route("/host-keys/{backend}", delete(host_keys::forget))
         .route("/operations", get(operations::list))
         .route("/operations/{id}", get(operations::show))
         .route("/operations/{id}/resolve", post(operations::resolve))

@@ -59,6 +59,8 @@ async fn a_method_that_a_path_does_not_take_is_405_with_those_that_it_does() {
     for (path, takes) in [
         ("/relay/v1/mappings", "GET,HEAD,POST"),
         ("/relay/v1/mappings/thing/t1", "GET,HEAD,DELETE"),
+        ("/relay/v1/host-keys", "GET,HEAD"),
+        ("/relay/v1/host-keys/sw-1", "DELETE"),
         ("/relay/v1/reload", "POST"),
         ("/relay/v1/status", "GET,HEAD"),
     ] {

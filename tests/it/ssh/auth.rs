@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cmp_relay::driver::ssh::connections::Connections;
 use cmp_relay::driver::{AuthState, DriverError, ExecCommand, Phase, Probe, SendOutcome};
-use cmp_relay::plan::{Algorithms, SshAccess, SshAuth};
+use cmp_relay::plan::{SshAccess, SshAuth};
 use cmp_relay::secret::Secret;
 
 use crate::support::sshd::{PASSPHRASE, PASSWORD, Sshd, leave, limits, password};
@@ -71,26 +71,6 @@ async fn keys_of_every_format_let_in() {
         let connections = connections(&sshd, vec![key(&sshd, name)]);
         assert_eq!(whoami(&connections).await.unwrap(), "relay-ssh\n", "{name}");
     }
-}
-
-#[tokio::test]
-async fn an_rsa_key_signs_with_sha1_only_where_that_is_allowed() {
-    // A server that takes nothing but ssh-rsa signatures.
-    let Some(sshd) = Sshd::start(&["PubkeyAcceptedAlgorithms ssh-rsa"]).await else {
-        return;
-    };
-    assert_eq!(sshd.order("keys"), "done");
-    let modern = connections(&sshd, vec![key(&sshd, "rsa")]);
-    let error = whoami(&modern).await.unwrap_err();
-    assert_eq!(error.outcome, SendOutcome::Unauthorized);
-
-    let access = SshAccess {
-        auth: vec![key(&sshd, "rsa")],
-        algorithms: Algorithms::legacy(),
-        ..sshd.access()
-    };
-    let legacy = Connections::new(&Arc::new(access), &limits()).unwrap();
-    assert_eq!(whoami(&legacy).await.unwrap(), "relay-ssh\n");
 }
 
 #[tokio::test]

@@ -187,7 +187,7 @@ async fn a_shell_that_nobody_reads_is_known_to_be_dead_or_disturbed() {
     let life = shell.life();
     shell.write_all(b"echo r''eady\n").await.unwrap();
     let mut heard = String::new();
-    while !heard.contains("ready\r\n$ ") {
+    while !heard.ends_with("ready\r\nrelay-ssh@host1:~$ ") {
         let mut bytes = [0; 256];
         let count = shell.read(&mut bytes).await.unwrap();
         heard.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
@@ -234,7 +234,7 @@ async fn many_calls_that_time_out_or_are_cut_leave_nothing_behind() {
     };
     let sshd = Arc::new(sshd);
     let connections = connections(sshd.access(), AT_ONCE);
-    let mut done = [0_usize; 3];
+    let mut done = [0_usize; 2];
     for batch in 0..CALLS / AT_ONCE {
         let calls: Vec<_> = (0..AT_ONCE)
             .map(|n| {
@@ -253,10 +253,9 @@ async fn many_calls_that_time_out_or_are_cut_leave_nothing_behind() {
             done[call.await.unwrap()] += 1;
         }
     }
-    let [answered, unknown, unsent] = done;
+    let [answered, unknown] = done;
     assert!(unknown >= CALLS / 3, "{done:?}");
     assert!(answered >= CALLS / 2, "{done:?}");
-    assert_eq!(answered + unknown + unsent, CALLS);
 
     // The next call works, over connections that have room.
     echo(&connections, "next").await.unwrap();
@@ -269,23 +268,26 @@ async fn many_calls_that_time_out_or_are_cut_leave_nothing_behind() {
     until_empty(&sshd).await;
 }
 
-/// One call: every third hangs, in turn without and with output. 0 answered, 1 unknown, 2 not sent.
+/// One call, asked again while it was not sent: every third hangs, in turn without and with output.
+/// 0 answered, 1 unknown.
 async fn one(connections: Arc<Connections>, n: usize) -> usize {
     let (command, span) = match n % 6 {
         0 => ("sleep 30".to_owned(), Duration::from_secs(3)),
         3 => ("echo begun; sleep 30".to_owned(), Duration::from_secs(3)),
         _ => (format!("echo {n}"), LONG),
     };
-    match connections.exec(&program(&command), &leave(span)).await {
-        Ok(answer) => {
-            assert_eq!(answer.body, format!("{n}\n"));
-            0
-        }
-        Err(error) if error.outcome == SendOutcome::Unknown => 1,
-        Err(error) => {
-            // The connection was cut, or the deadline came, before the program was asked for.
-            assert_eq!(error.sends, 0, "{error:?}");
-            2
+    loop {
+        match connections.exec(&program(&command), &leave(span)).await {
+            Ok(answer) => {
+                assert_eq!(answer.body, format!("{n}\n"));
+                return 0;
+            }
+            Err(error) if error.outcome == SendOutcome::Unknown => return 1,
+            Err(error) => {
+                // The connection was cut, or the deadline came, before the program was asked for.
+                assert_eq!(error.sends, 0, "{error:?}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }

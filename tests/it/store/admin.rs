@@ -1,6 +1,6 @@
 //! What a person writes: `resolve`, `adopt`, `forget` (SEMANTICS 2, 15, 16, 28).
 
-use cmp_relay::store::{Settled, Settlement, Verdict};
+use cmp_relay::store::{HostKeyRow, Settled, Settlement, Verdict};
 
 use super::*;
 
@@ -17,6 +17,7 @@ on_all!(
     adopting_records_a_mapping_once,
     forgetting_respects_the_claim,
     every_administrative_write_leaves_an_audit_row,
+    a_host_key_is_recorded_once_and_forgotten_by_a_person,
 );
 
 impl Db {
@@ -315,4 +316,50 @@ async fn every_administrative_write_leaves_an_audit_row(db: Db) {
     assert_eq!(actions, ["adopt", "forget", "reload", "resolve"]);
     assert!(audits.iter().all(|audit| audit.by == "eve"));
     assert_eq!(db.store.list_audit(1).await.unwrap().len(), 1);
+}
+
+async fn a_host_key_is_recorded_once_and_forgotten_by_a_person(db: Db) {
+    let row = |backend: &str, host_key: &str| HostKeyRow {
+        backend: backend.into(),
+        host_key: host_key.into(),
+        first_seen: 7,
+    };
+    let record = |backend, key| Write::RecordHostKey(row(backend, key));
+    let forget = |backend: &str| Write::ForgetHostKey {
+        backend: backend.into(),
+        by: "eve".into(),
+        at: 9,
+    };
+    assert_eq!(db.store.host_keys().await.unwrap(), []);
+    // In one batch, as the committer groups them: the first one counts.
+    let batch = [
+        record("sw-2", "ssh-rsa SHA256:b"),
+        record("sw-1", "ssh-ed25519 SHA256:a"),
+        record("sw-1", "ssh-ed25519 SHA256:other"),
+    ];
+    let counts = [1, 1, 0].map(Written::Count);
+    assert_eq!(db.store.apply(&batch).await.unwrap(), counts);
+    let again = record("sw-1", "ssh-ed25519 SHA256:later");
+    assert_eq!(db.one(again).await, Written::Count(0));
+    let rows = [
+        row("sw-1", "ssh-ed25519 SHA256:a"),
+        row("sw-2", "ssh-rsa SHA256:b"),
+    ];
+    assert_eq!(db.store.host_keys().await.unwrap(), rows);
+
+    // A backend is named by its bytes.
+    assert_eq!(db.one(forget("SW-1")).await, Written::Count(0));
+    assert_eq!(db.one(forget("sw-1")).await, Written::Count(1));
+    assert_eq!(db.one(forget("sw-1")).await, Written::Count(0));
+    assert_eq!(db.store.host_keys().await.unwrap(), rows[1..]);
+    let audits = db.store.list_audit(10).await.unwrap();
+    let told: Vec<_> = audits
+        .iter()
+        .map(|audit| (&*audit.by, &*audit.action, &*audit.detail, audit.at))
+        .collect();
+    let detail = "sw-1 ssh-ed25519 SHA256:a";
+    assert_eq!(told, [("eve", "forget_host_key", detail, 9)]);
+
+    let next = record("sw-1", "ssh-ed25519 SHA256:next");
+    assert_eq!(db.one(next).await, Written::Count(1));
 }

@@ -47,6 +47,19 @@ impl Netconfd {
         })
     }
 
+    /// The file of a backend of the shipped routes: the device that writes through a candidate.
+    pub(crate) fn backend(&self, name: &str) -> String {
+        let said = |what: &str| &self.said[what];
+        format!(
+            "version: 1\nname: {name}\nkind: netconf_switch\ndriver:\n  netconf:\n    host: 127.0.0.1\n    port: {}\n    \
+             user: {}\n    auth: [{{ private_key: {{ file: {} }} }}]\n    host_key: {{ sha256: \"SHA256:{}\" }}\n",
+            said("candidate"),
+            said("user"),
+            said("key"),
+            said("host_key"),
+        )
+    }
+
     /// Ends every connection to a device at once, and returns when they are gone.
     pub(crate) fn cut(&self, device: &str) {
         let mut talk = self.talk.lock().unwrap();

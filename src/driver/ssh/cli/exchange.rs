@@ -67,14 +67,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shell<S> {
                 self.reader.learn();
                 return Ok(prompt);
             }
-            let quiet = match (seen, asked) {
-                (Some(_), false) => SETTLE,
+            let quiet = match (seen, self.reader.sight()) {
+                (Some(_), _) if !asked => SETTLE,
+                (None, Sight::Pager | Sight::Question(_)) => SETTLE,
                 _ => NUDGE,
             };
             if self.read(Some(quiet), clearance).await? {
                 continue;
             }
             match (seen, self.reader.sight()) {
+                // Even a greeting may be paged.
+                (None, Sight::Pager) => self.turn(clearance).await?,
                 // The device answers an empty line with nothing; the prompt has stood for long.
                 (Some((prompt, _)), _) if asked => {
                     self.reader.learn();
@@ -156,12 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shell<S> {
                 Sight::Nothing => {
                     self.read(None, clearance).await?;
                 }
-                Sight::Pager => {
-                    self.reader.turned();
-                    let profile = std::sync::Arc::clone(&self.profile);
-                    let key = profile.paging.as_ref().map_or("", |paging| &paging.send);
-                    self.write(key, clearance).await?;
-                }
+                Sight::Pager => self.turn(clearance).await?,
                 Sight::Question(question) => {
                     questions += 1;
                     if questions > QUESTIONS {
@@ -172,6 +170,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shell<S> {
                 }
             }
         }
+    }
+
+    /// Turns a page.
+    async fn turn(&mut self, clearance: &Clearance) -> Result<(), Trouble> {
+        self.reader.turned();
+        let profile = std::sync::Arc::clone(&self.profile);
+        let key = profile.paging.as_ref().map_or("", |paging| &paging.send);
+        self.write(key, clearance).await
     }
 
     /// Answers a question, which can act: leave is asked for.

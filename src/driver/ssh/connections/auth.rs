@@ -128,7 +128,7 @@ pub(super) async fn log_in(
 ) -> Result<LoggedIn, DriverError> {
     // This asks what is offered, as every OpenSSH client does first; it is no failed login.
     let asked = handle.authenticate_none(&*access.user).await;
-    let mut offered = match asked.map_err(|error| broken(&error, sight))? {
+    let mut offered = match asked.map_err(|error| broken(&error, sight, false))? {
         AuthResult::Success => {
             return Ok(LoggedIn {
                 offered: Vec::new(),
@@ -140,7 +140,7 @@ pub(super) async fn log_in(
         } => remaining_methods,
     };
     if handle.is_closed() {
-        return Err(ended(sight, "before anything was tried"));
+        return Err(ended(sight, "before anything was tried", false));
     }
     let first = names(&offered);
     let mut left: Vec<&Way> = ways.iter().collect();
@@ -149,7 +149,7 @@ pub(super) async fn log_in(
     while let Some(at) = left.iter().position(|way| offered.contains(&way.kind())) {
         let way = left.remove(at);
         let outcome = attempt(handle, access, way).await;
-        match outcome.map_err(|error| broken(&error, sight))? {
+        match outcome.map_err(|error| broken(&error, sight, true))? {
             Tried::In => {
                 right.push(way.name());
                 return Ok(LoggedIn {
@@ -159,7 +159,8 @@ pub(super) async fn log_in(
             }
             Tried::Next(next, partly) => {
                 if handle.is_closed() {
-                    return Err(ended(sight, &format!("after `{}` was tried", way.name())));
+                    let when = format!("after `{}` was tried", way.name());
+                    return Err(ended(sight, &when, true));
                 }
                 if partly {
                     right.push(way.name());
@@ -217,7 +218,7 @@ async fn attempt(
         }
         Way::Key(key) => {
             let hash = match key.algorithm() {
-                Algorithm::Rsa { .. } => rsa_hash(handle, access).await?,
+                Algorithm::Rsa { .. } => rsa_hash(handle.best_supported_rsa_hash().await?, access),
                 _ => None,
             };
             let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
@@ -234,23 +235,16 @@ async fn attempt(
     })
 }
 
-/// How an RSA key signs: as the server says it takes it (RFC 8308); SHA-1 only where the backend's
-/// algorithms allow it.
-async fn rsa_hash(
-    handle: &Handle<Observer>,
-    access: &SshAccess,
-) -> Result<Option<HashAlg>, russh::Error> {
-    let sha1 = access
-        .algorithms
-        .host_key
-        .iter()
-        .any(|name| &**name == "ssh-rsa");
-    Ok(match handle.best_supported_rsa_hash().await? {
+/// How an RSA key signs, by what the server says of the signatures that it takes (RFC 8308): nothing, that
+/// it takes SHA-1 alone, or better. SHA-1 is used only where the backend's algorithms allow it.
+fn rsa_hash(said: Option<Option<HashAlg>>, access: &SshAccess) -> Option<HashAlg> {
+    let mut names = access.algorithms.host_key.iter();
+    match said {
         Some(Some(hash)) => Some(hash),
         // A server that says nothing of signatures is an old one.
-        Some(None) | None if sha1 => None,
+        Some(None) | None if names.any(|name| &**name == "ssh-rsa") => None,
         Some(None) | None => Some(HashAlg::Sha256),
-    })
+    }
 }
 
 /// Keyboard-interactive: rounds of prompts, some of them empty.
@@ -326,19 +320,31 @@ fn names(methods: &MethodSet) -> Vec<String> {
     methods.iter().map(String::from).collect()
 }
 
-fn broken(error: &russh::Error, sight: &Sight) -> DriverError {
+fn broken(error: &russh::Error, sight: &Sight, tried: bool) -> DriverError {
     match error {
         russh::Error::SendError | russh::Error::RecvError | russh::Error::Disconnect => {
-            ended(sight, "while logging in")
+            ended(sight, "while logging in", tried)
         }
-        other => not_let_in(format!("logging in failed: {other}")),
+        other => failed(format!("logging in failed: {other}"), tried),
     }
 }
 
-fn ended(sight: &Sight, when: &str) -> DriverError {
+fn ended(sight: &Sight, when: &str, tried: bool) -> DriverError {
     let farewell = sight.farewell();
     let said = farewell.map_or(String::new(), |words| format!(": {}", excerpt(&words)));
-    not_let_in(format!("the server ended the connection {when}{said}"))
+    failed(
+        format!("the server ended the connection {when}{said}"),
+        tried,
+    )
+}
+
+/// A server that goes away once something was tried may mean that it refuses it, and the next login waits.
+/// Before that, there was only no connection.
+fn failed(detail: String, tried: bool) -> DriverError {
+    match tried {
+        true => not_let_in(detail),
+        false => DriverError::not_sent(Phase::Authenticate, detail),
+    }
 }
 
 /// The login failed, so the call did not run.
@@ -346,5 +352,59 @@ fn not_let_in(detail: String) -> DriverError {
     DriverError {
         outcome: SendOutcome::Unauthorized,
         ..DriverError::not_sent(Phase::Authenticate, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Algorithms, HostKey};
+
+    fn access(algorithms: Algorithms) -> SshAccess {
+        SshAccess {
+            host: "sw-1".into(),
+            port: 22,
+            user: "operator".into(),
+            auth: Vec::new(),
+            host_key: HostKey::Tofu,
+            algorithms,
+            channels: 1,
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_signs_with_sha1_only_where_that_is_allowed() {
+        let (modern, legacy) = (access(Algorithms::modern()), access(Algorithms::legacy()));
+        let best = Some(HashAlg::Sha512);
+        assert_eq!(rsa_hash(Some(best), &legacy), best);
+        for said in [None, Some(None)] {
+            assert_eq!(rsa_hash(said, &legacy), None);
+            assert_eq!(rsa_hash(said, &modern), Some(HashAlg::Sha256));
+        }
+    }
+
+    #[test]
+    fn each_prompt_gets_what_it_may_know() {
+        let access = access(Algorithms::modern());
+        let password = Secret::new("hunter2".into(), "env SW");
+        let mut answered = Vec::new();
+        let mut ask = |text: &str, echo| {
+            let prompt = Prompt {
+                prompt: text.to_owned(),
+                echo,
+            };
+            response(&prompt, &access, &password, &mut answered)
+        };
+        assert_eq!(ask("Password: ", false).unwrap(), "hunter2");
+        assert_eq!(ask("login as: ", true).unwrap(), "operator");
+        assert_eq!(ask("Reason for this session: ", true).unwrap(), "");
+        assert_eq!(ask("PIN: ", false).unwrap(), "hunter2");
+        let again = ask("Password: ", false).unwrap_err();
+        assert_eq!(again, "the server asked `Password:` again: it was refused");
+        let expired = ask("New password: ", false).unwrap_err();
+        assert!(expired.contains("the old one has expired"), "{expired}");
+        // A server that quotes what it was told.
+        let quoted = ask("New secret instead of hunter2: ", false).unwrap_err();
+        assert!(!quoted.contains("hunter2"), "{quoted}");
     }
 }

@@ -59,6 +59,11 @@ impl Connection {
         self.handle.is_closed()
     }
 
+    /// Whether nothing has come on it that was not read yet, not even its end.
+    pub(super) fn is_silent(&self) -> bool {
+        self.cut.is_silent()
+    }
+
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
     }

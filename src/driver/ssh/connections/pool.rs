@@ -110,7 +110,7 @@ impl Pool {
                         return Ok((channel, place));
                     }
                     Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
-                        if self.is_full(&place, &reason)? || again {
+                        if self.is_full(&place, &reason, again)? {
                             break;
                         }
                     }
@@ -132,7 +132,12 @@ impl Pool {
 
     /// The server refuses a channel. Whether the connection is full; else it may be asked again, and an
     /// error says that it never had one.
-    fn is_full(&self, place: &Place, reason: &ChannelOpenFailure) -> Result<bool, DriverError> {
+    fn is_full(
+        &self,
+        place: &Place,
+        reason: &ChannelOpenFailure,
+        again: bool,
+    ) -> Result<bool, DriverError> {
         let mut state = self.state();
         let Some(entry) = state.entry(&place.connection) else {
             return Ok(true);
@@ -142,12 +147,13 @@ impl Pool {
             entry.room = others;
             return Ok(true);
         }
-        if entry.served {
-            // If it is refused again, a new connection is asked.
-            entry.connection.retire();
+        if entry.served && !again {
             return Ok(false);
         }
         entry.connection.retire();
+        if entry.served {
+            return Ok(true);
+        }
         Err(DriverError::not_sent(
             Phase::Open,
             format!("the server refuses a session on a new connection ({reason:?})"),

@@ -67,7 +67,8 @@ pub struct Life {
 impl Life {
     /// Whether it can be used again: the server has not closed it, and nothing came that nobody read.
     pub fn is_still(&self) -> bool {
-        if self.connection.is_over() || self.connection.is_retired() {
+        let connection = &self.connection;
+        if connection.is_over() || connection.is_retired() || !connection.is_silent() {
             return false;
         }
         let received = self.connection.sight.received(self.id);

@@ -38,6 +38,17 @@ impl Cut {
     }
 }
 
+impl Cut {
+    /// Whether the socket is silent: no end of stream, no error, and nothing that was not read yet.
+    pub(super) fn is_silent(&self) -> bool {
+        // The handle shares its mode with the socket that tokio made, which does not block.
+        matches!(
+            self.0.peek(&mut [0]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock
+        )
+    }
+}
+
 impl Drop for Cut {
     fn drop(&mut self) {
         self.now();

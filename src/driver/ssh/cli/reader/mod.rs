@@ -10,8 +10,8 @@
 mod prompts;
 mod screen;
 
-pub use prompts::{HOST, Prompts, any_host, regex};
-pub use screen::{Line, Screen};
+pub use prompts::{Prompts, any_host, regex};
+use screen::{Line, Screen};
 
 use regex::Regex;
 
@@ -96,8 +96,8 @@ pub struct Reader {
     /// A complete line of the answer is a prompt, and only ignored ones came behind it: the prompt, and how
     /// long the answer was before. So a log message that breaks into a prompt does not hide it.
     broken: Option<(usize, usize)>,
-    /// The last line, as it was when it was answered: it is not answered twice.
-    answered: Option<String>,
+    /// The last line, as it was when it was answered: it is not answered twice, unless it was drawn anew.
+    answered: Option<(String, u64)>,
     asks_secret: bool,
 }
 
@@ -152,7 +152,8 @@ impl Reader {
             let broken = self.broken.filter(|_| self.logged);
             return broken.map_or(Sight::Nothing, |(prompt, _)| Sight::Prompt(prompt));
         }
-        if self.answered.as_ref() == Some(&last) {
+        let answered = (last.trim_end().to_owned(), self.screen.redrawn());
+        if self.answered.as_ref() == Some(&answered) {
             return Sight::Nothing;
         }
         if let Some(prompt) = self.prompt(last.trim_end()) {
@@ -211,7 +212,8 @@ impl Reader {
 
     /// The last line was answered: it is not asked again.
     pub fn answered(&mut self) {
-        self.answered = self.last();
+        let last = self.last();
+        self.answered = last.map(|last| (last.trim_end().to_owned(), self.screen.redrawn()));
     }
 
     /// The answer to the line that [`Reader::begin`] named, so far.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use regex::{Regex, RegexBuilder};
 
 /// What stands for the device's name in a pattern.
-pub const HOST: &str = "{host}";
+const HOST: &str = "{host}";
 /// A device's name, before it is known.
 const ANY_HOST: &str = r"\w[\w.\-]*";
 /// Some command lines cut a longer name in the prompts of their deeper modes (IOS after 20 characters, less

@@ -24,6 +24,10 @@ pub struct Screen {
     /// Cells that are kept of a line.
     limit: usize,
     cut: bool,
+    /// As far as a pager's prompt reached on this line: blanks in its place are none of the output.
+    wiped: usize,
+    /// How often the cursor moved back or something was erased: what looks the same may be another text.
+    redrawn: u64,
     escape: Escape,
     /// The beginning of a character of several bytes.
     partial: Vec<u8>,
@@ -67,6 +71,8 @@ impl Screen {
             moved: false,
             limit,
             cut: false,
+            wiped: 0,
+            redrawn: 0,
             escape: Escape::None,
             partial: Vec::new(),
         }
@@ -93,20 +99,33 @@ impl Screen {
 
     /// Forgets the line that is not complete: it was a pager's, and the device wipes it away.
     pub fn wipe(&mut self) {
-        self.cells.clear();
-        self.cut = false;
-        self.fresh = 0;
-        self.go_back_to(0);
+        let wiped = self.cells.len();
+        self.begin_line();
+        self.wiped = wiped;
+    }
+
+    /// How often the cursor moved back or something was erased.
+    pub fn redrawn(&self) -> u64 {
+        self.redrawn
     }
 
     fn shown(&self) -> &[char] {
         let fresh = self.fresh.min(self.cells.len());
         let blank = self.cells[fresh..].iter().all(|cell| *cell == ' ');
-        if blank {
-            &self.cells[..fresh]
-        } else {
-            &self.cells
+        let end = if blank { fresh } else { self.cells.len() };
+        let shown = &self.cells[..end];
+        match shown.iter().rposition(|cell| *cell != ' ') {
+            last if end <= self.wiped => &shown[..last.map_or(0, |last| last + 1)],
+            _ => shown,
         }
+    }
+
+    fn begin_line(&mut self) {
+        self.cells.clear();
+        self.cut = false;
+        self.fresh = 0;
+        self.wiped = 0;
+        self.go_back_to(0);
     }
 
     fn end_line(&mut self) -> Line {
@@ -114,7 +133,7 @@ impl Screen {
             text: self.shown().iter().collect(),
             cut: self.cut,
         };
-        self.wipe();
+        self.begin_line();
         line
     }
 
@@ -186,6 +205,7 @@ impl Screen {
     fn go_back_to(&mut self, cursor: usize) {
         self.cursor = cursor;
         self.moved = true;
+        self.redrawn = self.redrawn.wrapping_add(1);
     }
 
     fn sequence(&mut self, escape: Escape, byte: u8) {
@@ -245,6 +265,9 @@ impl Screen {
     /// The control functions that change a line: CUF, CUB, CHA, CUP, EL, ED, DCH (ECMA-48, 8.3).
     fn control(&mut self, function: u8, number: usize) {
         let times = number.max(1);
+        self.redrawn = self
+            .redrawn
+            .wrapping_add(u64::from(matches!(function, b'J' | b'K' | b'P')));
         match function {
             b'C' => self.cursor = (self.cursor + times).min(self.limit),
             b'D' => self.go_back_to(self.cursor.saturating_sub(times)),
@@ -315,6 +338,19 @@ mod tests {
         );
         assert_eq!(shown("--More--\r          \rvlan 1\r\n"), ["vlan 1", ""]);
         assert_eq!(shown("sw1# shw\x08ow run"), ["sw1# show run"]);
+    }
+
+    #[test]
+    fn what_overwrites_a_pagers_prompt_has_no_blanks_of_it() {
+        // more(1) on a terminal that cannot erase.
+        let mut screen = Screen::new(100);
+        let feed = |screen: &mut Screen, bytes: &[u8]| {
+            bytes.iter().filter_map(|byte| screen.push(*byte)).last()
+        };
+        feed(&mut screen, b"--More--");
+        screen.wipe();
+        assert_eq!(feed(&mut screen, b"\r!       \r\n").unwrap().text, "!");
+        assert_eq!(feed(&mut screen, b"a  \n").unwrap().text, "a  ");
     }
 
     #[test]

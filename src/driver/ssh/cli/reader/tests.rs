@@ -129,7 +129,12 @@ fn a_question_is_asked_once_until_it_is_asked_again() {
     assert_eq!(reader.sight(), Sight::Question(0));
     reader.answered();
     assert_eq!(reader.sight(), Sight::Nothing);
+    reader.feed(b" ");
+    assert_eq!(reader.sight(), Sight::Nothing);
     reader.feed(b"\r\nProceed? [confirm]");
+    assert_eq!(reader.sight(), Sight::Question(0));
+    reader.answered();
+    reader.feed(b"\r\x1b[KProceed? [confirm]");
     assert_eq!(reader.sight(), Sight::Question(0));
 }
 
@@ -214,4 +219,29 @@ proptest! {
         prop_assert_eq!(whole.sight(), split.sight());
         prop_assert_eq!(whole.take(), split.take());
     }
+}
+
+/// What the fuzzer keeps is read whole and in pieces here, too.
+#[test]
+fn the_seeds_of_the_fuzzer_give_the_same_in_any_pieces() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/prompt_reader");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let seed = std::fs::read(entry.unwrap().path()).unwrap();
+        let mut whole = at_prompt();
+        whole.begin("show vlan", true);
+        whole.feed(&seed[1..]);
+        let mut pieces = at_prompt();
+        pieces.begin("show vlan", true);
+        for piece in seed[1..].chunks(usize::from(seed[0]).max(1)) {
+            pieces.feed(piece);
+            pieces.sight();
+        }
+        assert_eq!(
+            (whole.sight(), whole.take()),
+            (pieces.sight(), pieces.take())
+        );
+        read += 1;
+    }
+    assert!(read >= 8, "only {read} seeds");
 }
