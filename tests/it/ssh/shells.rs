@@ -91,6 +91,10 @@ async fn a_shell_that_died_while_it_idled_costs_no_call() {
     let second = shell(&driver).await;
     assert_ne!(first, second);
     assert_eq!(sshd.order("cut"), "done");
+    // A signal is on its way when `kill` returns; what has not happened yet nobody can see.
+    while sshd.processes() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_ne!(shell(&driver).await, second);
 }
 
