@@ -3,6 +3,8 @@
 //! `tests/peers/frr.sh` starts it, once for each test that changes what it has. OpenSSH's own client brings the bytes, so
 //! that what is tested is how a command line is driven and nothing else; the tests of `ssh` bring them by the driver.
 
+mod relayed;
+
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
