@@ -51,7 +51,7 @@ impl Netconfd {
     pub(crate) fn backend(&self, name: &str) -> String {
         let said = |what: &str| &self.said[what];
         format!(
-            "version: 1\nname: {name}\nkind: netconf_switch\ndriver:\n  netconf:\n    host: 127.0.0.1\n    port: {}\n    \
+            "version: 1\nname: {name}\nkind: netconf_switch\nlimits: {{ connect_timeout: 20s, first_byte_timeout: 20s, timeout: 30s }}\ndriver:\n  netconf:\n    host: 127.0.0.1\n    port: {}\n    \
              user: {}\n    auth: [{{ private_key: {{ file: {} }} }}]\n    host_key: {{ sha256: \"SHA256:{}\" }}\n",
             said("candidate"),
             said("user"),
