@@ -77,7 +77,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Terminal<S> {
                 }
                 0x04 if line.is_empty() => return Ok(Line::Ended),
                 0x08 | 0x7f => {
-                    if line.pop().is_some() && echo {
+                    let erased = line.pop().is_some();
+                    if erased && echo {
                         self.write("\x08 \x08").await?;
                     }
                 }
