@@ -23,19 +23,19 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Asks about texts as if they stood in these files; `|` in a text is the cursor. `None`: no server.
+/// Asks about texts as if they stood in these files; `¦` in a text is the cursor. `None`: no server.
 fn ask(texts: &[(String, String)]) -> Option<Vec<Said>> {
     let folder = peer_or_skip("the YAML language server (npm)", provided("editor"))?;
     let questions: Vec<Value> = texts
         .iter()
         .map(|(file, text)| {
-            let cursor = text.split_once('|').map(|(before, _)| {
+            let cursor = text.split_once('¦').map(|(before, _)| {
                 let line = before.matches('\n').count();
                 let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
                 json!([line, column])
             });
             let file = root().join(file);
-            json!({ "file": file, "text": text.replacen('|', "", 1), "at": cursor })
+            json!({ "file": file, "text": text.replacen('¦', "", 1), "at": cursor })
         })
         .collect();
     let mut node = Command::new(folder.with_file_name("bin").join("node"))
@@ -126,7 +126,7 @@ fn an_editor_says_nothing_of_the_shipped_files() {
         .map(|file| {
             // The cursor's sign would be taken for one.
             let text = std::fs::read_to_string(root().join(&file)).unwrap();
-            assert!(!text.contains('|'), "{file}");
+            assert!(!text.contains('¦'), "{file}");
             (file, text)
         })
         .collect();
@@ -150,7 +150,7 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
         (
             ".",
             "relay",
-            "limits:\n  |".into(),
+            "limits:\n  ¦".into(),
             vec![
                 "request_body",
                 "response_body",
@@ -162,37 +162,37 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
         (
             ".",
             "relay",
-            "log:\n  format: |".into(),
+            "log:\n  format: ¦".into(),
             vec!["text", "json"],
         ),
         (
             "backends.d",
             "backend",
-            backend("      |"),
+            backend("      ¦"),
             vec!["basic", "bearer", "headers", "query", "keystone", "login"],
         ),
         (
             "backends.d",
             "backend",
-            backend("      bearer:\n        |"),
+            backend("      bearer:\n        ¦"),
             vec!["env", "file"],
         ),
         (
             "backends.d",
             "backend",
-            "name: fw-1\nstate: |".into(),
+            "name: fw-1\nstate: ¦".into(),
             vec!["active", "drain"],
         ),
         (
             "routes.d",
             "routes",
-            route("    call:\n      http: POST /x\n    mapping:\n      |"),
+            route("    call:\n      http: POST /x\n    mapping:\n      ¦"),
             vec!["create", "update", "put", "delete", "$ref"],
         ),
         (
             "routes.d",
             "routes",
-            route("    call:\n      |"),
+            route("    call:\n      ¦"),
             vec![
                 "http", "query", "headers", "body", "form", "template", "auth", "timeout", "cli",
                 "mode", "save", "exec", "stdin", "netconf", "target", "$ref",
@@ -201,7 +201,7 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
         (
             "routes.d",
             "routes",
-            route("    mapping:\n      create:\n        |"),
+            route("    mapping:\n      create:\n        ¦"),
             vec![
                 "resource",
                 "cmp_id",
@@ -214,13 +214,13 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
         (
             "routes.d",
             "routes",
-            route("    response:\n      errors:\n        - |"),
+            route("    response:\n      errors:\n        - ¦"),
             vec!["when", "reply", "code", "detail", "side_effect", "$ref"],
         ),
         (
             "routes.d",
             "routes",
-            route("    select:\n      prefer: |"),
+            route("    select:\n      prefer: ¦"),
             vec!["first", "round_robin", "least_objects", "hash"],
         ),
     ];
@@ -238,18 +238,18 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
 #[test]
 fn an_editor_explains_a_key_where_it_stands() {
     let texts = [
-        question(100, ".", "relay", "limits:\n  in_|flight: 5\n"),
+        question(100, ".", "relay", "limits:\n  in_¦flight: 5\n"),
         question(
             101,
             "backends.d",
             "backend",
-            "name: fw-1\nbreaker:\n  open|_for: 5s\n",
+            "name: fw-1\nbreaker:\n  open¦_for: 5s\n",
         ),
         question(
             102,
             "routes.d",
             "routes",
-            "resource: thing\nkind: fw\nroutes:\n  x:\n    idem|potent: true\n",
+            "resource: thing\nkind: fw\nroutes:\n  x:\n    idem¦potent: true\n",
         ),
     ];
     let Some(answers) = ask(&texts) else { return };

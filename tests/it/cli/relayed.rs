@@ -8,7 +8,7 @@ use crate::support::relay::{CmpRequest, TestRelay, files_below};
 async fn ask(relay: &TestRelay, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
     let request = CmpRequest {
         method: method.to_owned(),
-        path_and_query: format!("/v1/switches/frr-1/{path}"),
+        path_and_query: format!("/v1/switches/sw-1/{path}"),
         headers: vec![("content-type".into(), "application/json".into())],
         body: body.map_or_else(String::new, |body| body.to_string()),
         ..CmpRequest::default()
@@ -39,9 +39,9 @@ fn files(router: &Router) -> Vec<(String, String)> {
     let password = router.dir.join("password");
     std::fs::write(&password, "pass-of-a-test\n").unwrap();
     files.push((
-        "backends.d/frr-1.yaml".into(),
+        "backends.d/sw-1.yaml".into(),
         format!(
-            "name: frr-1\nkind: switch\nlabels: {{ os: frr }}\ndriver:\n  ssh:\n    host: 127.0.0.1\n    port: {}\n    \
+            "name: sw-1\nkind: switch\nlabels: {{ os: frr }}\ndriver:\n  ssh:\n    host: 127.0.0.1\n    port: {}\n    \
              user: relay-vty\n    auth: [{{ password: {{ file: {} }} }}]\n    host_key: {}\n    profile: frr\n",
             router.port,
             password.display(),

@@ -43,6 +43,7 @@ impl Pack {
             "routes.d",
             "routes.d/shared",
             "routes.d/schemas",
+            "templates/switch",
         ] {
             let mut paths: Vec<_> = fs::read_dir(folder)
                 .unwrap()
@@ -56,7 +57,7 @@ impl Pack {
             }
         }
         let mut routes = BTreeMap::new();
-        for (path, text) in &files {
+        for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".yaml")) {
             let root = yaml::parse(FileId(0), text, &mut Diagnostics::default());
             let root = root.expect("the pack is YAML");
             let Some(Kind::Map(found)) = root.get("routes").map(|node| &node.kind) else {
@@ -70,13 +71,14 @@ impl Pack {
         Self { files, routes }
     }
 
-    /// Every word of the route files and of what they share.
+    /// Every word of the route files and of what they share, and the expressions of templates.
     pub fn sites(&self) -> Vec<Site> {
-        self.files
-            .iter()
-            .filter(|(path, _)| path.starts_with("routes.d/"))
-            .flat_map(|(path, text)| sites::of(path, text))
-            .collect()
+        let of = |(path, text): &(String, String)| match path.split('/').next() {
+            Some("routes.d") => sites::of(path, text),
+            Some("templates") => sites::of_template(path, text),
+            _ => Vec::new(),
+        };
+        self.files.iter().flat_map(of).collect()
     }
 
     pub fn text(&self, path: &str) -> &str {

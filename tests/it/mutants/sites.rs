@@ -59,6 +59,18 @@ pub fn of(path: &str, text: &str) -> Vec<Site> {
     walk.sites
 }
 
+/// The names in the expressions of a template.
+pub fn of_template(path: &str, text: &str) -> Vec<Site> {
+    let mut walk = Walk {
+        path,
+        text,
+        keys: vec!["template".to_owned()],
+        sites: Vec::new(),
+    };
+    walk.expressions(text, 0);
+    walk.sites
+}
+
 struct Walk<'w> {
     path: &'w str,
     text: &'w str,
@@ -96,6 +108,16 @@ impl Walk<'_> {
         }
     }
 
+    /// The names between braces, in a text that begins at `start`.
+    fn expressions(&mut self, text: &str, start: usize) {
+        let mut from = 0;
+        while let Some(open) = text[from..].find("{{").map(|at| from + at) {
+            let end = text[open..].find("}}").map_or(text.len(), |at| open + at);
+            self.words(start + open..start + end, "variable");
+            from = end;
+        }
+    }
+
     fn scalar(&mut self, text: &str, range: Range<usize>) {
         let key = self.keys.last().cloned().unwrap_or_default();
         let in_example = self.keys.iter().any(|key| key == "examples");
@@ -104,12 +126,7 @@ impl Walk<'_> {
             return;
         }
         if text.contains("{{") {
-            let mut from = 0;
-            while let Some(open) = text[from..].find("{{").map(|at| from + at) {
-                let end = text[open..].find("}}").map_or(text.len(), |at| open + at);
-                self.words(range.start + open..range.start + end, "variable");
-                from = end;
-            }
+            self.expressions(text, range.start);
             if ["match", "http"].contains(&key.as_str()) {
                 let end = text.find("{{").unwrap_or(text.len());
                 self.words(range.start..range.start + end, "path");
