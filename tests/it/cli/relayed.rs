@@ -62,7 +62,17 @@ async fn the_shipped_routes_work_a_real_router() {
     let route = json!({ "prefix": "10.1.0.0/16", "next_hop": "192.0.2.1" });
     let (status, reply) = ask(&relay, "PUT", "static-routes/r1", Some(route.clone())).await;
     assert_eq!((status, &reply["id"]), (200, &json!("r1")), "{reply}");
-    assert_eq!(router.routes(), ["10.1.0.0 255.255.0.0 192.0.2.1"]);
+    // By the router's own log, one request is one entry into the configuration, its line, and the way back.
+    let mut log = router.log();
+    log.retain(|line| line != "> enable");
+    assert_eq!(
+        log,
+        [
+            "# configure terminal",
+            "(config)# ip route 10.1.0.0 255.255.0.0 192.0.2.1",
+            "(config)# end",
+        ]
+    );
 
     // What the router refuses is told in words that the routes chose, and nothing was done.
     let wrong = json!({ "prefix": "10.2.0.0/16", "next_hop": "192.0.2.1", });
@@ -103,7 +113,4 @@ async fn the_shipped_routes_work_a_real_router() {
     assert!(log.iter().any(|line| line == removed), "{log:?}");
     // Its mapping is gone with it: the relay knows without asking.
     assert_eq!(ask(&relay, "DELETE", "static-routes/r1", None).await.0, 404);
-    // One change of the static routes is one entry into the configuration, and the way back.
-    let count = |line: &str| log.iter().filter(|one| *one == line).count();
-    assert_eq!(count("# configure terminal"), count("(config)# end"));
 }

@@ -279,7 +279,7 @@ async fn one(connections: Arc<Connections>, n: usize) -> usize {
     loop {
         match connections.exec(&program(&command), &leave(span)).await {
             // A program whose session was killed may still tell its end, and what it is worth.
-            Ok(answer) if n % 3 == 0 => {
+            Ok(answer) if n.is_multiple_of(3) => {
                 assert_ne!((answer.status, &answer.ruling), (0, &Ruling::ByStatus));
                 return 1;
             }
