@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use cmp_relay::cli::explain::account::CallAccount;
+use cmp_relay::cli::explain::account::{Account, CallAccount};
 use cmp_relay::cli::explain::text;
 use cmp_relay::demo::pack::{self, Endpoints};
+use cmp_relay::demo::simulate::devices;
 use cmp_relay::plan::Plan;
+use cmp_relay::relay::Reply;
 use cmp_relay::store::MemoryStore;
 use cmp_relay::trial::Row;
 use serde_json::{Map, Value, json};
@@ -227,50 +229,11 @@ async fn pair<'r>(recorder: &'r Recorder, files: &[(String, String)]) -> Pair<'r
 /// Runs an example through the real relay and through `explain`; gives the call that both agree on.
 async fn both(pair: &Pair<'_>, example: &Example) -> Option<CallAccount> {
     let name = &example.name;
-    let Pair {
-        relay,
-        store,
-        plan,
-        recorder,
-    } = pair;
-    let rows = || {
-        let rows = example.rows.iter().cloned();
-        rows.map(|row| row.mapping(plan)).collect::<Vec<_>>()
-    };
-    store.hold(rows());
-    relay.relay.journal().forget_cached();
+    let recorder = pair.recorder;
     recorder.will(example.response.0, &example.response.1);
-    let mut headers = example.headers.clone();
-    if example.body.is_some() {
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
-    }
-    let reply = relay
-        .request(CmpRequest {
-            method: example.method.clone(),
-            path_and_query: example.target.clone(),
-            headers,
-            body: example.body.clone().unwrap_or_default(),
-            client: "anonymous".to_owned(),
-        })
-        .await;
+    let reply = asked(&pair.relay, &pair.store, &pair.plan, example).await;
     let heard = recorder.calls();
-
-    let mut typed = vec![example.method.clone(), example.target.clone()];
-    for (header, value) in &example.headers {
-        typed.extend(["--header".to_owned(), format!("{header}: {value}")]);
-    }
-    if let Some(body) = &example.body {
-        typed.extend(["--body".to_owned(), body.clone()]);
-    }
-    let (plan, rows) = (plan.clone(), rows());
-    let account = tokio::task::spawn_blocking(move || {
-        let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
-        let asked = cmp_relay::cli::explain::request::read(&args(&typed)).unwrap();
-        let who = cmp_relay::cli::explain::request::who(&plan, &asked, None).unwrap();
-        cmp_relay::cli::explain::explain(&plan, &asked, &who, rows, None).unwrap()
-    })
-    .await
-    .unwrap();
+    let account = explained(&pair.plan, example).await;
 
     let Some(call) = account.call.clone() else {
         assert!(heard.is_empty(), "{name}: {heard:?}");
@@ -296,6 +259,50 @@ async fn both(pair: &Pair<'_>, example: &Example) -> Option<CallAccount> {
         assert!(page.contains(&shown), "{name}: {line} is not in\n{page}");
     }
     Some(call)
+}
+
+fn rows_of(plan: &Plan, example: &Example) -> Vec<cmp_relay::store::Mapping> {
+    let rows = example.rows.iter().cloned();
+    rows.map(|row| row.mapping(plan)).collect()
+}
+
+/// Asks the real relay, over the rows of the example.
+async fn asked(relay: &TestRelay, store: &MemoryStore, plan: &Plan, example: &Example) -> Reply {
+    store.hold(rows_of(plan, example));
+    relay.relay.journal().forget_cached();
+    let mut headers = example.headers.clone();
+    if example.body.is_some() {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    relay
+        .request(CmpRequest {
+            method: example.method.clone(),
+            path_and_query: example.target.clone(),
+            headers,
+            body: example.body.clone().unwrap_or_default(),
+            client: "anonymous".to_owned(),
+        })
+        .await
+}
+
+/// Asks `explain` the same.
+async fn explained(plan: &Arc<Plan>, example: &Example) -> Account {
+    let mut typed = vec![example.method.clone(), example.target.clone()];
+    for (header, value) in &example.headers {
+        typed.extend(["--header".to_owned(), format!("{header}: {value}")]);
+    }
+    if let Some(body) = &example.body {
+        typed.extend(["--body".to_owned(), body.clone()]);
+    }
+    let (plan, rows) = (plan.clone(), rows_of(plan, example));
+    tokio::task::spawn_blocking(move || {
+        let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+        let asked = cmp_relay::cli::explain::request::read(&args(&typed)).unwrap();
+        let who = cmp_relay::cli::explain::request::who(&plan, &asked, None).unwrap();
+        cmp_relay::cli::explain::explain(&plan, &asked, &who, rows, None).unwrap()
+    })
+    .await
+    .unwrap()
 }
 
 /// What was sent, with every secret in it masked.
@@ -459,4 +466,76 @@ async fn what_has_no_body_and_what_is_encoded_is_shown_as_it_goes() {
         "{}",
         bytes(&call)
     );
+}
+
+/// The switch keeps each line that it is sent. What a session does for itself is left out: into the mode, out of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_line_that_is_shown_is_what_the_switch_is_sent() {
+    let devices = devices::start(devices::Options {
+        name: pack::SWITCH.to_owned(),
+        data: None,
+        password: BACKEND_TOKEN.to_owned(),
+    })
+    .await
+    .unwrap();
+    let endpoint = |device: &devices::SimulatedDevice| pack::SshEndpoint {
+        address: device.address,
+        host_key: device.host_key.clone(),
+    };
+    let at = pack::Switches {
+        switch: endpoint(&devices.switch),
+        netconf: endpoint(&devices.netconf),
+    };
+    let shared = pack::OPENSTACK.iter();
+    let shared = shared.filter(|(path, _)| path.ends_with("/schemas/cmp-id.yaml"));
+    let files: Vec<(String, String)> = pack::SWITCHES
+        .iter()
+        .chain(shared)
+        .map(|(path, text)| {
+            let text = at.put_into(path, text);
+            let text = text.replace(pack::SWITCH_PASSWORD_ENV, "BACKEND_TOKEN");
+            ((*path).to_owned(), text)
+        })
+        .collect();
+    let store = Arc::new(MemoryStore::default());
+    let relay = TestRelay::start_over(store.clone(), Path::new("."), &files).await;
+    let plan = plan(&files);
+    let own = [
+        "",
+        "enable",
+        "disable",
+        "configure terminal",
+        "no cli session paging enable",
+        BACKEND_TOKEN,
+    ];
+    let mut called = std::collections::BTreeSet::new();
+    for example in examples(&files) {
+        let before = devices.heard().len();
+        asked(&relay, &store, &plan, &example).await;
+        let mut heard = devices.heard().split_off(before);
+        let name = &example.name;
+        let account = explained(&plan, &example).await;
+        let Some(CallAccount::Cli { lines, .. }) = account.call else {
+            // Over NETCONF, or refused before the switch heard anything of it.
+            assert!(heard.is_empty(), "{name}: {heard:?}");
+            continue;
+        };
+        heard.retain(|line| !own.contains(&line.as_str()));
+        // The first line that is refused is the last one of the call; then the way out.
+        let sent = heard
+            .iter()
+            .zip(&lines)
+            .take_while(|(sent, shown)| sent == shown);
+        let count = sent.count();
+        assert!(count > 0, "{name}: {heard:?} is not {lines:?}");
+        assert!(
+            heard[count..].iter().all(|line| line == "exit"),
+            "{name}: {heard:?}"
+        );
+        if count == lines.len() {
+            called.insert(name.split(':').next().unwrap().to_owned());
+        }
+    }
+    assert!(called.len() >= 8, "sent whole: {called:?}");
+    devices.stop().await;
 }
