@@ -26,7 +26,8 @@ pub struct Options {
 pub struct Devices {
     pub switch: SimulatedDevice,
     pub netconf: SimulatedDevice,
-    heard: Arc<onyx::Switch>,
+    switch_heard: Arc<onyx::Switch>,
+    netconf_heard: Arc<netconf::Server>,
     trigger: Trigger,
 }
 
@@ -42,7 +43,12 @@ pub struct SimulatedDevice {
 impl Devices {
     /// The lines that the switch was sent so far, of all sessions, in their order.
     pub fn heard(&self) -> Vec<String> {
-        self.heard.heard()
+        self.switch_heard.heard()
+    }
+
+    /// The messages that the NETCONF server was sent so far, of all sessions, hellos left out.
+    pub fn messages(&self) -> Vec<String> {
+        self.netconf_heard.heard()
     }
 
     /// Stops listening and ends every connection.
@@ -71,7 +77,7 @@ pub async fn start(options: Options) -> io::Result<Devices> {
     let listen = |device| ssh::listen(device, options.password.clone(), shutdown.clone());
     let listening = [
         listen(Device::Switch(Arc::clone(&switch))).await?,
-        listen(Device::Netconf(server)).await?,
+        listen(Device::Netconf(Arc::clone(&server))).await?,
     ];
     let [switch_at, netconf_at] = listening.map(|listening| SimulatedDevice {
         address: listening.address,
@@ -81,7 +87,8 @@ pub async fn start(options: Options) -> io::Result<Devices> {
     Ok(Devices {
         switch: switch_at,
         netconf: netconf_at,
-        heard: switch,
+        switch_heard: switch,
+        netconf_heard: server,
         trigger,
     })
 }

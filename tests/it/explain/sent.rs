@@ -470,7 +470,7 @@ async fn what_has_no_body_and_what_is_encoded_is_shown_as_it_goes() {
 
 /// The switch keeps each line that it is sent. What a session does for itself is left out: into the mode, out of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_line_that_is_shown_is_what_the_switch_is_sent() {
+async fn every_line_that_is_shown_is_what_a_device_is_sent() {
     let devices = devices::start(devices::Options {
         name: pack::SWITCH.to_owned(),
         data: None,
@@ -511,14 +511,31 @@ async fn every_line_that_is_shown_is_what_the_switch_is_sent() {
     let mut called = std::collections::BTreeSet::new();
     for example in examples(&files) {
         let before = devices.heard().len();
+        let messages = devices.messages().len();
         asked(&relay, &store, &plan, &example).await;
         let mut heard = devices.heard().split_off(before);
         let name = &example.name;
         let account = explained(&plan, &example).await;
-        let Some(CallAccount::Cli { lines, .. }) = account.call else {
-            // Over NETCONF, or refused before the switch heard anything of it.
-            assert!(heard.is_empty(), "{name}: {heard:?}");
-            continue;
+        let messages = devices.messages().split_off(messages);
+        let lines = match account.call {
+            Some(CallAccount::Cli { lines, .. }) => lines,
+            Some(CallAccount::Netconf { operation, xml, .. }) => {
+                // One message of the session is the operation, with every byte that is shown inside it.
+                let xml = xml.join("\n");
+                let asks = |message: &&String| message.contains(&format!("<{operation}>"));
+                let mut asking = messages.iter().filter(asks);
+                let (Some(message), None) = (asking.next(), asking.next()) else {
+                    panic!("{name}: {messages:?}");
+                };
+                assert!(message.contains(&xml), "{name}: {message} has no {xml}");
+                called.insert(name.split(':').next().unwrap().to_owned());
+                continue;
+            }
+            // Refused before a device heard anything of it.
+            _ => {
+                assert!(heard.is_empty() && messages.is_empty(), "{name}: {heard:?}");
+                continue;
+            }
         };
         heard.retain(|line| !own.contains(&line.as_str()));
         // The first line that is refused is the last one of the call; then the way out.
@@ -536,6 +553,6 @@ async fn every_line_that_is_shown_is_what_the_switch_is_sent() {
             called.insert(name.split(':').next().unwrap().to_owned());
         }
     }
-    assert!(called.len() >= 8, "sent whole: {called:?}");
+    assert!(called.len() >= 12, "sent whole: {called:?}");
     devices.stop().await;
 }

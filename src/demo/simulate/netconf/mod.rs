@@ -43,6 +43,7 @@ const LARGEST_MESSAGE: usize = 1024 * 1024;
 pub(super) struct Server {
     stores: Mutex<Stores>,
     sessions: AtomicU32,
+    heard: Mutex<Vec<String>>,
     file: Option<PathBuf>,
 }
 
@@ -71,8 +72,14 @@ impl Server {
                 candidate: store(held),
             }),
             sessions: AtomicU32::new(0),
+            heard: Mutex::default(),
             file,
         })
+    }
+
+    /// The messages that came so far, of all sessions, hellos left out.
+    pub(super) fn heard(&self) -> Vec<String> {
+        self.heard.lock().expect("a push does not panic").clone()
     }
 
     fn stores(&self) -> MutexGuard<'_, Stores> {
@@ -81,6 +88,9 @@ impl Server {
 
     /// Answers an `<rpc>`: the reply, and whether it ends the session.
     fn answer(&self, session: u32, message: &str) -> io::Result<(String, bool)> {
+        let mut heard = self.heard.lock().expect("a push does not panic");
+        heard.push(message.to_owned());
+        drop(heard);
         let Ok(document) = Document::parse(message) else {
             return Ok((reply("", &RpcError::malformed().to_xml()), false));
         };
