@@ -389,11 +389,10 @@ impl Section {
         }
         let mut found = paths.iter().flat_map(|path| {
             let path = joined(path, key);
-            let shown = samples.iter().filter_map(move |sample| {
+            samples.iter().filter_map(move |sample| {
                 let steps: Vec<_> = path.split('.').collect();
                 find(sample, &steps).map(inline)
-            });
-            shown.collect::<Vec<_>>()
+            })
         });
         found.find(|short| short.chars().count() <= 80)
     }

@@ -202,6 +202,12 @@ impl DriverError {
         }
     }
 
+    /// Without the backend's credentials: `driver` knows them.
+    fn scrubbed(mut self, driver: &impl Driver) -> Self {
+        self.detail = driver.scrub(&self.detail).into_owned();
+        self
+    }
+
     /// Sent, and what became of it is not known.
     pub fn unknown(phase: Phase, detail: impl Into<String>) -> Self {
         Self {
@@ -273,6 +279,17 @@ pub struct Found {
 pub struct Probe {
     pub found: Vec<Found>,
     pub failed: Option<DriverError>,
+}
+
+impl Probe {
+    /// Without the backend's credentials: `driver` knows them.
+    fn scrubbed(mut self, driver: &impl Driver) -> Self {
+        for found in &mut self.found {
+            found.what = driver.scrub(&found.what).into_owned();
+        }
+        self.failed = self.failed.map(|error| error.scrubbed(driver));
+        self
+    }
 }
 
 /// How a driver stands with its backend's credentials.

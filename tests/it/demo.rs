@@ -17,7 +17,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-use crate::support::relay::{BACKEND_TOKEN, CmpRequest, TestRelay};
+use crate::support::pack::{ask as ask_switch, switches_over};
+use crate::support::relay::{BACKEND_TOKEN, TestRelay};
 
 /// A printed line: its number's status and the command.
 #[derive(Debug)]
@@ -506,34 +507,13 @@ impl Switches {
         })
         .await
         .unwrap();
-        let endpoint = |device: &devices::SimulatedDevice| pack::SshEndpoint {
-            address: device.address,
-            host_key: device.host_key.clone(),
-        };
-        let at = pack::Switches {
-            switch: endpoint(&devices.switch),
-            netconf: endpoint(&devices.netconf),
-        };
-        let relay = TestRelay::start(&files_at(&at)).await;
+        let relay = TestRelay::start(&switches_over(&devices)).await;
         Self { devices, relay }
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let reply = self
-            .relay
-            .request(CmpRequest {
-                method: method.to_owned(),
-                path_and_query: format!("/v1/switches/{path}"),
-                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-                body: match body {
-                    Value::Null => String::new(),
-                    body => body.to_string(),
-                },
-                ..CmpRequest::default()
-            })
-            .await;
-        let body = serde_json::from_slice(&reply.body).unwrap_or_default();
-        (reply.status.as_u16(), body)
+        let body = (!body.is_null()).then_some(body);
+        ask_switch(&self.relay, method, path, body).await
     }
 
     /// What the switch heard since the last time, and nothing of how a session begins.
@@ -543,21 +523,6 @@ impl Switches {
         *before = heard.len();
         new
     }
-}
-
-/// The pack of switches with these addresses, and with a secret that tests have.
-fn files_at(at: &pack::Switches) -> Vec<(String, String)> {
-    let shared = pack::OPENSTACK.iter();
-    let shared = shared.filter(|(path, _)| path.ends_with("/schemas/cmp-id.yaml"));
-    pack::SWITCHES
-        .iter()
-        .chain(shared)
-        .map(|(path, text)| {
-            let text = at.put_into(path, text);
-            let text = text.replace(pack::SWITCH_PASSWORD_ENV, "BACKEND_TOKEN");
-            ((*path).to_owned(), text)
-        })
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

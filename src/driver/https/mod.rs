@@ -223,10 +223,8 @@ impl Driver for HttpsDriver {
                     "the https driver sends `http` calls",
                 ));
             };
-            self.call(call, clearance).await.map_err(|mut error| {
-                error.detail = self.scrub(&error.detail).into_owned();
-                error
-            })
+            let answer = self.call(call, clearance).await;
+            answer.map_err(|error| error.scrubbed(self))
         })
     }
 
@@ -236,10 +234,8 @@ impl Driver for HttpsDriver {
                 found: Vec::new(),
                 failed: None,
             };
-            if let Err(mut error) = self.probe_into(&mut probe.found, clearance).await {
-                error.detail = self.scrub(&error.detail).into_owned();
-                probe.failed = Some(error);
-            }
+            let failed = self.probe_into(&mut probe.found, clearance).await.err();
+            probe.failed = failed.map(|error| error.scrubbed(self));
             probe
         })
     }

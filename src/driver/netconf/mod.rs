@@ -130,10 +130,8 @@ impl Driver for NetconfDriver {
                     "the netconf driver sends `netconf` calls",
                 ));
             };
-            self.call(request, clearance).await.map_err(|mut error| {
-                error.detail = self.scrub(&error.detail).into_owned();
-                error
-            })
+            let answer = self.call(request, clearance).await;
+            answer.map_err(|error| error.scrubbed(self))
         })
     }
 
@@ -149,13 +147,7 @@ impl Driver for NetconfDriver {
             {
                 probe.failed = Some(error);
             }
-            for found in &mut probe.found {
-                found.what = self.scrub(&found.what).into_owned();
-            }
-            if let Some(error) = &mut probe.failed {
-                error.detail = self.scrub(&error.detail).into_owned();
-            }
-            probe
+            probe.scrubbed(self)
         })
     }
 

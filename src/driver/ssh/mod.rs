@@ -169,10 +169,8 @@ impl Driver for SshDriver {
         clearance: &'a Clearance,
     ) -> Async<'a, Result<Answer, DriverError>> {
         Box::pin(async move {
-            self.call(call, clearance).await.map_err(|mut error| {
-                error.detail = self.scrub(&error.detail).into_owned();
-                error
-            })
+            let answer = self.call(call, clearance).await;
+            answer.map_err(|error| error.scrubbed(self))
         })
     }
 
@@ -184,16 +182,7 @@ impl Driver for SshDriver {
     }
 
     fn probe<'a>(&'a self, clearance: &'a Clearance) -> Async<'a, Probe> {
-        Box::pin(async move {
-            let mut probe = self.connections.probe(clearance).await;
-            for found in &mut probe.found {
-                found.what = self.scrub(&found.what).into_owned();
-            }
-            if let Some(error) = &mut probe.failed {
-                error.detail = self.scrub(&error.detail).into_owned();
-            }
-            probe
-        })
+        Box::pin(async move { self.connections.probe(clearance).await.scrubbed(self) })
     }
 
     fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {

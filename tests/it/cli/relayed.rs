@@ -3,39 +3,22 @@
 use serde_json::{Value, json};
 
 use super::Router;
-use crate::support::relay::{CmpRequest, TestRelay, files_below};
+use crate::support::pack;
+use crate::support::relay::TestRelay;
 
 async fn ask(relay: &TestRelay, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-    let request = CmpRequest {
-        method: method.to_owned(),
-        path_and_query: format!("/v1/switches/sw-1/{path}"),
-        headers: vec![("content-type".into(), "application/json".into())],
-        body: body.map_or_else(String::new, |body| body.to_string()),
-        ..CmpRequest::default()
-    };
-    let reply = relay.request(request).await;
-    let body = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-    (reply.status.as_u16(), body)
+    pack::ask(relay, method, &format!("sw-1/{path}"), body).await
 }
 
 /// The pack of switches over this router.
 fn files(router: &Router) -> Vec<(String, String)> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let wanted = |path: &str| {
+    let mut files = pack::shipped(|path| {
         let route =
             path.starts_with("routes.d/switch_") && !path.ends_with("switch_interfaces.yaml");
         let text = path.starts_with("templates/switch/") && path.ends_with(".cli.hbs");
         let piece = path == "routes.d/shared/switch-response.yaml";
         route || text || piece || path.starts_with("routes.d/schemas/")
-    };
-    let mut files: Vec<(String, String)> = ["routes.d", "templates"]
-        .into_iter()
-        .flat_map(|folder| {
-            let files = files_below(&root.join(folder)).into_iter();
-            files.map(move |(name, text)| (format!("{folder}/{name}"), text))
-        })
-        .filter(|(path, _)| wanted(path))
-        .collect();
+    });
     let password = router.dir.join("password");
     std::fs::write(&password, "pass-of-a-test\n").unwrap();
     files.push((
@@ -48,7 +31,6 @@ fn files(router: &Router) -> Vec<(String, String)> {
             router.pin("ed25519"),
         ),
     ));
-    files.push(("relay.yaml".into(), "version: 1\n".into()));
     files
 }
 

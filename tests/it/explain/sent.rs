@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{args, bytes, plan};
+use crate::support::pack::switches_over;
 use crate::support::relay::{BACKEND_TOKEN, CmpRequest, TestRelay};
 
 /// What Keystone gives, and what the box's login gives.
@@ -478,25 +479,7 @@ async fn every_line_that_is_shown_is_what_a_device_is_sent() {
     })
     .await
     .unwrap();
-    let endpoint = |device: &devices::SimulatedDevice| pack::SshEndpoint {
-        address: device.address,
-        host_key: device.host_key.clone(),
-    };
-    let at = pack::Switches {
-        switch: endpoint(&devices.switch),
-        netconf: endpoint(&devices.netconf),
-    };
-    let shared = pack::OPENSTACK.iter();
-    let shared = shared.filter(|(path, _)| path.ends_with("/schemas/cmp-id.yaml"));
-    let files: Vec<(String, String)> = pack::SWITCHES
-        .iter()
-        .chain(shared)
-        .map(|(path, text)| {
-            let text = at.put_into(path, text);
-            let text = text.replace(pack::SWITCH_PASSWORD_ENV, "BACKEND_TOKEN");
-            ((*path).to_owned(), text)
-        })
-        .collect();
+    let files = switches_over(&devices);
     let store = Arc::new(MemoryStore::default());
     let relay = TestRelay::start_over(store.clone(), Path::new("."), &files).await;
     let plan = plan(&files);

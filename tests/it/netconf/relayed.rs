@@ -3,45 +3,32 @@
 use serde_json::{Value, json};
 
 use super::{CANDIDATE, bench, interface, interfaces, send};
-use crate::support::relay::{CmpRequest, TestRelay, files_below};
+use crate::support::pack;
+use crate::support::relay::TestRelay;
 use cmp_relay::plan::NetconfOperation;
 
 async fn ask(relay: &TestRelay, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-    let request = CmpRequest {
-        method: method.to_owned(),
-        path_and_query: format!("/v1/switches/sw-1-netconf/interfaces{path}"),
-        headers: vec![("content-type".into(), "application/json".into())],
-        body: body.map_or_else(String::new, |body| body.to_string()),
-        ..CmpRequest::default()
-    };
-    let reply = relay.request(request).await;
-    let body = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-    (reply.status.as_u16(), body)
+    pack::ask(
+        relay,
+        method,
+        &format!("sw-1-netconf/interfaces{path}"),
+        body,
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_routes_work_a_real_device() {
     let Some(bench) = bench().await else { return };
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let wanted = |path: &str| {
+    let mut files = pack::shipped(|path| {
         path == "routes.d/switch_interfaces.yaml"
             || path.starts_with("routes.d/schemas/")
             || path.starts_with("templates/switch/interface")
-    };
-    let folders = ["routes.d", "templates"];
-    let mut files: Vec<(String, String)> = folders
-        .into_iter()
-        .flat_map(|folder| {
-            let files = files_below(&root.join(folder)).into_iter();
-            files.map(move |(name, text)| (format!("{folder}/{name}"), text))
-        })
-        .filter(|(path, _)| wanted(path))
-        .collect();
+    });
     files.push((
         "backends.d/sw-1-netconf.yaml".into(),
         bench.devices.backend("sw-1-netconf"),
     ));
-    files.push(("relay.yaml".into(), "version: 1\n".into()));
     let relay = TestRelay::start(&files).await;
     let driver = bench.driver(CANDIDATE);
 

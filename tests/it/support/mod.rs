@@ -5,6 +5,7 @@ pub(crate) mod fake_backend;
 pub(crate) mod faulty_store;
 pub(crate) mod mariadb;
 pub(crate) mod netconfd;
+pub(crate) mod pack;
 pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod scripted;
