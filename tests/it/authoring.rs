@@ -212,6 +212,11 @@ const PROBES: [(&str, &str); 13] = [
 
 /// What is said of an expression at a position.
 fn said_at(path: &str, expression: &str) -> Vec<String> {
+    // A variant is compiled as the route that it is written out to.
+    let path = match path {
+        "routes.NAME.call.variants[].extract" => "routes.NAME.extract",
+        path => path,
+    };
     let quoted = format!("\"{{{{ {expression} }}}}\"");
     let (mut backend, mut routes, mut template) = (BACKEND.to_owned(), ROUTES.to_owned(), None);
     let mut boxes = BOXES.to_owned();
