@@ -25,6 +25,8 @@ enum Act {
     Cut,
     /// Replies to somebody else and a notification come first.
     Chatter,
+    /// It sends these bytes as they are, and an answer behind them.
+    Raw(&'static [u8]),
 }
 
 /// A device: what it can, and what it does other than say `<ok/>`.
@@ -126,6 +128,10 @@ impl Device {
                         reply("4711", &rpc_error("operation-failed", "error")),
                         reply(&id, "<ok/>"),
                     ],
+                    Some((_, Act::Raw(bytes))) => {
+                        let _ = stream.write_all(bytes).await;
+                        vec![reply(&id, "<ok/>")]
+                    }
                     Some((_, Act::Silence)) => Vec::new(),
                     Some((_, Act::Cut)) => return heard,
                 };
@@ -472,6 +478,33 @@ async fn warnings_chatter_and_an_abrupt_close_are_no_failures() {
     let answer = ended.unwrap();
     assert_eq!((answer.status, answer.ruling), (0, Ruling::ByStatus));
     assert_eq!(heard.len(), 6);
+}
+
+/// RFC 6242, section 4.2: behind what cannot be read nothing is believed, and nothing more is said.
+#[tokio::test]
+async fn what_cannot_be_read_ends_the_session() {
+    for garbage in [
+        // No chunk, a chunk that is longer than it says, no XML, no reply, no UTF-8.
+        &b"<rpc-reply/>]]>]]>"[..],
+        b"\n#2\n<ok/>",
+        b"\n#4\nnone\n##\n",
+        b"\n#6\n<rpc/>\n##\n",
+        b"\n#1\n\xff\n##\n",
+    ] {
+        for (at, outcome) in [
+            ("edit-config candidate", SendOutcome::NotSent),
+            ("commit", SendOutcome::Unknown),
+        ] {
+            let (ended, heard) = change(Device::new(WHOLE).that(at, Act::Raw(garbage))).await;
+            let error = ended.unwrap_err();
+            assert_eq!(
+                (error.outcome, error.phase),
+                (outcome, Phase::Read),
+                "{error}"
+            );
+            assert_eq!(heard.last().unwrap(), at, "{garbage:?}");
+        }
+    }
 }
 
 #[tokio::test]
