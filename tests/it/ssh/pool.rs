@@ -205,6 +205,29 @@ async fn a_shell_that_nobody_reads_is_known_to_be_dead_or_disturbed() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_not_waited_for_loses_its_channel() {
+    let Some(sshd) = Sshd::start(&[]).await else {
+        return;
+    };
+    let connections = connections(sshd.access(), 1);
+    // Somebody else keeps the connection.
+    let shell = connections.shell(&leave(LONG)).await.unwrap();
+    let before = sshd.processes();
+    let command = program("while echo x; do sleep 0.1; done");
+    let error = connections
+        .exec(&command, &leave(Duration::from_secs(4)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.outcome, SendOutcome::Unknown);
+    // Nobody reads what it writes any more, so it ends.
+    while sshd.processes() > before {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(logins(&sshd), 1);
+    drop(shell);
+}
+
+#[tokio::test]
 async fn a_poisoned_stream_takes_its_connection_with_it() {
     let Some(sshd) = Sshd::start(&[]).await else {
         return;
