@@ -1,27 +1,25 @@
 //! `cmp-relay demo`: simulated backends, the shipped packs over them, and curl lines to try.
 //!
-//! Everything is below one folder: the simulated regions' objects, the simulated devices'
-//! configurations, the relay's database and its configuration, so that a second run goes on where the first one ended. The relay itself is
-//! started by the caller's `serve`: this module knows no listener and no store.
+//! Everything is below one folder: what the simulated backends hold, the relay's database and its configuration,
+//! so that a second run goes on where the first one ended. The relay itself is started by the caller's `serve`:
+//! this module knows no store, and no vendor. What a pack is, is said in one file of [`packs`].
 
-pub mod pack;
+pub mod packs;
 pub mod simulate;
-mod steps;
+pub mod story;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use uuid::Uuid;
 
-use simulate::devices::{self, Devices, SimulatedDevice};
-
-pub use steps::{Step, steps};
+use packs::{Backend, Pack};
+use simulate::{Authority, Stage};
+use story::{Part, Scene};
 
 use crate::shutdown::{self, Shutdown};
 
@@ -80,11 +78,10 @@ where
     let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be waited for")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
 
-    let (backends, prepared) = prepare(&options).await?;
+    let (backends, prepared) = prepare(&options)?;
     let (trigger, shutdown) = shutdown::channel();
     let running = serve(prepared.clone(), shutdown).await?;
-    let steps = steps(&prepared.relay, &prepared.admin, &backends.regions.keystone);
-    print(out, &options, &prepared, &backends, &steps).context("the demo cannot write")?;
+    print(out, &options, &prepared, &backends).context("the demo cannot write")?;
 
     let mut running = std::pin::pin!(running);
     let ended = tokio::select! {
@@ -99,7 +96,7 @@ where
             running.await
         }
     };
-    backends.stop().await;
+    backends.stage.stop().await;
     // Whoever read this may be gone by now, with the terminal; that is no failure.
     let _ = writeln!(
         out,
@@ -112,96 +109,70 @@ where
 /// All that is simulated; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Backends {
-    pub regions: simulate::Simulated,
-    pub devices: Devices,
+    pub stage: Stage,
+    /// Every pack and what it speaks to.
+    pub packs: Vec<(&'static Pack, Vec<Backend>)>,
 }
 
 impl Backends {
-    async fn stop(self) {
-        self.devices.stop().await;
-        self.regions.stop().await;
+    /// The whole story, in its order.
+    pub fn story(&self, prepared: &Prepared) -> Vec<Part> {
+        let ca_file = prepared.config.join(packs::CA_FILE);
+        let mut scene = Scene {
+            relay: &prepared.relay,
+            admin: &prepared.admin,
+            backends: &[],
+            ca_file: &ca_file,
+        };
+        let mut parts = Vec::new();
+        for (pack, backends) in &self.packs {
+            scene.backends = backends;
+            let steps = (pack.steps)(&scene);
+            let title = pack.title;
+            parts.push(Part { title, steps });
+        }
+        parts.push(story::ending(&scene));
+        parts
     }
 }
 
 /// Starts the simulated backends and writes the configuration that speaks to them.
-pub async fn prepare(options: &Options) -> anyhow::Result<(Backends, Prepared)> {
+pub fn prepare(options: &Options) -> anyhow::Result<(Backends, Prepared)> {
     let data = absolute(&options.data)?;
-    let password = Uuid::new_v4().to_string();
-    let switch_password = Uuid::new_v4().to_string();
-    let cannot_start = || {
+    let authority = Authority::new().context("no certificates can be made for the demo")?;
+    let mut stage = Stage::new(Some(data.join("simulated")), Some(&authority));
+    let started = packs::PACKS.iter().map(|pack| {
+        let backends = (pack.start)(&mut stage)?;
+        Ok((*pack, backends))
+    });
+    let packs: Vec<_> = started.collect::<io::Result<_>>().with_context(|| {
         format!(
             "the simulated backends cannot start from {}",
             data.display()
         )
-    };
-    let regions = simulate::start(simulate::Options {
-        regions: pack::REGIONS.map(str::to_owned).to_vec(),
-        data: Some(data.join("simulated")),
-        password: password.clone(),
-        token_ttl: Duration::from_secs(3600),
-    })
-    .await
-    .with_context(cannot_start)?;
-    let devices = devices::start(devices::Options {
-        name: pack::SWITCH.to_owned(),
-        data: Some(data.join("simulated")),
-        password: switch_password.clone(),
-    })
-    .await
-    .with_context(cannot_start)?;
+    })?;
 
     let port = free_port(options.port, None)?;
     let admin_port = free_port(options.admin_port, Some(port))?;
     let config = data.join("config");
-    pack::write(
-        &config,
-        &pack::Endpoints {
-            keystone: regions.keystone.clone(),
-            neutrons: [
-                regions.regions[0].url.clone(),
-                regions.regions[1].url.clone(),
-            ],
-        },
-    )
-    .and_then(|()| {
-        let switches = pack::Switches {
-            switch: endpoint(&devices.switch),
-            netconf: endpoint(&devices.netconf),
-        };
-        pack::write_switches(&config, &switches)
-    })
-    .and_then(|()| {
-        std::fs::write(
-            config.join("relay.yaml"),
-            relay_yaml(&data, port, admin_port),
-        )
-    })
-    .with_context(|| {
-        format!(
-            "the demo cannot write its configuration to {}",
-            config.display()
-        )
-    })?;
-
-    Ok((
-        Backends { regions, devices },
-        Prepared {
-            config,
-            env: BTreeMap::from([
-                (pack::PASSWORD_ENV.to_owned(), password),
-                (pack::SWITCH_PASSWORD_ENV.to_owned(), switch_password),
-            ]),
-            relay: format!("http://127.0.0.1:{port}"),
-            admin: format!("http://127.0.0.1:{admin_port}"),
-        },
-    ))
-}
-
-fn endpoint(device: &SimulatedDevice) -> pack::SshEndpoint {
-    pack::SshEndpoint {
-        address: device.address,
-        host_key: device.host_key.clone(),
-    }
+    packs::write(&config, &packs, Some(authority.ca_pem()))
+        .and_then(|()| {
+            let relay = relay_yaml(&data, port, admin_port);
+            std::fs::write(config.join("relay.yaml"), relay)
+        })
+        .with_context(|| {
+            format!(
+                "the demo cannot write its configuration to {}",
+                config.display()
+            )
+        })?;
+    let prepared = Prepared {
+        config,
+        env: stage.secrets().clone(),
+        relay: format!("http://127.0.0.1:{port}"),
+        admin: format!("http://127.0.0.1:{admin_port}"),
+    };
+    Ok((Backends { stage, packs }, prepared))
 }
 
 /// The folder, made and absolute: the configuration in it names the database by its whole path.
@@ -242,30 +213,16 @@ fn print(
     options: &Options,
     prepared: &Prepared,
     backends: &Backends,
-    steps: &[Step],
-) -> std::io::Result<()> {
-    writeln!(out, "The relay      {}", prepared.relay)?;
-    writeln!(out, "its admin side {}/console", prepared.admin)?;
+) -> io::Result<()> {
+    writeln!(out, "The relay            {}", prepared.relay)?;
+    writeln!(out, "its admin side       {}/console", prepared.admin)?;
     writeln!(
         out,
-        "its routes     {}",
+        "its routes           {}",
         prepared.config.join("routes.d").display()
     )?;
-    writeln!(
-        out,
-        "Keystone       {} (simulated)",
-        backends.regions.keystone
-    )?;
-    for region in &backends.regions.regions {
-        writeln!(
-            out,
-            "Neutron        {} (simulated, {})",
-            region.url, region.name
-        )?;
-    }
-    let devices = &backends.devices;
-    for (sort, device) in [("Switch ", &devices.switch), ("NETCONF", &devices.netconf)] {
-        writeln!(out, "{sort}        ssh://{} (simulated)", device.address)?;
+    for backend in backends.packs.iter().flat_map(|(_, backends)| backends) {
+        writeln!(out, "{:<20} {} (simulated)", backend.name, backend.url)?;
     }
     let moved = [
         (options.port, &prepared.relay),
@@ -277,9 +234,14 @@ fn print(
         }
     }
     writeln!(out, "\nTry these in another terminal, in order:")?;
-    for (at, step) in steps.iter().enumerate() {
-        writeln!(out, "\n{}. {} ({})", at + 1, step.title, step.expect_status)?;
-        writeln!(out, "   {}", step.command)?;
+    let mut number = 0;
+    for Part { title, steps } in backends.story(prepared) {
+        writeln!(out, "\n--- {title} ---")?;
+        for step in steps {
+            number += 1;
+            writeln!(out, "\n{number}. {} ({})", step.title, step.expect_status)?;
+            writeln!(out, "   {}", step.command())?;
+        }
     }
     writeln!(
         out,
