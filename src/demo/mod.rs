@@ -5,6 +5,7 @@
 //! this module knows no store, and no vendor. What a pack is, is said in one file of [`packs`].
 
 pub mod packs;
+mod script;
 pub mod simulate;
 pub mod story;
 
@@ -35,6 +36,8 @@ pub struct Options {
     pub port: u16,
     /// The admin listener's port, likewise.
     pub admin_port: u16,
+    /// Whether the steps are sent instead of printed.
+    pub script: bool,
 }
 
 impl Default for Options {
@@ -43,6 +46,7 @@ impl Default for Options {
             data: PathBuf::from("data/demo"),
             port: 8080,
             admin_port: 8081,
+            script: false,
         }
     }
 }
@@ -60,7 +64,7 @@ pub struct Prepared {
     pub admin: String,
 }
 
-/// Runs the demo until Ctrl-C (or SIGTERM).
+/// Runs the demo until Ctrl-C (or SIGTERM), or until its script has ended.
 ///
 /// `serve` starts the relay: its future is ready once the listeners are, and gives another one that
 /// ends when the relay has, after the [`Shutdown`] says stop.
@@ -81,13 +85,21 @@ where
     let (backends, prepared) = prepare(&options)?;
     let (trigger, shutdown) = shutdown::channel();
     let running = serve(prepared.clone(), shutdown).await?;
-    print(out, &options, &prepared, &backends).context("the demo cannot write")?;
+    let story = backends.story(&prepared);
+    print(out, &options, &prepared, &backends, &story).context("the demo cannot write")?;
 
     let mut running = std::pin::pin!(running);
-    let ended = tokio::select! {
-        ended = &mut running => Some(ended),
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
+    let told = async {
+        match options.script {
+            true => script::run(&story, &backends.ca_pem, out).await,
+            false => std::future::pending().await,
+        }
+    };
+    let (told, ended) = tokio::select! {
+        ended = &mut running => (Ok(()), Some(ended)),
+        told = told => (told, None),
+        _ = interrupt.recv() => (Ok(()), None),
+        _ = terminate.recv() => (Ok(()), None),
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -103,13 +115,15 @@ where
         "\nStopped. The next run goes on from {}.",
         options.data.display()
     );
-    ended
+    told.and(ended)
 }
 
 /// All that is simulated; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Backends {
     pub stage: Stage,
+    /// The CA of their certificates.
+    pub ca_pem: Vec<u8>,
     /// Every pack and what it speaks to.
     pub packs: Vec<(&'static Pack, Vec<Backend>)>,
 }
@@ -157,7 +171,7 @@ pub fn prepare(options: &Options) -> anyhow::Result<(Backends, Prepared)> {
     let config = data.join("config");
     packs::write(&config, &packs, Some(authority.ca_pem()))
         .and_then(|()| {
-            let relay = relay_yaml(&data, port, admin_port);
+            let relay = relay_yaml(&data, port, admin_port, options.script);
             std::fs::write(config.join("relay.yaml"), relay)
         })
         .with_context(|| {
@@ -172,7 +186,15 @@ pub fn prepare(options: &Options) -> anyhow::Result<(Backends, Prepared)> {
         relay: format!("http://127.0.0.1:{port}"),
         admin: format!("http://127.0.0.1:{admin_port}"),
     };
-    Ok((Backends { stage, packs }, prepared))
+    let ca_pem = authority.ca_pem().to_owned();
+    Ok((
+        Backends {
+            stage,
+            ca_pem,
+            packs,
+        },
+        prepared,
+    ))
 }
 
 /// The folder, made and absolute: the configuration in it names the database by its whole path.
@@ -182,7 +204,9 @@ fn absolute(data: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("the demo cannot keep its data in {}", data.display()))
 }
 
-fn relay_yaml(data: &Path, port: u16, admin_port: u16) -> String {
+/// A script's own lines are what its reader wants: the log of each request would stand between them.
+fn relay_yaml(data: &Path, port: u16, admin_port: u16, script: bool) -> String {
+    let level = if script { "error" } else { "info" };
     let database = format!("sqlite://{}", data.join("relay.db").display());
     // A JSON string is a YAML one, whatever the path has in it.
     let database = serde_json::Value::from(database);
@@ -191,7 +215,8 @@ fn relay_yaml(data: &Path, port: u16, admin_port: u16) -> String {
          version: 1\n\
          listen: 127.0.0.1:{port}\n\
          admin_listen: 127.0.0.1:{admin_port}\n\
-         database: {database}\n"
+         database: {database}\n\
+         log: {{ level: {level} }}\n"
     )
 }
 
@@ -213,6 +238,7 @@ fn print(
     options: &Options,
     prepared: &Prepared,
     backends: &Backends,
+    story: &[Part],
 ) -> io::Result<()> {
     writeln!(out, "The relay            {}", prepared.relay)?;
     writeln!(out, "its admin side       {}/console", prepared.admin)?;
@@ -233,9 +259,12 @@ fn print(
             writeln!(out, "Port {wanted} is in use: {url} is taken instead.")?;
         }
     }
+    if options.script {
+        return Ok(());
+    }
     writeln!(out, "\nTry these in another terminal, in order:")?;
     let mut number = 0;
-    for Part { title, steps } in backends.story(prepared) {
+    for Part { title, steps } in story {
         writeln!(out, "\n--- {title} ---")?;
         for step in steps {
             number += 1;

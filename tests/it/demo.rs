@@ -138,6 +138,68 @@ fn every_printed_line_works_as_it_stands_and_a_second_run_keeps_what_was_made() 
     assert_eq!((mapped(&first[table]), mapped(&second[table])), (1, 1));
 }
 
+/// `demo --script` over this folder: whether it ended well, its lines, and its last words.
+fn script(data: &Path) -> (Option<i32>, Vec<String>, String) {
+    let port = free_port();
+    let ran = Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
+        .args(["demo", "--script", "--data"])
+        .arg(data)
+        .args(["--port", &port.to_string()])
+        .args(["--admin-port", &(port + 1).to_string()])
+        .output()
+        .unwrap();
+    let out = String::from_utf8(ran.stdout).unwrap();
+    let words = String::from_utf8(ran.stderr).unwrap();
+    let lines = out.lines().map(str::to_owned).collect();
+    (ran.status.code(), lines, words)
+}
+
+#[test]
+fn a_script_sends_every_step_on_the_second_run_as_on_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = script(folder.path());
+    assert_eq!((first.0, &*first.2), (Some(0), ""), "{first:?}");
+    let steps = |lines: &[String]| -> Vec<String> {
+        let step = |line: &&String| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+        lines.iter().filter(step).cloned().collect()
+    };
+    let told = steps(&first.1);
+    let last = told.last().unwrap();
+    let (number, all) = last.trim().split_once('/').unwrap();
+    assert!(all.starts_with(&format!("{number}  200  ")), "{last}");
+    assert_eq!(told.len().to_string(), number);
+    let headings = first.1.iter().filter(|line| line.starts_with("--- "));
+    assert_eq!(headings.count(), packs::PACKS.len() + 1);
+    let second = script(folder.path());
+    assert_eq!((second.0, steps(&second.1)), (Some(0), told), "{second:?}");
+}
+
+#[test]
+fn a_step_that_is_answered_differently_ends_the_script_with_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    // A route file that is there is the reader's: this one has no networks.
+    let file = folder.path().join("config/routes.d/subnets.yaml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(
+        &file,
+        "version: 1\nresource: subnet\nkind: neutron\nroutes: []\n",
+    )
+    .unwrap();
+    let (status, lines, words) = script(folder.path());
+    assert_eq!(status, Some(1), "{words}");
+    for said in [
+        "is to be answered with 201",
+        "/v1/subnets",
+        "\"code\":\"no_route\"",
+    ] {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    assert!(
+        lines.iter().any(|line| line.starts_with("  5/")),
+        "{lines:?}"
+    );
+}
+
 #[test]
 fn a_port_that_is_in_use_gives_way_to_the_next() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
