@@ -177,20 +177,18 @@ fn a_script_sends_every_step_on_the_second_run_as_on_the_first() {
 #[test]
 fn a_step_that_is_answered_differently_ends_the_script_with_its_answer() {
     let folder = tempfile::tempdir().unwrap();
-    // A route file that is there is the reader's: this one has no networks.
+    // A route file that is there is the reader's; in this one the path is another.
+    let shipped = std::fs::read_to_string("routes.d/subnets.yaml").unwrap();
+    let edited = shipped.replace("match: POST /v1/subnets", "match: POST /v1/sub-nets");
     let file = folder.path().join("config/routes.d/subnets.yaml");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(
-        &file,
-        "version: 1\nresource: subnet\nkind: neutron\nroutes: []\n",
-    )
-    .unwrap();
+    std::fs::write(&file, edited).unwrap();
     let (status, lines, words) = script(folder.path());
     assert_eq!(status, Some(1), "{words}");
     for said in [
         "is to be answered with 201",
         "/v1/subnets",
-        "\"code\":\"no_route\"",
+        "\"code\":\"method_not_allowed\"",
     ] {
         assert!(words.contains(said), "{said}: {words}");
     }
