@@ -11,7 +11,8 @@ use cmp_relay::http::openapi;
 use serde_json::Value;
 
 const PAGE: &str = "docs/cmp-api.md";
-const MARK: &str = "<!-- The rest is written by `just reference` from the shipped configuration. -->\n";
+const MARK: &str =
+    "<!-- The rest is written by `just reference` from the shipped configuration. -->\n";
 
 /// A problem's status and code.
 type Refusal = (String, String);
@@ -88,14 +89,23 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 fn listed<'r>(refusals: impl IntoIterator<Item = &'r Refusal>) -> String {
     let mut by_status: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (status, code) in refusals {
-        by_status.entry(status).or_default().push(format!("`{code}`"));
+        by_status
+            .entry(status)
+            .or_default()
+            .push(format!("`{code}`"));
     }
-    let words = by_status.into_iter().map(|(status, codes)| format!("{status} {}", codes.join(", ")));
+    let words = by_status
+        .into_iter()
+        .map(|(status, codes)| format!("{status} {}", codes.join(", ")));
     words.collect::<Vec<_>>().join("; ")
 }
 
 fn named<'n>(name: &'n str, required: bool) -> String {
-    if required { format!("**`{name}`**") } else { format!("`{name}`") }
+    if required {
+        format!("**`{name}`**")
+    } else {
+        format!("`{name}`")
+    }
 }
 
 /// The members of the body and the parameters of the query.
@@ -104,7 +114,12 @@ fn taken(document: &Value, operation: &Value) -> String {
     let query: Vec<String> = parameters
         .map(|parameter| resolved(document, parameter))
         .filter(|parameter| parameter["in"] == "query")
-        .map(|parameter| named(parameter["name"].as_str().unwrap(), parameter["required"] == true))
+        .map(|parameter| {
+            named(
+                parameter["name"].as_str().unwrap(),
+                parameter["required"] == true,
+            )
+        })
         .collect();
     let media = &operation["requestBody"]["content"]["application/json"];
     let schema = resolved(document, &media["schema"]);
@@ -128,13 +143,17 @@ fn taken(document: &Value, operation: &Value) -> String {
 fn tables(document: &Value) -> String {
     let operations = operations(document);
     let mut common: BTreeMap<&str, BTreeSet<Refusal>> = BTreeMap::new();
-    for operation in operations.iter().filter(|operation| operation.tag != "relay") {
+    for operation in operations
+        .iter()
+        .filter(|operation| operation.tag != "relay")
+    {
         common
             .entry(operation.sort())
             .and_modify(|held| held.retain(|refusal| operation.refusals.contains(refusal)))
             .or_insert_with(|| operation.refusals.clone());
     }
-    let mut page = "\n## What every request can meet\n\n| request | refusals |\n|---|---|\n".to_owned();
+    let mut page =
+        "\n## What every request can meet\n\n| request | refusals |\n|---|---|\n".to_owned();
     for (sort, refusals) in &common {
         let _ = writeln!(page, "| {sort} | {} |", listed(refusals));
     }
@@ -147,11 +166,14 @@ fn tables(document: &Value) -> String {
         );
         for operation in operations.iter().filter(|operation| operation.tag == name) {
             let responses = operation.value["responses"].as_object().unwrap();
-            let answers = responses.keys().filter(|status| status.starts_with(['2', '3']));
+            let answers = responses
+                .keys()
+                .filter(|status| status.starts_with(['2', '3']));
             let answers: Vec<&str> = answers.map(String::as_str).collect();
             let known = common.get(operation.sort());
             let further = operation.refusals.iter();
-            let further = further.filter(|refusal| known.is_none_or(|known| !known.contains(refusal)));
+            let further =
+                further.filter(|refusal| known.is_none_or(|known| !known.contains(refusal)));
             let _ = writeln!(
                 page,
                 "| `{} {}` | {} | {} | {} | {} |",
@@ -176,7 +198,10 @@ fn the_page_is_what_the_shipped_configuration_serves() {
         fs::write(PAGE, &current).unwrap();
     }
     let committed = fs::read_to_string(PAGE).unwrap();
-    assert!(committed == current, "{PAGE} is stale: `just reference` writes it");
+    assert!(
+        committed == current,
+        "{PAGE} is stale: `just reference` writes it"
+    );
 }
 
 #[test]
@@ -190,8 +215,12 @@ fn the_headers_of_the_page_are_those_of_the_answers() {
         .cloned()
         .collect();
     let page = fs::read_to_string(PAGE).unwrap();
-    let (_, table) = page.split_once("| header | of | says |\n|---|---|---|\n").unwrap();
+    let (_, table) = page
+        .split_once("| header | of | says |\n|---|---|---|\n")
+        .unwrap();
     let rows = table.lines().take_while(|line| line.starts_with('|'));
-    let named: BTreeSet<String> = rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();
+    let named: BTreeSet<String> = rows
+        .map(|row| row.split('`').nth(1).unwrap().to_owned())
+        .collect();
     assert_eq!(named, real);
 }

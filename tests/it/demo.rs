@@ -136,6 +136,8 @@ fn every_printed_line_works_as_it_stands_and_a_second_run_keeps_what_was_made() 
     let mapped = |answer: &str| answer.matches("\"cmp_id\":\"net-1\"").count();
     let table = first.len() - 2;
     assert_eq!((mapped(&first[table]), mapped(&second[table])), (1, 1));
+    let (_, body) = second[table].split_once("\r\n\r\n").unwrap();
+    crate::database::examples_are_among(&serde_json::from_str(body).unwrap());
 }
 
 /// `demo --script` over this folder: whether it ended well, its lines, and its last words.
