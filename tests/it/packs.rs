@@ -1,0 +1,3 @@
+//! Each shipped pack over its simulated backends, through the whole relay, and over a restart of it.
+
+mod openstack;
