@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::RelayError;
 use super::answer::{self, ReadAnswer};
 use crate::driver::{Answer, DriverError, Protocol, Ruling, SendOutcome};
-use crate::plan::{Route, SideEffect};
+use crate::plan::{ErrorRule, Route, SideEffect, Verb};
 use crate::store::{Mapping, State};
 use crate::transform::{AnswerView, Condition, Scope};
 
@@ -88,19 +88,14 @@ pub fn judge(
     }
     let is_http = answer.protocol == Protocol::Http;
     let rule = rules.errors.iter().find(|rule| rule.when.holds(&view));
-    let gone = |status: u16| matches!(status, 404 | 410);
-    let says_gone = match rule {
-        Some(rule) => gone(rule.reply.as_u16()),
-        None => is_http && gone(view.status),
-    };
-    if route.deletes() && says_gone && answer.in_declared_format {
+    if is_gone(route, answer, rule) {
         return Verdict::Absent;
     }
 
+    let acts = call_acts(route);
     let status = view.status;
     let client_error = is_http && (400..500).contains(&status) && status != 408;
     let asserted = rule.and_then(|rule| rule.side_effect);
-    let acts = call_acts(route);
     let says_not_done = match &answer.ruling {
         Ruling::ByStatus => refused || client_error,
         Ruling::NotDone { .. } => true,
@@ -160,6 +155,17 @@ pub fn judge(
             "the backend answered {status}, which does not say whether it did it"
         ))),
     })
+}
+
+/// Whether what a call was to delete is gone already (SEMANTICS 14). A call that only reads deletes nothing,
+/// whatever its route records: what it does not find may be elsewhere, or come yet.
+fn is_gone(route: &Route, answer: &ReadAnswer, rule: Option<&ErrorRule>) -> bool {
+    let gone = |status: u16| matches!(status, 404 | 410);
+    let says_so = match rule {
+        Some(rule) => gone(rule.reply.as_u16()),
+        None => answer.protocol == Protocol::Http && gone(answer.status),
+    };
+    says_so && answer.in_declared_format && route.deletes() && call_acts(route)
 }
 
 /// Whether a NETCONF answer says that somebody else holds what the call needs (RFC 6241, appendix A).
@@ -248,7 +254,7 @@ pub struct Met {
     pub fail_when: Vec<usize>,
     /// The one that is applied; they are asked of what is not a success.
     pub error: Option<usize>,
-    /// The mapping changes whose `when` holds of a success.
+    /// The mapping changes that it makes: whose `when` holds of a success, and the deletes of what is gone.
     pub changes: Vec<usize>,
 }
 
@@ -267,17 +273,24 @@ pub fn met(route: &Route, answer: Answer) -> Met {
     let fail_when = holding(&mut rules.fail_when.iter().map(Some));
     let by_itself = read.ruling == Ruling::ByStatus;
     let success = fail_when.is_empty() && by_itself && is_success(route, &read, &view);
+    let error = match success {
+        true => None,
+        false => rules.errors.iter().position(|rule| rule.when.holds(&view)),
+    };
+    let rule = error.map(|place| &rules.errors[place]);
+    let is_delete = |place: &usize| route.mapping[*place].verb == Verb::Delete;
     Met {
         success_when: rules
             .success_when
             .as_ref()
             .is_some_and(|condition| condition.holds(&view)),
-        error: match success {
-            true => None,
-            false => rules.errors.iter().position(|rule| rule.when.holds(&view)),
-        },
+        error,
         changes: match success {
             true => holding(&mut route.mapping.iter().map(|change| change.when.as_ref())),
+            // Of what is gone, every mapping goes.
+            false if is_gone(route, &read, rule) => {
+                (0..route.mapping.len()).filter(is_delete).collect()
+            }
             false => Vec::new(),
         },
         fail_when,

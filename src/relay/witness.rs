@@ -115,7 +115,7 @@ pub struct Seen {
     pub rows: Vec<RowRead>,
     pub choice: Option<Choice>,
     /// As the route's `mapping`: the CMP object that each change is about.
-    pub keys: Vec<ObjectKey>,
+    pub keys: Vec<Option<ObjectKey>>,
     pub call: Option<Made>,
     /// As it is written down before the call.
     pub intent: Option<Operation>,

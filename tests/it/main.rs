@@ -21,6 +21,7 @@ mod netconf;
 mod neutron;
 mod new;
 mod openapi;
+mod packs;
 mod program;
 mod relay;
 mod sarif;

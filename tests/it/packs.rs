@@ -1,0 +1,3 @@
+//! The shipped packs over simulated backends, through the whole relay.
+
+mod neo;
