@@ -18,7 +18,7 @@ use crate::backend::why::{Choice, why};
 use crate::backend::{ChooseError, choose};
 use crate::plan::{
     BackendId, CmpIdSource, IdTemplate, ObjectRef, Parent, Plan, Prefer, ResourceId, Route, Verb,
-    Violation,
+    Violation, Way,
 };
 use crate::store::{Expect, Mapping, ObjectKey, Operation, StoreError};
 use crate::transform::{RenderError, Root, Scope};
@@ -76,6 +76,15 @@ pub async fn resolve(
     relay.reaches(Step::Resolved);
     let instance = plan.backend(backend);
     request.scope.share(Root::Backend, &instance.scope);
+    request.way = route.way_to(backend).ok_or_else(|| {
+        let kind = &plan.resource(route.resource).kind;
+        RelayError::NoBackend(format!(
+            "`{}` is not of kind `{kind}` any more",
+            instance.name
+        ))
+    })?;
+    relay.note(|seen| seen.way = request.way);
+    let way = &route.ways[request.way];
 
     for (slot, parent) in parents.iter_mut().zip(&route.parents) {
         if plan.resource(parent.resource).per_backend {
@@ -96,18 +105,18 @@ pub async fn resolve(
     let object_id = object.as_ref().map(|mapping| mapping.key.cmp_id.as_str());
     let keys = change_keys(
         plan,
-        route,
+        way,
         &instance.name,
         object_id,
         previous,
         &request.scope,
     )?;
     if relay.is_witnessed() {
-        note_created(relay, route, &keys).await?;
+        note_created(relay, way, &keys).await?;
     }
-    refuse_remembered(relay, route, &keys)?;
-    let before = mapped_before(relay, plan, route, backend, &keys).await?;
-    let creates = |index: &usize| matches!(route.mapping[*index].verb, Verb::Create | Verb::Put);
+    refuse_remembered(relay, way, &keys)?;
+    let before = mapped_before(relay, plan, (route, way), backend, &keys).await?;
+    let creates = |index: &usize| matches!(way.mapping[*index].verb, Verb::Create | Verb::Put);
     let about = (0..keys.len())
         .filter(creates)
         .find_map(|index| keys[index].as_ref())
@@ -120,8 +129,8 @@ pub async fn resolve(
 
     let target = Target {
         backend,
-        expects: expectations(route, object.as_deref(), &parents, &keys, &before),
-        claim: claim(route, object.as_deref(), &keys),
+        expects: expectations(way, object.as_deref(), &parents, &keys, &before),
+        claim: claim((route, way), object.as_deref(), &keys),
         object,
         keys,
     };
@@ -364,14 +373,14 @@ fn mapping_value(mapping: &Mapping) -> Value {
 
 fn change_keys(
     plan: &Plan,
-    route: &Route,
+    way: &Way,
     backend: &str,
     object_id: Option<&str>,
     previous: Option<&Operation>,
     scope: &Scope,
 ) -> Result<Vec<Option<ObjectKey>>, RelayError> {
-    let mut keys: Vec<Option<ObjectKey>> = Vec::with_capacity(route.mapping.len());
-    for change in &route.mapping {
+    let mut keys: Vec<Option<ObjectKey>> = Vec::with_capacity(way.mapping.len());
+    for change in &way.mapping {
         let resource = plan.resource(change.resource);
         let cmp_id = match &change.cmp_id {
             CmpIdSource::Object => Some(object_id.map(str::to_owned).ok_or_else(|| {
@@ -405,10 +414,10 @@ fn change_keys(
 /// memory. The table is asked by the intent's own transaction, and by [`refuse_mapped`].
 fn refuse_remembered(
     relay: &Relay,
-    route: &Route,
+    way: &Way,
     keys: &[Option<ObjectKey>],
 ) -> Result<(), RelayError> {
-    match created_keys(route, keys).find(|key| relay.journal().remembered(key).is_some()) {
+    match created_keys(way, keys).find(|key| relay.journal().remembered(key).is_some()) {
         Some(key) => Err(already_mapped(key)),
         None => Ok(()),
     }
@@ -417,10 +426,10 @@ fn refuse_remembered(
 /// As the intent would, without one: where a create is refused for another reason, or was stale.
 pub async fn refuse_mapped(
     relay: &Relay,
-    route: &Route,
+    way: &Way,
     keys: &[Option<ObjectKey>],
 ) -> Result<(), RelayError> {
-    for key in created_keys(route, keys) {
+    for key in created_keys(way, keys) {
         if relay.journal().mapping(key).await?.is_some() {
             return Err(already_mapped(key));
         }
@@ -430,10 +439,10 @@ pub async fn refuse_mapped(
 
 /// What a create names: an id that the relay makes is mapped to nothing yet.
 fn created_keys<'k>(
-    route: &Route,
+    way: &Way,
     keys: &'k [Option<ObjectKey>],
 ) -> impl Iterator<Item = &'k ObjectKey> {
-    let changes = route.mapping.iter().zip(keys);
+    let changes = way.mapping.iter().zip(keys);
     changes
         .filter(|(change, _)| {
             change.verb == Verb::Create && matches!(change.cmp_id, CmpIdSource::Given(_))
@@ -444,11 +453,11 @@ fn created_keys<'k>(
 /// What a create asks only in the intent's own transaction, asked for a witness now.
 async fn note_created(
     relay: &Relay,
-    route: &Route,
+    way: &Way,
     keys: &[Option<ObjectKey>],
 ) -> Result<(), RelayError> {
     relay.note(|seen| seen.keys = keys.to_vec());
-    for key in created_keys(route, keys) {
+    for key in created_keys(way, keys) {
         let found = relay.journal().mapping(key).await?;
         relay.note_row(Purpose::Create, Sought::Object(key.clone()), found.as_ref());
     }
@@ -466,12 +475,12 @@ fn already_mapped(key: &ObjectKey) -> RelayError {
 async fn mapped_before(
     relay: &Relay,
     plan: &Plan,
-    route: &Route,
+    (route, way): (&Route, &Way),
     backend: BackendId,
     keys: &[Option<ObjectKey>],
 ) -> Result<Vec<Option<Arc<Mapping>>>, RelayError> {
     let mut rows = vec![None; keys.len()];
-    for ((row, change), key) in rows.iter_mut().zip(&route.mapping).zip(keys) {
+    for ((row, change), key) in rows.iter_mut().zip(&way.mapping).zip(keys) {
         if let (Verb::Put, Some(key)) = (change.verb, key) {
             *row = relay.journal().mapping(key).await?;
             if relay.is_witnessed() {
@@ -502,7 +511,7 @@ pub async fn render_lets(
 }
 
 fn expectations(
-    route: &Route,
+    way: &Way,
     object: Option<&Mapping>,
     parents: &[Option<Arc<Mapping>>],
     keys: &[Option<ObjectKey>],
@@ -522,7 +531,7 @@ fn expectations(
             backend: mapping.backend.clone(),
             backend_id: mapping.backend_id.clone(),
         });
-    let unmapped = route
+    let unmapped = way
         .mapping
         .iter()
         .zip(keys)
@@ -536,8 +545,12 @@ fn expectations(
 
 /// The claim is on what the CMP names: its create before the object it acts on. An id that the relay
 /// makes cannot be raced for. Of several, the object of the file's own resource is the one that is held.
-fn claim(route: &Route, object: Option<&Mapping>, keys: &[Option<ObjectKey>]) -> Option<ObjectKey> {
-    let mut named = route.mapping.iter().zip(keys).filter_map(|(change, key)| {
+fn claim(
+    (route, way): (&Route, &Way),
+    object: Option<&Mapping>,
+    keys: &[Option<ObjectKey>],
+) -> Option<ObjectKey> {
+    let mut named = way.mapping.iter().zip(keys).filter_map(|(change, key)| {
         let names = matches!(change.verb, Verb::Create | Verb::Put)
             && matches!(change.cmp_id, CmpIdSource::Given(_));
         names.then_some((change, key.as_ref()?))
