@@ -278,6 +278,15 @@ impl NetconfOperation {
             Self::Rpc => "rpc",
         }
     }
+
+    /// Whether a template may give it so many elements; the error says what it takes.
+    pub fn takes(self, elements: usize) -> Result<(), &'static str> {
+        match (self, elements) {
+            (_, 0) => Err("no element stands here"),
+            (Self::Rpc, 2..) => Err("`rpc` takes one element: the operation"),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Datastore {
