@@ -3,9 +3,11 @@
 mod authoring;
 mod broken;
 mod cli;
+mod cmp_api;
 mod codes;
 mod config;
 mod crash;
+mod database;
 mod demo;
 mod device;
 mod docs;
