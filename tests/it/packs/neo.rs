@@ -5,9 +5,8 @@ use std::sync::Arc;
 use cmp_relay::demo::packs::neo;
 use cmp_relay::demo::simulate::Stage;
 use cmp_relay::demo::simulate::neo::{Manner, Neo};
-use cmp_relay::plan::Database;
 use cmp_relay::relay::Reply;
-use cmp_relay::store::{self, Mapping, StoreError};
+use cmp_relay::store::Mapping;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -49,19 +48,10 @@ impl Site {
         self.relay.as_ref().unwrap()
     }
 
-    /// The relay ends without a word, and another begins over its database once that is free.
+    /// The relay ends without a word, and another begins over its database.
     async fn restart(&mut self) {
         self.relay = None;
-        let database = Database::Sqlite(self.folder.path().join("relay.db"));
-        let store = loop {
-            match store::open(&database).await {
-                Ok(store) => break store,
-                Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
-        };
-        let relay = TestRelay::start_over(store, self.folder.path(), &self.files).await;
-        self.relay = Some(relay);
+        self.relay = Some(TestRelay::start_in(self.folder.path(), &self.files).await);
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<Value>, key: &str) -> Reply {
