@@ -13,6 +13,7 @@ mod error;
 mod kept;
 mod keystone;
 mod list;
+pub mod neo;
 mod netconf;
 mod neutron;
 mod onyx;
