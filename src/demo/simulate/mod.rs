@@ -3,11 +3,12 @@
 //!
 //! The regions answer as the real ones do (shapes, statuses, errors, 401s, paging), keep their objects, and
 //! check what a CMP runs into: addresses, overlaps, references, what is in use. They were written
-//! beside keystone 30 and neutron 29 and the OpenStack API reference; what the relay never asks of
+//! beside keystone 30, neutron 29, networking-sfc 23 and the OpenStack API reference; what the relay never asks of
 //! those (quotas, RBAC, agents) is not here. For the demo and for tests; loopback only.
 
 mod address;
 mod attributes;
+mod chaining;
 pub mod devices;
 mod error;
 mod kept;

@@ -1,0 +1,220 @@
+//! What a CMP does with the routes of kind `neutron`, told as data in `tests/neutron/`: each story is walked
+//! over the simulated Neutrons and over the real ones, and both must answer the same.
+//!
+//! A new pack of routes brings its stories along and nothing here changes. How they are written:
+//! `tests/neutron/README.md`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cmp_relay::demo::pack::{self, Endpoints};
+use cmp_relay::demo::simulate::{self, Options, Simulated};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{HttpClient, Relay, bench, client, send};
+
+const STEP_KEYS: [&str; 8] = [
+    "request", "body", "status", "reply", "calls", "keep", "restart", "behind",
+];
+
+/// Every story, by its file's name.
+fn stories() -> Vec<(String, Vec<Value>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/neutron");
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "yaml"));
+    files.sort();
+    assert!(!files.is_empty(), "there are no stories");
+    let read = |file: PathBuf| {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let steps: Vec<Value> = serde_yaml::from_str(&text).unwrap();
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        (name, steps)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Where a story is walked.
+struct Stage<'s> {
+    relay: Relay,
+    client: HttpClient,
+    endpoints: &'s Endpoints,
+    password: &'s str,
+    /// Whose calls are counted; nobody counts those of real servers.
+    simulated: Option<&'s Simulated>,
+    kept: BTreeMap<String, String>,
+}
+
+impl<'s> Stage<'s> {
+    async fn set(
+        endpoints: &'s Endpoints,
+        password: &'s str,
+        simulated: Option<&'s Simulated>,
+    ) -> Self {
+        Self {
+            relay: Relay::start(endpoints, password).await,
+            client: client(),
+            endpoints,
+            password,
+            simulated,
+            kept: BTreeMap::new(),
+        }
+    }
+
+    async fn walk(&mut self, story: &str, steps: &[Value]) {
+        for (at, step) in steps.iter().enumerate() {
+            let place = format!("{story}, step {}: {step}", at + 1);
+            let known = |key: &String| STEP_KEYS.contains(&key.as_str());
+            assert!(step.as_object().unwrap().keys().all(known), "{place}");
+            if step["restart"] == true {
+                self.relay.restart().await;
+            } else if step["behind"].is_object() {
+                self.behind(&step["behind"], &place).await;
+            } else {
+                self.ask(step, &place).await;
+            }
+        }
+    }
+
+    /// What stands in braces was kept by a step before.
+    fn filled(&self, text: &str) -> String {
+        self.kept
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| {
+                text.replace(&format!("{{{name}}}"), value)
+            })
+    }
+
+    async fn ask(&mut self, step: &Value, place: &str) {
+        let request = self.filled(step["request"].as_str().expect(place));
+        let (method, path) = request.split_once(' ').expect(place);
+        let method = Method::try_from(method).unwrap();
+        let url = format!("{}{path}", self.relay.url);
+        let body = step.get("body");
+        let before = self.simulated.map_or(0, |it| it.counters.calls());
+        let (status, _, answer) = send(&self.client, method, &url, None, body).await;
+        assert_eq!(status.as_u16(), step["status"], "{place}\n{answer}");
+        if let Some(simulated) = self.simulated {
+            let calls = simulated.counters.calls() - before;
+            let expected = step["calls"].as_u64().unwrap_or(1);
+            assert_eq!(calls, expected, "calls: {place}\n{answer}");
+        }
+        if let Some(wanted) = step.get("reply") {
+            if let Some(why) = differs(wanted, &answer) {
+                panic!("{place}\n{why}, of {answer}");
+            }
+        }
+        for (name, member) in step["keep"].as_object().into_iter().flatten() {
+            let value = &answer[member.as_str().expect(place)];
+            let value = value.as_str().expect("what is kept is a text");
+            self.kept.insert(name.clone(), value.to_owned());
+        }
+    }
+
+    /// Does something at the Neutron of a mapped object that the relay does not know of.
+    async fn behind(&self, what: &Value, place: &str) {
+        let word = |name: &str| what[name].as_str().expect(place);
+        let (resource, cmp_id) = (word("resource"), word("cmp_id"));
+        let url = format!("{}/relay/v1/mappings/{resource}/{cmp_id}", self.relay.admin);
+        let (_, _, rows) = send(&self.client, Method::GET, &url, None, None).await;
+        let row = rows["items"].get(0).expect(place);
+
+        let domain = json!({ "name": "Default" });
+        let login = json!({ "auth": {
+            "identity": { "methods": ["password"], "password": { "user": {
+                "name": "relay", "domain": domain, "password": self.password } } },
+            "scope": { "project": { "name": "admin", "domain": domain } },
+        }});
+        let url = format!("{}/auth/tokens", self.endpoints.keystone);
+        let (_, headers, _) = send(&self.client, Method::POST, &url, None, Some(&login)).await;
+        let token = headers["x-subject-token"].to_str().unwrap();
+
+        let neutron = &self.endpoints.neutrons[usize::from(row["backend"] == "neutron-2")];
+        let (method, path) = word("request").split_once(' ').expect(place);
+        let path = path.replace("{backend_id}", row["backend_id"].as_str().unwrap());
+        let (status, _, answer) = send(
+            &self.client,
+            Method::try_from(method).unwrap(),
+            &format!("{neutron}{path}"),
+            Some(token),
+            what.get("body"),
+        )
+        .await;
+        assert!(status.is_success(), "{place}: {status} {answer}");
+    }
+}
+
+/// What is not as wanted, if anything: every member that is named must be there, lists are compared whole,
+/// and `"*"` is any value.
+fn differs(wanted: &Value, found: &Value) -> Option<String> {
+    match (wanted, found) {
+        (Value::String(any), found) if any == "*" && !found.is_null() => None,
+        (Value::Object(members), Value::Object(_)) => {
+            members
+                .iter()
+                .find_map(|(name, wanted)| match found.get(name) {
+                    Some(found) => differs(wanted, found).map(|why| format!("{name}: {why}")),
+                    None => Some(format!("{name} is not there")),
+                })
+        }
+        (Value::Array(wanted), Value::Array(found)) if wanted.len() == found.len() => {
+            let mut pairs = wanted.iter().zip(found);
+            pairs.find_map(|(wanted, found)| differs(wanted, found))
+        }
+        (wanted, found) if wanted == found => None,
+        (wanted, found) => Some(format!("{found} is not {wanted}")),
+    }
+}
+
+#[tokio::test]
+async fn every_story_holds_on_simulated_neutrons() {
+    let simulated = simulate::start(Options {
+        regions: pack::REGIONS.map(str::to_owned).to_vec(),
+        data: None,
+        password: "secret".into(),
+        token_ttl: Duration::from_secs(3600),
+    })
+    .await
+    .unwrap();
+    let endpoints = Endpoints {
+        keystone: simulated.keystone.clone(),
+        neutrons: [0, 1].map(|at: usize| simulated.regions[at].url.clone()),
+    };
+    for (name, steps) in stories() {
+        let mut stage = Stage::set(&endpoints, "secret", Some(&simulated)).await;
+        stage.walk(&name, &steps).await;
+    }
+}
+
+#[tokio::test]
+async fn every_story_holds_on_real_neutrons() {
+    let Some(bench) = bench().await else { return };
+    for (name, steps) in stories() {
+        let mut stage = Stage::set(&bench.peer.endpoints, &bench.peer.password, None).await;
+        stage.walk(&name, &steps).await;
+    }
+}
+
+#[test]
+fn a_reply_is_held_to_what_a_step_names() {
+    let found = json!({ "id": "a", "list": [{ "id": "b", "more": 1 }] });
+    for wanted in [
+        json!({ "id": "*", "list": [{ "id": "b" }] }),
+        json!({}),
+        json!("*"),
+    ] {
+        assert_eq!(differs(&wanted, &found), None);
+    }
+    for wanted in [
+        json!({ "id": "b" }),
+        json!({ "next": "*" }),
+        json!({ "list": [] }),
+        json!({ "list": [{ "id": "c" }] }),
+        json!([]),
+    ] {
+        assert!(differs(&wanted, &found).is_some(), "{wanted}");
+    }
+    assert!(differs(&json!(StatusCode::OK.as_u16()), &json!(201)).is_some());
+}
