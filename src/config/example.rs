@@ -10,12 +10,14 @@ use crate::driver::netconf::{self, Severity};
 use crate::driver::{Answer, Protocol, Ruling};
 use crate::plan::{Datastore, NetconfOperation};
 
-/// The examples of one route, and where the rules stand that they should meet.
+/// The examples of one way of a route, and where the rules stand that they should meet.
 #[derive(Clone, Debug)]
 pub struct RouteExamples {
     pub route: Box<str>,
-    /// The route's id in its file.
+    /// Of the route's id in its file, or of the variant.
     pub span: Span,
+    /// The place in the route's ways of the one that these are about.
+    pub way: usize,
     pub examples: Vec<Example>,
     pub rules: RulePlaces,
 }

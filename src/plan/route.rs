@@ -41,14 +41,29 @@ pub struct Route {
     pub idempotent: bool,
     /// The only clients that may use it; `None`: every client with the role `cmp`.
     pub clients: Option<Vec<Box<str>>>,
-    /// `journal: { reply: none }`, or the reply could hold a `writeOnly` field.
-    pub store_reply: bool,
     pub request: RequestRules,
     pub object: Option<ObjectRef>,
     pub parents: Vec<Parent>,
     /// Rendered once, in order.
     pub lets: Vec<(Box<str>, Tree)>,
     pub select: Select,
+    /// At least one; several where `call` has `variants`. Each instance of the kind is in one of them.
+    pub ways: Vec<Way>,
+    /// `replication.confirm` of the route, where it has one of its own.
+    pub confirm: Option<super::Confirm>,
+    /// Whether a template names `request.*`.
+    pub reads_request: bool,
+    /// What is published of its `examples`.
+    pub examples: Vec<PublishedExample>,
+}
+
+/// What a route does from the choice of an instance on: the whole of it, or one of its `variants`.
+#[derive(Debug)]
+pub struct Way {
+    /// The instances that it is for; `None`: every one of the kind.
+    pub takes: Option<Vec<BackendId>>,
+    /// `when` of the variant, each label with the values that it takes; empty: the route has none.
+    pub when: Vec<(Box<str>, Vec<Box<str>>)>,
     pub call: Call,
     pub response: ResponseRules,
     /// `extracted.*`.
@@ -56,11 +71,9 @@ pub struct Route {
     /// Commits together.
     pub mapping: Vec<MappingOp>,
     pub reply: Reply,
-    /// `replication.confirm` of the route, where it has one of its own.
-    pub confirm: Option<super::Confirm>,
+    /// Not with `journal: { reply: none }`, nor where the reply could hold a `writeOnly` field.
+    pub store_reply: bool,
     pub reads: Reads,
-    /// What is published of its `examples`.
-    pub examples: Vec<PublishedExample>,
 }
 
 /// An example as a reader of the API needs it: a request and what it is told.
@@ -76,11 +89,9 @@ pub struct PublishedExample {
     pub reply: Option<Value>,
 }
 
-/// Whether a template of the route names what has to be made for templates alone.
+/// Whether a template names what has to be made for templates alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Reads {
-    /// `request.*`.
-    pub request: bool,
     /// `response.*` beside the body: status, headers, text.
     pub response_head: bool,
     /// Rows of the mapping table, before the call: `backend_id 'network' id`.
@@ -88,6 +99,33 @@ pub struct Reads {
 }
 
 impl Route {
+    /// The place in [`Route::ways`] of the one for this instance; `None`: it is not of the kind.
+    pub fn way_to(&self, backend: BackendId) -> Option<usize> {
+        let takes = |way: &Way| {
+            way.takes
+                .as_ref()
+                .is_none_or(|takes| takes.contains(&backend))
+        };
+        self.ways.iter().position(takes)
+    }
+
+    /// Every mapping change of every way.
+    pub fn changes(&self) -> impl Iterator<Item = &MappingOp> {
+        self.ways.iter().flat_map(|way| &way.mapping)
+    }
+}
+
+impl Way {
+    /// `vendor: panos`, as the variant's `when` says it; empty where the route has no variants.
+    pub fn label(&self) -> String {
+        let each: Vec<_> = self
+            .when
+            .iter()
+            .map(|(label, values)| format!("{label}: {}", values.join(" | ")))
+            .collect();
+        each.join(", ")
+    }
+
     /// Whether a 404 or 410 of the backend means "already gone" (SEMANTICS 14).
     pub fn deletes(&self) -> bool {
         self.mapping.iter().any(|op| op.verb == Verb::Delete)

@@ -17,7 +17,8 @@ pub fn of(relay: &Relay, ready: &Ready) -> Intent {
     let plan = &request.snapshot.plan;
     let route = request.route();
     let now = clock::unix_micros();
-    let effects = route
+    let effects = request
+        .way()
         .mapping
         .iter()
         .zip(&ready.prepared.target.keys)

@@ -383,10 +383,8 @@ impl Relay {
         route::validate(request, id)?;
         self.reaches(Step::Resolved);
         let target = resource::resolve(self, request, previous).await?;
-        let snapshot = request.snapshot.clone();
-        let route = snapshot.plan.route(request.route);
         if ask {
-            resource::refuse_mapped(self, route, &target.keys).await?;
+            resource::refuse_mapped(self, request.way(), &target.keys).await?;
         }
         match self.admit(request, target.backend).await {
             Ok((place, call, deadline)) => Ok(Prepared {
@@ -396,7 +394,7 @@ impl Relay {
                 deadline,
             }),
             Err(error) => {
-                resource::refuse_mapped(self, route, &target.keys).await?;
+                resource::refuse_mapped(self, request.way(), &target.keys).await?;
                 Err(error)
             }
         }
@@ -412,7 +410,8 @@ impl Relay {
         resource::render_lets(self, request, backend).await?;
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
-        let timeout = route
+        let way = &route.ways[request.way];
+        let timeout = way
             .call
             .timeout
             .unwrap_or(snapshot.plan.backend(backend).limits.timeout);
@@ -432,7 +431,7 @@ impl Relay {
         self.reaches(Step::Rendered);
         let instance = snapshot.plan.backend(backend);
         request.scope.set_line_rules(call::line_rules(instance));
-        let render = |scope: &_| call::render(&route.call, instance, scope);
+        let render = |scope: &_| call::render(&way.call, instance, scope);
         let call = rows::with_rows(self, request, backend, render).await?;
         self.note(|seen| {
             let call = call.clone();
@@ -476,11 +475,12 @@ impl Relay {
         drop(prepared.place);
 
         let status = answer.status;
-        let mut read = answer::read(answer, &route.response);
-        read.publish(&mut request.scope, route.reads.response_head);
+        let way = &route.ways[request.way];
+        let mut read = answer::read(answer, &way.response);
+        read.publish(&mut request.scope, way.reads.response_head);
         let object = prepared.target.object.as_deref();
         if let outcome::Verdict::Failure(judged) =
-            outcome::judge(route, &read, &request.scope, object, &clean)
+            outcome::judge(way, false, &read, &request.scope, object, &clean)
         {
             return Err(failed(judged, Some(status)));
         }

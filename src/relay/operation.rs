@@ -87,7 +87,10 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
         Err(error) => Conclusion {
             sends: error.sends,
             backend_status: error.backend_status,
-            ..Conclusion::failure(judge_silence(call_acts(ready.request.route()), &error))
+            ..Conclusion::failure(judge_silence(
+                call_acts(ready.request.route(), ready.request.way()),
+                &error,
+            ))
         },
     };
     settle(&relay, &ready, &operation, conclusion, in_hand).await
@@ -123,11 +126,13 @@ async fn conclude(relay: &Relay, ready: &mut Ready, answer: Answer) -> Conclusio
     let (status, sends) = (answer.status, answer.sends);
     let snapshot = ready.request.snapshot.clone();
     let route = snapshot.plan.route(ready.request.route);
-    let mut read = answer::read(answer, &route.response);
-    read.publish(&mut ready.request.scope, route.reads.response_head);
+    let way = &route.ways[ready.request.way];
+    let mut read = answer::read(answer, &way.response);
+    read.publish(&mut ready.request.scope, way.reads.response_head);
     let clean = reply::cleaner(&ready.request, ready.prepared.target.backend);
     let verdict = judge(
-        route,
+        way,
+        call_acts(route, way),
         &read,
         &ready.request.scope,
         ready.prepared.target.object.as_deref(),
@@ -161,7 +166,7 @@ async fn succeeded(
         Err(why) => {
             return Conclusion::failure(match &read.unreadable {
                 Some(unreadable) => unreadable_success(ready, read, unreadable),
-                None if call_acts(ready.request.route()) => {
+                None if call_acts(ready.request.route(), ready.request.way()) => {
                     Judged::unknown(RelayError::ExtractionFailed(why))
                 }
                 None => Judged::failed(RelayError::ExtractionFailed(why), true),
@@ -194,7 +199,7 @@ async fn succeeded(
 fn unreadable_success(ready: &Ready, read: &ReadAnswer, why: &str) -> Judged {
     let words = format!("the backend answered {}, and {why}", read.status);
     let error = RelayError::OutcomeUnknown(words);
-    match call_acts(ready.request.route()) {
+    match call_acts(ready.request.route(), ready.request.way()) {
         true => Judged::unknown(error),
         false => Judged::failed(error, true),
     }
@@ -256,8 +261,8 @@ async fn settle(
         }
         (None, None) => (http::StatusCode::OK, HeaderMap::new(), Bytes::new()),
     };
-    let stored =
-        (route.store_reply && body.len() <= limit).then(|| mask_bytes(&body, &request.masks));
+    let kept = request.way().store_reply;
+    let stored = (kept && body.len() <= limit).then(|| mask_bytes(&body, &request.masks));
     let side_effect = conclusion
         .judged
         .as_ref()
@@ -272,14 +277,14 @@ async fn settle(
         backend_status: conclusion.backend_status,
         sends: conclusion.sends,
         reply_status: status.as_u16(),
-        reply_headers: match route.store_reply {
+        reply_headers: match kept {
             true => stored_headers(&headers, &request.masks),
             false => Vec::new(),
         },
         reply_body: stored,
         error: failure.as_ref().map(|failure| {
             let error = &failure.error;
-            let shown = route.store_reply || !error.quotes_the_backend();
+            let shown = kept || !error.quotes_the_backend();
             let detail = if shown { error.detail() } else { String::new() };
             (error.code().to_owned(), detail)
         }),

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::RelayError;
 use super::answer::{self, ReadAnswer};
 use crate::driver::{Answer, DriverError, Protocol, Ruling, SendOutcome};
-use crate::plan::{Route, SideEffect};
+use crate::plan::{Route, SideEffect, Way};
 use crate::store::{Mapping, State};
 use crate::transform::{AnswerView, Condition, Scope};
 
@@ -64,26 +64,27 @@ pub type Clean<'a> = &'a (dyn Fn(&str) -> String + Sync);
 
 /// Whether what the route calls may change something. The call of a journalled GET is a GET as a rule:
 /// whatever becomes of it, nothing was done.
-pub fn call_acts(route: &Route) -> bool {
-    route.mutating && !route.call.action.only_reads()
+pub fn call_acts(route: &Route, way: &Way) -> bool {
+    route.mutating && !way.call.action.only_reads()
 }
 
-/// Judges an answer by the route's rules.
+/// Judges an answer by the rules of the way that the route went; `acts`: the call may have changed something.
 pub fn judge(
-    route: &Route,
+    way: &Way,
+    acts: bool,
     answer: &ReadAnswer,
     scope: &Scope,
     object: Option<&Mapping>,
     clean: Clean<'_>,
 ) -> Verdict {
     let view = answer.view(scope);
-    let rules = &route.response;
+    let rules = &way.response;
     let refused = rules
         .fail_when
         .iter()
         .any(|condition| condition.holds(&view));
     let by_itself = answer.ruling == Ruling::ByStatus;
-    if !refused && by_itself && is_success(route, answer, &view) {
+    if !refused && by_itself && is_success(way, answer, &view) {
         return Verdict::Success;
     }
     let is_http = answer.protocol == Protocol::Http;
@@ -93,14 +94,13 @@ pub fn judge(
         Some(rule) => gone(rule.reply.as_u16()),
         None => is_http && gone(view.status),
     };
-    if route.deletes() && says_gone && answer.in_declared_format {
+    if way.deletes() && says_gone && answer.in_declared_format {
         return Verdict::Absent;
     }
 
     let status = view.status;
     let client_error = is_http && (400..500).contains(&status) && status != 408;
     let asserted = rule.and_then(|rule| rule.side_effect);
-    let acts = call_acts(route);
     let says_not_done = match &answer.ruling {
         Ruling::ByStatus => refused || client_error,
         Ruling::NotDone { .. } => true,
@@ -139,7 +139,7 @@ pub fn judge(
     if !is_http {
         let judged = match not_done {
             true => Judged::failed(device_error(answer, clean), safe_to_retry),
-            false => Judged::unknown(device_doubt(route, answer, clean)),
+            false => Judged::unknown(device_doubt(way, answer, clean)),
         };
         return Verdict::Failure(judged);
     }
@@ -184,9 +184,9 @@ fn device_error(answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
 }
 
 /// What of a call may be in force, or is.
-fn device_doubt(route: &Route, answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
+fn device_doubt(way: &Way, answer: &ReadAnswer, clean: Clean<'_>) -> RelayError {
     // Where nothing of the answer may be kept, its words are not put into a detail that is.
-    let kept = |words: String| match route.store_reply {
+    let kept = |words: String| match way.store_reply {
         true => words,
         false => "its answer does not say".to_owned(),
     };
@@ -226,8 +226,8 @@ fn ended(answer: &ReadAnswer, clean: Clean<'_>) -> String {
     }
 }
 
-fn is_success(route: &Route, answer: &ReadAnswer, view: &AnswerView<'_>) -> bool {
-    let rules = &route.response;
+fn is_success(way: &Way, answer: &ReadAnswer, view: &AnswerView<'_>) -> bool {
+    let rules = &way.response;
     let judged_by_body = rules
         .fail_when
         .iter()
@@ -253,12 +253,12 @@ pub struct Met {
 }
 
 /// Tells which rules of a route an answer meets: for what is tried, never for what is served.
-pub fn met(route: &Route, answer: Answer) -> Met {
-    let mut read = answer::read(answer, &route.response);
+pub fn met(way: &Way, answer: Answer) -> Met {
+    let mut read = answer::read(answer, &way.response);
     let mut scope = Scope::new();
     read.publish(&mut scope, false);
     let view = read.view(&scope);
-    let rules = &route.response;
+    let rules = &way.response;
     let holding = |conditions: &mut dyn Iterator<Item = Option<&Condition>>| {
         let conditions = conditions.enumerate();
         let holding = conditions.filter(|(_, one)| one.is_some_and(|one| one.holds(&view)));
@@ -266,7 +266,7 @@ pub fn met(route: &Route, answer: Answer) -> Met {
     };
     let fail_when = holding(&mut rules.fail_when.iter().map(Some));
     let by_itself = read.ruling == Ruling::ByStatus;
-    let success = fail_when.is_empty() && by_itself && is_success(route, &read, &view);
+    let success = fail_when.is_empty() && by_itself && is_success(way, &read, &view);
     Met {
         success_when: rules
             .success_when
@@ -277,7 +277,7 @@ pub fn met(route: &Route, answer: Answer) -> Met {
             false => rules.errors.iter().position(|rule| rule.when.holds(&view)),
         },
         changes: match success {
-            true => holding(&mut route.mapping.iter().map(|change| change.when.as_ref())),
+            true => holding(&mut way.mapping.iter().map(|change| change.when.as_ref())),
             false => Vec::new(),
         },
         fail_when,

@@ -13,9 +13,8 @@ use crate::store::{Mapping, MappingChange};
 use crate::transform::{ExtractError, Root};
 
 pub fn deletions(ready: &Ready) -> Vec<MappingChange> {
-    let route = ready.request.route();
-    route
-        .mapping
+    let way = ready.request.way();
+    way.mapping
         .iter()
         .zip(&ready.prepared.target.keys)
         .filter(|(change, _)| change.verb == Verb::Delete)
@@ -26,7 +25,7 @@ pub fn deletions(ready: &Ready) -> Vec<MappingChange> {
 /// Fills `extracted.*` in; the words say what was not there.
 pub fn extract_values(request: &mut Request, read: &ReadAnswer) -> Result<(), String> {
     let snapshot = request.snapshot.clone();
-    for (name, source) in &snapshot.plan.route(request.route).extract {
+    for (name, source) in &snapshot.plan.route(request.route).ways[request.way].extract {
         let value = source
             .extract(&read.view(&request.scope), &request.scope)
             .map_err(|error| format!("extract.{name}: {error}"))?;
@@ -45,6 +44,7 @@ pub fn changes(
     let snapshot = ready.request.snapshot.clone();
     let plan = &snapshot.plan;
     let route = plan.route(ready.request.route);
+    let way = &route.ways[ready.request.way];
     let words = |error: ExtractError| error.to_string();
 
     extract_values(&mut ready.request, read)?;
@@ -53,8 +53,8 @@ pub fn changes(
     let backend = plan.backend(ready.prepared.target.backend);
     let now = clock::unix_micros();
     let mut first_id = None;
-    let mut changes = Vec::with_capacity(route.mapping.len());
-    for (change, key) in route.mapping.iter().zip(&ready.prepared.target.keys) {
+    let mut changes = Vec::with_capacity(way.mapping.len());
+    for (change, key) in way.mapping.iter().zip(&ready.prepared.target.keys) {
         if change
             .when
             .as_ref()

@@ -27,7 +27,7 @@ pub async fn render(
     backend: BackendId,
     answer: &ReadAnswer,
 ) -> Result<Rendered, RelayError> {
-    let reply = &request.route().reply;
+    let reply = &request.way().reply;
     let failed = |error: RelayError| RelayError::ReplyFailed(error.cause());
 
     let mut headers = HeaderMap::new();

@@ -18,7 +18,7 @@ use crate::backend::why::{Choice, why};
 use crate::backend::{ChooseError, choose};
 use crate::plan::{
     BackendId, CmpIdSource, IdTemplate, MappingOp, ObjectRef, Parent, Plan, Prefer, ResourceId,
-    Route, Verb, Violation,
+    Route, Verb, Violation, Way,
 };
 use crate::store::{Expect, Mapping, ObjectKey, Operation, StoreError};
 use crate::transform::{RenderError, Root, Scope};
@@ -75,6 +75,15 @@ pub async fn resolve(
     relay.reaches(Step::Resolved);
     let instance = plan.backend(backend);
     request.scope.share(Root::Backend, &instance.scope);
+    request.way = route.way_to(backend).ok_or_else(|| {
+        let kind = &plan.resource(route.resource).kind;
+        RelayError::NoBackend(format!(
+            "`{}` is not of kind `{kind}` any more",
+            instance.name
+        ))
+    })?;
+    relay.note(|seen| seen.way = request.way);
+    let way = &route.ways[request.way];
 
     for (slot, parent) in parents.iter_mut().zip(&route.parents) {
         if plan.resource(parent.resource).per_backend {
@@ -95,18 +104,18 @@ pub async fn resolve(
     let object_id = object.as_ref().map(|mapping| mapping.key.cmp_id.as_str());
     let keys = change_keys(
         plan,
-        route,
+        way,
         &instance.name,
         object_id,
         previous,
         &request.scope,
     )?;
     if relay.is_witnessed() {
-        note_created(relay, route, &keys).await?;
+        note_created(relay, way, &keys).await?;
     }
-    refuse_remembered(relay, route, &keys)?;
-    let before = mapped_before(relay, plan, route, backend, &keys).await?;
-    let creates = |index: &usize| matches!(route.mapping[*index].verb, Verb::Create | Verb::Put);
+    refuse_remembered(relay, way, &keys)?;
+    let before = mapped_before(relay, plan, (route, way), backend, &keys).await?;
+    let creates = |index: &usize| matches!(way.mapping[*index].verb, Verb::Create | Verb::Put);
     let about = (0..keys.len())
         .find(creates)
         .map(|index| &keys[index])
@@ -119,8 +128,8 @@ pub async fn resolve(
 
     let target = Target {
         backend,
-        expects: expectations(route, object.as_deref(), &parents, &keys, &before),
-        claim: claim(route, object.as_deref(), &keys),
+        expects: expectations(way, object.as_deref(), &parents, &keys, &before),
+        claim: claim((route, way), object.as_deref(), &keys),
         object,
         keys,
     };
@@ -363,7 +372,7 @@ fn mapping_value(mapping: &Mapping) -> Value {
 
 fn change_keys(
     plan: &Plan,
-    route: &Route,
+    way: &Way,
     backend: &str,
     object_id: Option<&str>,
     previous: Option<&Operation>,
@@ -395,25 +404,21 @@ fn change_keys(
             },
         })
     };
-    route.mapping.iter().enumerate().map(key_of).collect()
+    way.mapping.iter().enumerate().map(key_of).collect()
 }
 
 /// A create of what is mapped already ends here, as a replay or as `already_mapped`, if it is in
 /// memory. The table is asked by the intent's own transaction, and by [`refuse_mapped`].
-fn refuse_remembered(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Result<(), RelayError> {
-    match created_keys(route, keys).find(|key| relay.journal().remembered(key).is_some()) {
+fn refuse_remembered(relay: &Relay, way: &Way, keys: &[ObjectKey]) -> Result<(), RelayError> {
+    match created_keys(way, keys).find(|key| relay.journal().remembered(key).is_some()) {
         Some(key) => Err(already_mapped(key)),
         None => Ok(()),
     }
 }
 
 /// As the intent would, without one: where a create is refused for another reason, or was stale.
-pub async fn refuse_mapped(
-    relay: &Relay,
-    route: &Route,
-    keys: &[ObjectKey],
-) -> Result<(), RelayError> {
-    for key in created_keys(route, keys) {
+pub async fn refuse_mapped(relay: &Relay, way: &Way, keys: &[ObjectKey]) -> Result<(), RelayError> {
+    for key in created_keys(way, keys) {
         if relay.journal().mapping(key).await?.is_some() {
             return Err(already_mapped(key));
         }
@@ -422,8 +427,8 @@ pub async fn refuse_mapped(
 }
 
 /// What a create names: an id that the relay makes is mapped to nothing yet.
-fn created_keys<'k>(route: &Route, keys: &'k [ObjectKey]) -> impl Iterator<Item = &'k ObjectKey> {
-    let changes = route.mapping.iter().zip(keys);
+fn created_keys<'k>(way: &Way, keys: &'k [ObjectKey]) -> impl Iterator<Item = &'k ObjectKey> {
+    let changes = way.mapping.iter().zip(keys);
     changes
         .filter(|(change, _)| {
             change.verb == Verb::Create && matches!(change.cmp_id, CmpIdSource::Given(_))
@@ -432,9 +437,9 @@ fn created_keys<'k>(route: &Route, keys: &'k [ObjectKey]) -> impl Iterator<Item 
 }
 
 /// What a create asks only in the intent's own transaction, asked for a witness now.
-async fn note_created(relay: &Relay, route: &Route, keys: &[ObjectKey]) -> Result<(), RelayError> {
+async fn note_created(relay: &Relay, way: &Way, keys: &[ObjectKey]) -> Result<(), RelayError> {
     relay.note(|seen| seen.keys = keys.to_vec());
-    for key in created_keys(route, keys) {
+    for key in created_keys(way, keys) {
         let found = relay.journal().mapping(key).await?;
         relay.note_row(Purpose::Create, Sought::Object(key.clone()), found.as_ref());
     }
@@ -452,12 +457,12 @@ fn already_mapped(key: &ObjectKey) -> RelayError {
 async fn mapped_before(
     relay: &Relay,
     plan: &Plan,
-    route: &Route,
+    (route, way): (&Route, &Way),
     backend: BackendId,
     keys: &[ObjectKey],
 ) -> Result<Vec<Option<Arc<Mapping>>>, RelayError> {
     let mut rows = vec![None; keys.len()];
-    for ((row, change), key) in rows.iter_mut().zip(&route.mapping).zip(keys) {
+    for ((row, change), key) in rows.iter_mut().zip(&way.mapping).zip(keys) {
         if change.verb == Verb::Put {
             *row = relay.journal().mapping(key).await?;
             if relay.is_witnessed() {
@@ -488,7 +493,7 @@ pub async fn render_lets(
 }
 
 fn expectations(
-    route: &Route,
+    way: &Way,
     object: Option<&Mapping>,
     parents: &[Option<Arc<Mapping>>],
     keys: &[ObjectKey],
@@ -508,7 +513,7 @@ fn expectations(
             backend: mapping.backend.clone(),
             backend_id: mapping.backend_id.clone(),
         });
-    let unmapped = route
+    let unmapped = way
         .mapping
         .iter()
         .zip(keys)
@@ -522,8 +527,12 @@ fn expectations(
 
 /// The claim is on what the CMP names: its create before the object it acts on. An id that the relay
 /// makes cannot be raced for. Of several, the object of the file's own resource is the one that is held.
-fn claim(route: &Route, object: Option<&Mapping>, keys: &[ObjectKey]) -> Option<ObjectKey> {
-    let mut named = route.mapping.iter().zip(keys).filter(|(change, _)| {
+fn claim(
+    (route, way): (&Route, &Way),
+    object: Option<&Mapping>,
+    keys: &[ObjectKey],
+) -> Option<ObjectKey> {
+    let mut named = way.mapping.iter().zip(keys).filter(|(change, _)| {
         matches!(change.verb, Verb::Create | Verb::Put)
             && matches!(change.cmp_id, CmpIdSource::Given(_))
     });

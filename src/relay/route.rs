@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::idempotency::{self, Fingerprinted};
 use super::{Caller, Inbound, RelayError, Snapshot, json};
 use crate::clock;
-use crate::plan::{Match, Role, Route, RouteId, ScalarType, Schema, Violation};
+use crate::plan::{Match, Role, Route, RouteId, ScalarType, Schema, Violation, Way};
 use crate::store::OperationId;
 use crate::transform::{Root, Scope};
 
@@ -24,6 +24,8 @@ pub mod percent;
 pub struct Request {
     pub snapshot: Arc<Snapshot>,
     pub route: RouteId,
+    /// A place in the route's ways; it means something once the instance is chosen.
+    pub way: usize,
     pub inbound: Arc<Inbound>,
     pub idempotency_key: Option<String>,
     pub fingerprint: Vec<u8>,
@@ -38,6 +40,11 @@ pub struct Request {
 impl Request {
     pub fn route(&self) -> &Route {
         self.snapshot.plan.route(self.route)
+    }
+
+    /// What the route does at the chosen instance.
+    pub fn way(&self) -> &Way {
+        &self.route().ways[self.way]
     }
 }
 
@@ -111,6 +118,7 @@ pub fn parse(
     Ok(Request {
         snapshot,
         route: route_id,
+        way: 0,
         inbound: Arc::clone(inbound),
         idempotency_key,
         fingerprint,
@@ -161,7 +169,7 @@ pub fn validate(request: &mut Request, operation: Option<OperationId>) -> Result
 
     request.scope.set(Root::Query, query);
     request.scope.set(Root::Header, headers);
-    if route.reads.request {
+    if route.reads_request {
         request.scope.set(Root::Request, about(request, operation));
     }
     Ok(())

@@ -103,9 +103,12 @@ impl Relay {
     /// `reply.status` of the operation's route, where it still has one.
     fn status_of_replay(&self, operation: &Operation) -> StatusCode {
         let plan = self.plan();
-        let declared = plan
-            .route_named(&operation.route)
-            .and_then(|id| plan.route(id).reply.status);
+        let backend = plan.backend_named(&operation.backend);
+        let route = plan.route_named(&operation.route).map(|id| plan.route(id));
+        let declared = route.zip(backend).and_then(|(route, backend)| {
+            let way = &route.ways[route.way_to(backend)?];
+            way.reply.status
+        });
         declared.unwrap_or(StatusCode::OK)
     }
 }

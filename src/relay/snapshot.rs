@@ -146,7 +146,8 @@ impl Changed {
 
 /// The longest that any call of a plan may take: what bounds a shutdown.
 pub fn longest_call(plan: &Plan) -> Duration {
-    let routes = plan.routes.iter().filter_map(|route| route.call.timeout);
+    let routes = plan.routes.iter().flat_map(|route| &route.ways);
+    let routes = routes.filter_map(|way| way.call.timeout);
     let backends = plan.backends.iter().map(|backend| backend.limits.timeout);
     routes.chain(backends).max().unwrap_or_default()
 }

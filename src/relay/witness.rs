@@ -114,7 +114,9 @@ pub struct Seen {
     /// In the order in which they were looked for; a row that is asked for twice is here once.
     pub rows: Vec<RowRead>,
     pub choice: Option<Choice>,
-    /// As the route's `mapping`: the CMP object that each change is about.
+    /// A place in the route's ways, once the instance is chosen.
+    pub way: usize,
+    /// As the way's `mapping`: the CMP object that each change is about.
     pub keys: Vec<ObjectKey>,
     pub call: Option<Made>,
     /// As it is written down before the call.

@@ -50,7 +50,8 @@ struct Rule {
 impl Tally {
     /// Counts the rules of a route.
     pub(super) fn route(&mut self, route: &Route, examples: &RouteExamples) {
-        self.routes += 1;
+        let way = &route.ways[examples.way];
+        self.routes += usize::from(examples.way == 0);
         if examples.examples.is_empty() {
             self.without.push((route.name.clone(), examples.span));
         }
@@ -69,7 +70,7 @@ impl Tally {
         for span in &places.fail_when {
             rule(*span, "`fail_when`".into());
         }
-        for (span, compiled) in places.errors.iter().zip(&route.response.errors) {
+        for (span, compiled) in places.errors.iter().zip(&way.response.errors) {
             let code = compiled.code.as_deref().unwrap_or("backend_error");
             rule(
                 *span,
@@ -83,7 +84,7 @@ impl Tally {
 
     /// Counts what an example's answer meets.
     pub(super) fn answer(&mut self, route: &Route, examples: &RouteExamples, answer: Answer) {
-        let met = met(route, answer);
+        let met = met(&route.ways[examples.way], answer);
         let places = &examples.rules;
         let success = places.success_when.filter(|_| met.success_when);
         let failed = met

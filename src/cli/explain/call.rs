@@ -3,16 +3,16 @@
 use super::account::CallAccount;
 use super::mask::Mask;
 use crate::driver::{DriverManager, HttpRequest, Preview, RenderedCall};
-use crate::plan::{Auth, Backend, DriverSpec, Route};
+use crate::plan::{Auth, Backend, DriverSpec, Way};
 
 /// The call, or why the driver could not send it.
 pub fn of(
-    route: &Route,
+    way: &Way,
     backend: &Backend,
     call: &RenderedCall,
     mask: &Mask,
 ) -> Result<CallAccount, String> {
-    let timeout = route.call.timeout.unwrap_or(backend.limits.timeout);
+    let timeout = way.call.timeout.unwrap_or(backend.limits.timeout);
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let address = backend.driver.address();
     let lines = |text: &str| text.lines().map(|line| mask.text(line)).collect();

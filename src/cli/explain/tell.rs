@@ -12,7 +12,7 @@ use super::nearest::{Found, misses};
 use super::request::{Asked, Who};
 use super::{call, choice, lookups};
 use crate::http::problem;
-use crate::plan::{BackendIdSource, CmpIdSource, MappingOp, Plan, Route, Verb};
+use crate::plan::{BackendIdSource, CmpIdSource, MappingOp, Plan, Route, Verb, Way};
 use crate::relay::Failure;
 use crate::relay::witness::{Seen, Step};
 use crate::store::{ObjectKey, Operation};
@@ -42,7 +42,12 @@ pub fn tell(known: Known<'_>) -> Result<Account, String> {
     let made = match (&known.seen.call, route, known.failure) {
         (Some(made), Some(route), None) => {
             let backend = known.plan.backend(made.backend);
-            Some(call::of(route, backend, &made.call, &mask)?)
+            Some(call::of(
+                &route.ways[known.seen.way],
+                backend,
+                &made.call,
+                &mask,
+            )?)
         }
         _ => None,
     };
@@ -61,7 +66,7 @@ pub fn tell(known: Known<'_>) -> Result<Account, String> {
         call: made,
         record: recorded
             .zip(mutating)
-            .map(|(operation, route)| record(route, operation)),
+            .map(|(operation, route)| record(&route.ways[known.seen.way], operation)),
         idempotency: mutating.and_then(|route| key(&known, route)),
         refused: known.failure.map(|failure| refused(&known, failure, &mask)),
         notes: notes(&known),
@@ -155,8 +160,8 @@ fn client(known: &Known<'_>) -> ClientAccount {
     }
 }
 
-fn record(route: &Route, operation: &Operation) -> RecordAccount {
-    let effects = route.mapping.iter().zip(&operation.effects);
+fn record(way: &Way, operation: &Operation) -> RecordAccount {
+    let effects = way.mapping.iter().zip(&operation.effects);
     RecordAccount {
         route: operation.route.clone(),
         client: operation.client.clone(),
@@ -227,7 +232,7 @@ fn key(known: &Known<'_>, route: &Route) -> Option<KeyAccount> {
             ),
         });
     }
-    let created = route
+    let created = route.ways[known.seen.way]
         .mapping
         .iter()
         .zip(&known.seen.keys)
@@ -293,14 +298,15 @@ fn notes(known: &Known<'_>) -> Vec<String> {
     if known.asked.method == Method::HEAD && route.method == Method::GET {
         notes.push("HEAD is answered by the route's GET, without its body".to_owned());
     }
+    let way = &route.ways[known.seen.way];
     let made = |change: &&MappingOp| matches!(change.cmp_id, CmpIdSource::RelayMade);
-    if let Some(change) = route.mapping.iter().find(made) {
+    if let Some(change) = way.mapping.iter().find(made) {
         notes.push(format!(
             "the id of the {} is made by the relay: the one shown is of this trial",
             known.plan.resource(change.resource).name
         ));
     }
-    let variables = route.call.action.variables();
+    let variables = way.call.action.variables();
     let made: Vec<&str> = ["request.id", "request.operation", "request.time"]
         .into_iter()
         .filter(|name| variables.contains(name))

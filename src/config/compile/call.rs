@@ -19,7 +19,7 @@ pub(super) use http::headers;
 struct Ground<'a> {
     kind: &'a str,
     around: &'a Surroundings<'a>,
-    /// Every instance of the kind, in the order of their names.
+    /// Every instance that may be called, in the order of their names.
     backends: Vec<&'a Backend>,
 }
 
@@ -54,7 +54,7 @@ impl Sort {
 }
 
 /// Which calls a key goes with.
-const KEYS: [(&str, &[Sort]); 11] = [
+const KEYS: [(&str, &[Sort]); 10] = [
     ("query", &[Sort::Http]),
     ("headers", &[Sort::Http]),
     ("body", &[Sort::Http]),
@@ -65,14 +65,13 @@ const KEYS: [(&str, &[Sort]); 11] = [
     ("save", &[Sort::Cli]),
     ("stdin", &[Sort::Exec]),
     ("target", &[Sort::Netconf]),
-    ("variants", &[]),
 ];
 
-/// Compiles the call of a route that calls backends of `kind`.
+/// Compiles the call of a route that calls these backends of a kind.
 pub(super) fn compile(
     spec: &CallSpec,
     span: Span,
-    kind: &str,
+    (kind, backends): (&str, Vec<&Backend>),
     names: &Names,
     around: &Surroundings<'_>,
     diags: &mut Diagnostics,
@@ -81,18 +80,8 @@ pub(super) fn compile(
     let ground = Ground {
         kind,
         around,
-        backends: around.of_kind(kind).into_iter().map(|(_, b)| b).collect(),
+        backends,
     };
-    if let Some(node) = &spec.variants {
-        diags.push(
-            Diagnostic::error(
-                codes::UNSUPPORTED_CALL,
-                node.span,
-                "`variants`: this version sends the same call to every backend of a kind",
-            )
-            .help("write one of `http`, `cli`, `exec` and `netconf`, or a route for each kind"),
-        );
-    }
     let sort = sort(spec, span, &ground, diags);
     if let Some((sort, at)) = sort {
         foreign_keys(spec, sort, at, diags);
@@ -144,9 +133,7 @@ fn sort(
         .collect();
     match written.as_slice() {
         [] => {
-            if spec.variants.is_none() {
-                missing(span, ground, diags);
-            }
+            missing(span, ground, diags);
             None
         }
         [one] => Some(*one),
@@ -198,8 +185,7 @@ fn missing(span: Span, ground: &Ground<'_>, diags: &mut Diagnostics) {
 /// Keys that belong to another sort of call.
 fn foreign_keys(spec: &CallSpec, sort: Sort, at: Span, diags: &mut Diagnostics) {
     for (key, sorts) in KEYS {
-        let Some(span) = place(spec, key).filter(|_| !sorts.is_empty() && !sorts.contains(&sort))
-        else {
+        let Some(span) = place(spec, key).filter(|_| !sorts.contains(&sort)) else {
             continue;
         };
         let with: Vec<_> = sorts.iter().map(|s| format!("`{}`", s.key())).collect();

@@ -64,7 +64,7 @@ pub const BAD_MODE: &str = "bad-mode";
 pub const BAD_SAMPLE: &str = "bad-sample";
 
 // The call, the answer and the reply.
-pub const UNSUPPORTED_CALL: &str = "unsupported-call";
+pub const NO_VARIANT: &str = "no-variant";
 pub const UNSUPPORTED_KEY: &str = "unsupported-key";
 pub const WRONG_DRIVER: &str = "wrong-driver";
 pub const MISSING_PROFILE: &str = "missing-profile";
@@ -92,6 +92,7 @@ pub const UNUSED_LET: &str = "unused-let";
 pub const UNUSED_EXTRACT: &str = "unused-extract";
 pub const UNUSED_FILE: &str = "unused-file";
 pub const UNUSED_BACKEND: &str = "unused-backend";
+pub const UNUSED_VARIANT: &str = "unused-variant";
 pub const UNUSED_AUTH: &str = "unused-auth";
 pub const UNUSED_VAR: &str = "unused-var";
 pub const UNUSED_PROFILE: &str = "unused-profile";

@@ -22,6 +22,7 @@ use super::seen;
 use super::select::{self, Wanted};
 use super::usage::{self, WriteOnly};
 use super::uses;
+use super::variants::Variant;
 use crate::config::example::Example;
 use crate::config::spec::call::CallSpec;
 use crate::config::spec::decode::At;
@@ -31,7 +32,8 @@ use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Node, Span};
 use crate::driver::Protocol;
 use crate::plan::{
-    self, Call, Confirm, ObjectRef, Parent, ResponseRules, Route, RouteId, Select, Verb,
+    self, Backend, BackendId, Call, Confirm, ObjectRef, Parent, ResponseRules, Route, RouteId,
+    Select, Verb,
 };
 use crate::transform::{Root, Text, Uses, ValueMap};
 
@@ -42,9 +44,24 @@ pub(super) struct Endpoint<'a> {
     pub name: &'a At<String>,
     pub spec: &'a RouteSpec,
     pub node: &'a Node,
+    /// Which of its variants this is, where it has some.
+    pub variant: Option<&'a Variant>,
 }
 
-impl Endpoint<'_> {
+impl<'a> Endpoint<'a> {
+    /// The instances that may be called, in the order of their names.
+    pub(super) fn instances(&self) -> Vec<&'a Backend> {
+        let of_kind = self.around.of_kind(self.sheet.kind()).into_iter();
+        let takes = |id: &BackendId| {
+            self.variant
+                .is_none_or(|variant| variant.takes.contains(id))
+        };
+        of_kind
+            .filter(|(id, _)| takes(id))
+            .map(|(_, backend)| backend)
+            .collect()
+    }
+
     /// Compiles every part, whatever became of the others.
     pub(super) fn compile(
         &self,
@@ -151,7 +168,6 @@ impl Endpoint<'_> {
                 mutating: behaviour.mutating,
                 idempotent: behaviour.idempotent,
                 clients: clients?,
-                store_reply,
                 request: schemas.into_rules(),
                 object: match object {
                     Some(id) => Some(ObjectRef { resource, id: id? }),
@@ -160,13 +176,25 @@ impl Endpoint<'_> {
                 parents: parents?,
                 lets: lets?,
                 select: select?,
-                call: call?,
-                response: response?,
-                extract: extract?,
-                mapping: mapping?,
-                reply: reply?,
+                ways: vec![plan::Way {
+                    takes: self.variant.map(|variant| variant.takes.clone()),
+                    when: self
+                        .variant
+                        .map_or_else(Vec::new, |variant| variant.when.clone()),
+                    call: call?,
+                    response: response?,
+                    extract: extract?,
+                    mapping: mapping?,
+                    reply: reply?,
+                    store_reply,
+                    reads: self.reads_for_templates(),
+                }],
                 confirm: self.confirm(),
-                reads: self.reads_for_templates(),
+                reads_request: self
+                    .reads_and_select()
+                    .of_root(Root::Request.name())
+                    .next()
+                    .is_some(),
                 examples: example::published(
                     right(&spec.examples).map_or(&[], |examples| examples.as_slice()),
                 ),
@@ -273,7 +301,7 @@ impl Endpoint<'_> {
         call::compile(
             call.as_ref()?,
             span,
-            self.sheet.kind(),
+            (self.sheet.kind(), self.instances()),
             names,
             self.around,
             diags,
@@ -358,7 +386,6 @@ impl Endpoint<'_> {
         let reads = self.reads_and_select();
         let is_body = |path: &str| path.split('.').next() == Some("body");
         plan::Reads {
-            request: reads.of_root(Root::Request.name()).next().is_some(),
             response_head: reads
                 .of_root(Root::Response.name())
                 .any(|(path, _)| !is_body(path)),
@@ -462,6 +489,7 @@ impl Endpoint<'_> {
             schemas,
             around: self.around,
             kind: self.sheet.kind(),
+            backends: &self.instances(),
             resource: right(&self.sheet.spec.resource).map_or("", Written::text),
             parents: &resources,
             own: self.node.span,

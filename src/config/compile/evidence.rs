@@ -15,7 +15,7 @@ use crate::config::example::Example;
 use crate::config::spec::part::right;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Kind, Node, Span};
-use crate::plan::{BackendIdSource, Route};
+use crate::plan::{BackendIdSource, Way};
 use crate::relay::answer::{self, ReadAnswer};
 use crate::relay::outcome::{self, Verdict};
 use crate::transform::{AnswerView, Condition, JsonPath, Root, Scope};
@@ -65,29 +65,29 @@ impl Seen {
 
 impl Evidence {
     /// Tries what one route says on the answers of its examples.
-    pub(super) fn note(&mut self, route: &Route, examples: &[Example], endpoint: &Endpoint<'_>) {
+    pub(super) fn note(&mut self, way: &Way, examples: &[Example], endpoint: &Endpoint<'_>) {
         let seen: Vec<Seen> = examples
             .iter()
             .filter_map(|example| {
-                let read = answer::read(example.answer()?, &route.response);
-                Some(judged(read, example.span, route))
+                let read = answer::read(example.answer()?, &way.response);
+                Some(judged(read, example.span, way))
             })
             .collect();
         if seen.is_empty() {
             return;
         }
-        self.rules(route, endpoint, &seen);
-        self.sources(route, endpoint, &seen);
+        self.rules(way, endpoint, &seen);
+        self.sources(way, endpoint, &seen);
     }
 
-    fn rules(&mut self, route: &Route, endpoint: &Endpoint<'_>, seen: &[Seen]) {
+    fn rules(&mut self, way: &Way, endpoint: &Endpoint<'_>, seen: &[Seen]) {
         let specs = || {
             let (own, file) = (&endpoint.spec.response, &endpoint.sheet.spec.response);
             [right(own), right(file)].into_iter().flatten()
         };
         let fail_when = specs().find_map(|spec| right(&spec.fail_when));
         let nodes = fail_when.map_or(&[][..], |nodes| nodes.0.as_slice());
-        for (node, condition) in nodes.iter().zip(&route.response.fail_when) {
+        for (node, condition) in nodes.iter().zip(&way.response.fail_when) {
             let met = seen.iter().any(|seen| condition.holds(&seen.view()));
             self.tried(node, "this `fail_when`", met, seen);
         }
@@ -99,7 +99,7 @@ impl Evidence {
             .iter()
             .filter(|seen| !seen.success)
             .filter_map(|seen| {
-                let rules = &route.response.errors;
+                let rules = &way.response.errors;
                 rules.iter().position(|rule| rule.when.holds(&seen.view()))
             })
             .collect();
@@ -108,7 +108,7 @@ impl Evidence {
         }
         if let (Some(node), Some(condition)) = (
             specs().find_map(|spec| spec.success_when.as_ref()),
-            &route.response.success_when,
+            &way.response.success_when,
         ) {
             let met = seen.iter().any(|seen| condition.holds(&seen.view()));
             self.tried(node, "this `success_when`", met, seen);
@@ -145,13 +145,13 @@ impl Evidence {
         wrong
     }
 
-    fn sources(&mut self, route: &Route, endpoint: &Endpoint<'_>, seen: &[Seen]) {
+    fn sources(&mut self, way: &Way, endpoint: &Endpoint<'_>, seen: &[Seen]) {
         let done: Vec<&Seen> = seen.iter().filter(|seen| seen.success).collect();
         for (_, node) in right(&endpoint.spec.extract).iter().flat_map(|e| &e.0) {
             self.source(node, &done, seen);
         }
         let changes = right(&endpoint.spec.mapping).into_iter().flat_map(|m| &m.0);
-        for (change, op) in changes.zip(&route.mapping) {
+        for (change, op) in changes.zip(&way.mapping) {
             let Some(spec) = &change.op else { continue };
             let holds = |when: &Condition, seen: &Seen| when.holds(&seen.view());
             if let (Some(node), Some(when)) = (&spec.when, &op.when)
@@ -315,10 +315,12 @@ impl Evidence {
     }
 }
 
-fn judged(mut read: ReadAnswer, span: Span, route: &Route) -> Seen {
+fn judged(mut read: ReadAnswer, span: Span, way: &Way) -> Seen {
     let mut scope = Scope::new();
     read.publish(&mut scope, true);
-    let verdict = outcome::judge(route, &read, &scope, None, &|text: &str| text.to_owned());
+    let verdict = outcome::judge(way, false, &read, &scope, None, &|text: &str| {
+        text.to_owned()
+    });
     Seen {
         span,
         success: matches!(verdict, Verdict::Success),

@@ -119,11 +119,11 @@ impl Links {
     }
 }
 
-/// A create whose call says nothing of the CMP id: if its outcome stays unknown, nobody can tell which
+/// A create (or one variant of it) whose call says nothing of the CMP id: if its outcome stays unknown, nobody can tell which
 /// object of the backend it made, or whether it made one (SEMANTICS 16: a person settles it).
 pub(super) fn check_mark(route: &Route, endpoint: &Endpoint<'_>, diags: &mut Diagnostics) {
     // A PUT names what it makes; what changes nothing makes nothing.
-    if let Action::Http(http) = &route.call.action
+    if let Action::Http(http) = &route.ways[0].call.action
         && http.method.is_idempotent()
     {
         return;
@@ -133,7 +133,7 @@ pub(super) fn check_mark(route: &Route, endpoint: &Endpoint<'_>, diags: &mut Dia
         let wanted = named_by(route, op);
         wanted.is_empty() || wanted.iter().all(|name| is_sent(&sent, name))
     };
-    let creates = || route.mapping.iter().filter(|op| op.verb == Verb::Create);
+    let creates = || route.changes().filter(|op| op.verb == Verb::Create);
     if creates().any(marks) {
         return;
     }
@@ -149,7 +149,7 @@ pub(super) fn check_mark(route: &Route, endpoint: &Endpoint<'_>, diags: &mut Dia
         [one] => one.clone(),
         _ => "mapping.cmp_id".to_owned(),
     };
-    let place = match &route.call.action {
+    let place = match &route.ways[0].call.action {
         Action::Http(http) if matches!(http.body, HttpBody::Form(_)) => "call.form",
         Action::Http(_) => "call.body",
         Action::Cli(_) => "call.cli",
@@ -187,7 +187,7 @@ fn id_variables(id: &IdTemplate) -> Vec<&str> {
 
 /// Everything that the call carries, down to the request's own fields.
 fn sent(route: &Route) -> Vec<String> {
-    plain(route, route.call.action.variables())
+    plain(route, route.ways[0].call.action.variables())
 }
 
 /// Names with what stands behind them: a `let`, the id of a parent or of the object, the CMP id. A
@@ -219,8 +219,7 @@ fn plain(route: &Route, names: Vec<&str>) -> Vec<String> {
                 .flat_map(|object| id_variables(&object.id))
                 .collect(),
             (Some("mapping"), _) => route
-                .mapping
-                .iter()
+                .changes()
                 .filter_map(|op| match &op.cmp_id {
                     CmpIdSource::Given(id) => Some(id_variables(id)),
                     _ => None,

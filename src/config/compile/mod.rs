@@ -48,6 +48,7 @@ mod ssh;
 mod unused;
 mod usage;
 mod uses;
+mod variants;
 
 #[cfg(test)]
 mod tests;

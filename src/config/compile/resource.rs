@@ -5,6 +5,7 @@ use super::codes;
 use super::name;
 use super::names::check_name;
 use super::reference::expand_file;
+use super::variants::{self, Variants};
 use crate::config::source::SourceFiles;
 use crate::config::spec::decode::Decode;
 use crate::config::spec::part::{Written, right};
@@ -15,9 +16,11 @@ use crate::plan::{Resource, ResourceId};
 
 /// One route file, read.
 pub(super) struct Sheet {
-    /// References outside of schemas and examples are replaced.
+    /// References outside of schemas and examples are replaced, calls with variants written out.
     pub node: Node,
     pub spec: RouteFileSpec,
+    /// Of the routes that stand here once for each variant of their call.
+    pub variants: Variants,
     /// `None`: its name is wrong, and that has been reported.
     pub resource: Option<ResourceId>,
 }
@@ -33,11 +36,16 @@ impl Sheet {
 }
 
 /// Reads every route file; what cannot be read at all has been reported.
-pub(super) fn sheets(files: &SourceFiles, diags: &mut Diagnostics) -> Vec<Sheet> {
+pub(super) fn sheets(
+    files: &SourceFiles,
+    backends: &Backends,
+    diags: &mut Diagnostics,
+) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     for (_, file) in files.routes() {
         let Some(node) = &file.node else { continue };
         let node = expand_file(node, files, diags);
+        let (node, variants) = variants::write_out(node, backends, diags);
         let Some(spec) = RouteFileSpec::decode(&node, diags) else {
             continue;
         };
@@ -45,6 +53,7 @@ pub(super) fn sheets(files: &SourceFiles, diags: &mut Diagnostics) -> Vec<Sheet>
         sheets.push(Sheet {
             node,
             spec,
+            variants,
             resource: None,
         });
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::backend::Backends;
 use super::choice::{Instances, Reach};
+use super::codes;
 use super::conflict;
 use super::endpoint::Endpoint;
 use super::evidence::Evidence;
@@ -24,8 +25,8 @@ use crate::config::example::RouteExamples;
 use crate::config::source::{SourceFile, SourceFiles};
 use crate::config::spec::decode::{Entries, wrong_type};
 use crate::config::spec::part::{misplaced, right};
-use crate::diagnostics::Diagnostics;
 use crate::diagnostics::codes::UNKNOWN_VARIABLE;
+use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::{FileId, Kind, Node, Span};
 use crate::plan::{Resource, Route, RouteId, RouteTable, Server};
 use crate::transform::ValueMap;
@@ -49,7 +50,7 @@ pub fn compile(
     diags: &mut Diagnostics,
 ) -> Compiled {
     let mut found = Diagnostics::default();
-    let mut sheets = resource::sheets(files, &mut found);
+    let mut sheets = resource::sheets(files, backends, &mut found);
     let resources = resource::compile(&mut sheets, backends, &mut found);
     let recorded = Recorded::of(&sheets);
     let around = surroundings(files, backends, server, &resources, recorded);
@@ -64,42 +65,55 @@ pub fn compile(
     let mut idle = Diagnostics::default();
     for sheet in &sheets {
         let maps = maps(sheet, &mut found);
-        for (name, spec) in sheet
-            .spec
-            .routes
-            .iter()
-            .filter_map(|r| r.0.as_ref())
-            .flat_map(|r| &r.0)
-        {
-            let context = Endpoint {
-                sheet,
-                around: &around,
-                name,
-                spec,
-                node: route_node(sheet, name.span),
-            };
+        let written = right(&sheet.spec.routes).map_or(&[][..], |routes| &routes.0);
+        // A route with variants stands there once for each of them.
+        for ways in written.chunk_by(|(one, _), (next, _)| one.span == next.span) {
             let id = RouteId(u16::try_from(declared.len()).unwrap_or(u16::MAX));
-            let mut said = Diagnostics::default();
-            let (route, matched, written) = context.compile(id, &maps, &mut said);
-            links.note(&context);
-            if let Some(route) = &route {
-                links::check_mark(route, &context, &mut idle);
-                reach.note(route, &context, &mut said);
-                evidence.note(route, &written, &context);
+            let mut compiled = Vec::with_capacity(ways.len());
+            let mut unused = Vec::with_capacity(ways.len());
+            for (way, (name, spec)) in ways.iter().enumerate() {
+                let variants = sheet.variants.get(&name.span);
+                let variant = variants.and_then(|variants| variants.get(way));
+                let context = Endpoint {
+                    sheet,
+                    around: &around,
+                    name,
+                    spec,
+                    node: route_node(sheet, name.span, way),
+                    variant,
+                };
+                let mut said = Diagnostics::default();
+                let (route, matched, written) = context.compile(id, &maps, &mut said);
+                links.note(&context);
+                if let Some(route) = &route {
+                    links::check_mark(route, &context, &mut idle);
+                    reach.note(route, &context, &mut said);
+                    evidence.note(&route.ways[0], &written, &context);
+                }
+                unused.push(report_with_route(said, &context, &mut found));
+                if way == 0 {
+                    declared.push(matched);
+                }
+                compiled.push(route);
+                examples.push(RouteExamples {
+                    route: name.value.as_str().into(),
+                    span: variant.map_or(name.span, |variant| variant.span),
+                    way,
+                    examples: written,
+                    rules: example::places(
+                        right(&spec.response),
+                        right(&sheet.spec.response),
+                        right(&spec.mapping),
+                    ),
+                });
             }
-            report_with_route(said, &context, &mut found);
-            declared.push(matched);
-            routes.extend(route);
-            examples.push(RouteExamples {
-                route: name.value.as_str().into(),
-                span: name.span,
-                examples: written,
-                rules: example::places(
-                    right(&spec.response),
-                    right(&sheet.spec.response),
-                    right(&spec.mapping),
-                ),
-            });
+            report_unused(unused, &mut found);
+            routes.extend(
+                compiled
+                    .into_iter()
+                    .collect::<Option<Vec<_>>>()
+                    .and_then(joined),
+            );
         }
         reads.push(check_sheet_usage(sheet, &around, &mut found));
     }
@@ -132,8 +146,38 @@ pub fn compile(
     }
 }
 
-/// Says with a problem outside of the route's own text for which route it is one.
-fn report_with_route(said: Diagnostics, context: &Endpoint<'_>, diags: &mut Diagnostics) {
+/// One route of what became of its ways.
+fn joined(ways: Vec<Route>) -> Option<Route> {
+    ways.into_iter().reduce(|mut route, other| {
+        route.ways.extend(other.ways);
+        route.mutating |= other.mutating;
+        route.idempotent &= other.idempotent;
+        route.reads_request |= other.reads_request;
+        route.examples.extend(other.examples);
+        route
+    })
+}
+
+/// What no way of a route uses.
+fn report_unused(each: Vec<Vec<Diagnostic>>, diags: &mut Diagnostics) {
+    let [first, others @ ..] = each.as_slice() else {
+        return;
+    };
+    let everywhere = |said: &&Diagnostic| others.iter().all(|other| other.contains(said));
+    first
+        .iter()
+        .filter(everywhere)
+        .for_each(|said| diags.push(said.clone()));
+}
+
+/// Says with a problem outside of the route's own text for which route it is one. Gives what is unused as far
+/// as this way of the route goes.
+fn report_with_route(
+    said: Diagnostics,
+    context: &Endpoint<'_>,
+    diags: &mut Diagnostics,
+) -> Vec<Diagnostic> {
+    let mut unused = Vec::new();
     let own = context.node.span;
     let undeclared = context.undeclared();
     for diagnostic in said.iter() {
@@ -155,8 +199,12 @@ fn report_with_route(said: Diagnostics, context: &Endpoint<'_>, diags: &mut Diag
             let place = format!("for route `{}`", context.name.value);
             diagnostic = diagnostic.related(context.name.span, place);
         }
-        diags.push(diagnostic);
+        match [codes::UNUSED_LET, codes::UNUSED_EXTRACT].contains(&diagnostic.code) {
+            true => unused.push(diagnostic),
+            false => diags.push(diagnostic),
+        }
     }
+    unused
 }
 
 /// A shared piece is compiled once per use; what is wrong with it is said once.
@@ -257,11 +305,12 @@ fn check_sheet_usage(sheet: &Sheet, around: &Surroundings<'_>, diags: &mut Diagn
     reads
 }
 
-/// The node of a route, by the place of its id: `routes` may be misspelled and read as meant.
-fn route_node(sheet: &Sheet, id: Span) -> &Node {
+/// The node of a way of a route, by the place of the route's id: `routes` may be misspelled and read as meant.
+fn route_node(sheet: &Sheet, id: Span, way: usize) -> &Node {
     let file = sheet.node.entries().iter();
     file.flat_map(|entry| entry.value.entries())
-        .find(|entry| entry.key_span == id)
+        .filter(|entry| entry.key_span == id)
+        .nth(way)
         .map(|entry| &entry.value)
         .expect("a decoded route stands in its file")
 }

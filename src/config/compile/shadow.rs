@@ -144,7 +144,7 @@ fn may_name(route: &Route, loser: &[&str], taker: &[&str], routes: &[Route]) -> 
 fn may_be_called(resource: ResourceId, id: &str, routes: &[Route]) -> bool {
     let mut creates = routes
         .iter()
-        .flat_map(|route| route.mapping.iter().map(move |op| (route, op)))
+        .flat_map(|route| route.changes().map(move |op| (route, op)))
         .filter(|(_, op)| op.resource == resource && matches!(op.verb, Verb::Create | Verb::Put))
         .peekable();
     creates.peek().is_none()

@@ -3,6 +3,7 @@
 mod select;
 mod slips;
 mod uses;
+mod variants;
 mod whole;
 
 use http::{Method, StatusCode};
@@ -12,7 +13,7 @@ use crate::config::{Env, Loaded, load_from_memory};
 use crate::diagnostics::Diagnostic;
 use crate::plan::{
     Action, BackendIdSource, CmpIdSource, HttpBody, Plan, Prefer, ReplyBody, Route, ScalarType,
-    Verb,
+    Verb, Way,
 };
 use crate::transform::{Root, Scope};
 
@@ -104,6 +105,14 @@ fn route<'p>(plan: &'p Plan, name: &str) -> &'p Route {
     plan.route(plan.route_named(name).unwrap())
 }
 
+/// What a route without variants does.
+fn way<'p>(plan: &'p Plan, name: &str) -> &'p Way {
+    let [way] = route(plan, name).ways.as_slice() else {
+        panic!("`{name}` has variants");
+    };
+    way
+}
+
 #[test]
 fn the_example_of_the_language_compiles_into_its_plan() {
     let case = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/language_example");
@@ -112,10 +121,11 @@ fn the_example_of_the_language_compiles_into_its_plan() {
     let plan = plan(&loaded);
 
     let create = route(plan, "create_firewall_rule");
+    let made = way(plan, "create_firewall_rule");
     assert_eq!(create.method, Method::POST);
     assert_eq!(&*create.path, "/v1/firewall-policies/{policy_id}/rules");
     assert_eq!(create.path_params, ["policy_id".into()]);
-    assert!(create.mutating && !create.idempotent && create.store_reply);
+    assert!(create.mutating && !create.idempotent && made.store_reply);
     assert_eq!(&*plan.resource(create.resource).name, "firewall_rule");
     assert!(create.object.is_none());
     let parents: Vec<_> = create
@@ -140,14 +150,11 @@ fn the_example_of_the_language_compiles_into_its_plan() {
         .collect();
     assert_eq!(names, ["fw-khh-1", "fw-tpe-1"]);
 
-    let Action::Http(call) = &create.call.action else {
+    let Action::Http(call) = &made.call.action else {
         panic!("an http call")
     };
     assert_eq!(call.method, Method::POST);
-    assert_eq!(
-        create.call.timeout,
-        Some(std::time::Duration::from_secs(20))
-    );
+    assert_eq!(made.call.timeout, Some(std::time::Duration::from_secs(20)));
     let HttpBody::Json(body) = &call.body else {
         panic!("a JSON body");
     };
@@ -167,8 +174,8 @@ fn the_example_of_the_language_compiles_into_its_plan() {
     assert_eq!(path, "/api/v2/policies/12/rules");
 
     // The route's own rule comes before the shared ones.
-    assert_eq!(create.response.fail_when.len(), 1);
-    let replies: Vec<_> = create
+    assert_eq!(made.response.fail_when.len(), 1);
+    let replies: Vec<_> = made
         .response
         .errors
         .iter()
@@ -179,15 +186,15 @@ fn the_example_of_the_language_compiles_into_its_plan() {
         [(409, Some("duplicate")), (403, Some("out_of_licence"))]
     );
 
-    let [op] = create.mapping.as_slice() else {
+    let [op] = made.mapping.as_slice() else {
         panic!("one change");
     };
     assert_eq!((op.verb, op.resource), (Verb::Create, create.resource));
     assert!(matches!(op.cmp_id, CmpIdSource::Given(_)));
     assert!(matches!(op.backend_id, Some(BackendIdSource::Extract(_))));
     assert_eq!(op.attributes.len(), 1);
-    assert_eq!(create.reply.status, Some(StatusCode::CREATED));
-    assert!(matches!(create.reply.body, ReplyBody::Tree(_)));
+    assert_eq!(made.reply.status, Some(StatusCode::CREATED));
+    assert!(matches!(made.reply.body, ReplyBody::Tree(_)));
 
     let body = create.request.body.as_ref().unwrap();
     let right = json!({"id": "r1", "name": "n", "site": "tpe", "port": 1, "action": "allow"});
@@ -198,12 +205,21 @@ fn the_example_of_the_language_compiles_into_its_plan() {
 
     let get = route(plan, "get_firewall_rule");
     assert!(!get.mutating && get.request.body.is_none());
-    assert!(matches!(get.reply.body, ReplyBody::PassThrough));
-    assert_eq!(get.reply.status, None);
+    assert!(matches!(
+        way(plan, "get_firewall_rule").reply.body,
+        ReplyBody::PassThrough
+    ));
+    assert_eq!(way(plan, "get_firewall_rule").reply.status, None);
     let delete = route(plan, "delete_firewall_rule");
-    assert!(delete.mutating && delete.idempotent && delete.deletes());
-    assert!(matches!(delete.mapping[0].cmp_id, CmpIdSource::Object));
-    assert!(matches!(delete.reply.body, ReplyBody::None));
+    assert!(delete.mutating && delete.idempotent && way(plan, "delete_firewall_rule").deletes());
+    assert!(matches!(
+        way(plan, "delete_firewall_rule").mapping[0].cmp_id,
+        CmpIdSource::Object
+    ));
+    assert!(matches!(
+        way(plan, "delete_firewall_rule").reply.body,
+        ReplyBody::None
+    ));
     assert_eq!(plan.routes.len(), 5);
 }
 
@@ -262,13 +278,10 @@ fn without_a_reply_the_backends_answer_passes_through() {
     )]);
     let plan = plan(&loaded);
     assert!(matches!(
-        route(plan, "plain").reply.body,
+        way(plan, "plain").reply.body,
         ReplyBody::PassThrough
     ));
-    assert!(matches!(
-        route(plan, "bodiless").reply.body,
-        ReplyBody::None
-    ));
+    assert!(matches!(way(plan, "bodiless").reply.body, ReplyBody::None));
 }
 
 #[test]
@@ -317,8 +330,8 @@ fn a_mapping_is_a_word_a_map_or_a_list_that_commits_together() {
         ),
     )]);
     let plan = plan(&loaded);
-    assert_eq!(route(plan, "word").mapping[0].verb, Verb::Delete);
-    let [create, put] = route(plan, "list").mapping.as_slice() else {
+    assert_eq!(way(plan, "word").mapping[0].verb, Verb::Delete);
+    let [create, put] = way(plan, "list").mapping.as_slice() else {
         panic!("two changes");
     };
     let CmpIdSource::Given(id) = &create.cmp_id else {
@@ -329,7 +342,7 @@ fn a_mapping_is_a_word_a_map_or_a_list_that_commits_together() {
     assert_eq!(put.verb, Verb::Put);
     assert!(put.when.is_some());
     assert!(matches!(
-        route(plan, "relay_made").mapping[0].cmp_id,
+        way(plan, "relay_made").mapping[0].cmp_id,
         CmpIdSource::RelayMade
     ));
     assert_eq!(codes(&loaded), ["unkeyed-create"]);
@@ -404,9 +417,9 @@ fn a_reply_that_could_hold_a_write_only_field_is_not_stored() {
         ),
     )]);
     let plan = plan(&loaded);
-    assert!(!route(plan, "through_a_let").store_reply);
-    assert!(route(plan, "beside_it").store_reply);
-    assert!(!route(plan, "by_its_own_word").store_reply);
+    assert!(!way(plan, "through_a_let").store_reply);
+    assert!(way(plan, "beside_it").store_reply);
+    assert!(!way(plan, "by_its_own_word").store_reply);
     let body = route(plan, "beside_it").request.body.as_ref().unwrap();
     assert_eq!(body.write_only, ["/user/password".into()]);
 }
@@ -448,10 +461,10 @@ routes:
 ",
     )]);
     let plan = plan(&loaded);
-    let inherits = &route(plan, "inherits").response;
+    let inherits = &way(plan, "inherits").response;
     assert_eq!(inherits.success, [200, 201]);
     assert_eq!(inherits.fail_when.len(), 1);
-    let replaces = &route(plan, "replaces").response;
+    let replaces = &way(plan, "replaces").response;
     assert!(replaces.format.is_some());
     assert_eq!(replaces.success, [200]);
     assert!(replaces.fail_when.is_empty());
@@ -535,7 +548,7 @@ fn a_call_takes_a_named_auth_that_every_instance_has() {
 ",
         ),
     )]);
-    let Action::Http(call) = &route(plan(&loaded), "x").call.action else {
+    let Action::Http(call) = &way(plan(&loaded), "x").call.action else {
         panic!("an http call")
     };
     assert_eq!(call.auth.as_deref(), Some("audit"));
@@ -571,7 +584,7 @@ fn a_file_of_templates_is_a_body_and_counts_as_used() {
         ),
     ]);
     assert_eq!(messages(&loaded), "");
-    let Action::Http(call) = &route(plan(&loaded), "x").call.action else {
+    let Action::Http(call) = &way(plan(&loaded), "x").call.action else {
         panic!("an http call")
     };
     assert!(matches!(call.body, HttpBody::Template(_)));

@@ -16,6 +16,7 @@ use super::names::{Names, Surroundings};
 use super::request::RequestSchemas;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Span;
+use crate::plan::Backend;
 use crate::transform::Root;
 use crate::transform::uses::{Absence, Fact, Key, Place, Use};
 
@@ -25,6 +26,8 @@ pub(super) struct Route<'a> {
     pub schemas: &'a RequestSchemas,
     pub around: &'a Surroundings<'a>,
     pub kind: &'a str,
+    /// The instances that may be called.
+    pub backends: &'a [&'a Backend],
     /// The resource of the file: that of `object`.
     pub resource: &'a str,
     /// The resource of each parent.

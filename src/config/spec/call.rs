@@ -3,7 +3,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::decode::{At, Decode, Entries, TimeSpan, wrong_type};
-use super::part::{Part, Written};
+use super::mapping::MappingSpec;
+use super::part::{OneOrMany, Part, Written};
+use super::response::ResponseSpec;
+use super::route::ReplySpec;
 use crate::diagnostics::Diagnostics;
 use crate::document::{Kind, Node};
 use crate::driver::Protocol;
@@ -53,8 +56,56 @@ crate::spec! {
         /// The datastore of a NETCONF operation. Default: `running` is read, and `candidate` written where the
         /// device has one.
         target: Option<Part<At<DatastoreWord>>>,
-        /// Calls by the backend's labels. Not in this version.
+        /// Calls by the backend's labels: the first variant whose `when` fits the backend is its call. What stands
+        /// beside `variants` counts for each of them.
+        #[schemars(with = "Option<Vec<VariantSchema>>")]
         variants: Option<Node>,
+    }
+}
+
+/// What a variant may hold. The compiler writes it out as a route before that is decoded.
+struct VariantSchema;
+
+impl JsonSchema for VariantSchema {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Variant".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = CallSpec::json_schema(generator);
+        let own = VariantKeys::json_schema(generator);
+        for key in ["title", "description", "required"] {
+            schema.insert(key.into(), own.get(key).cloned().unwrap_or_default());
+        }
+        let own = own
+            .get("properties")
+            .and_then(|own| own.as_object())
+            .cloned();
+        if let Some(keys) = schema
+            .get_mut("properties")
+            .and_then(|keys| keys.as_object_mut())
+        {
+            keys.remove("variants");
+            keys.extend(own.into_iter().flatten());
+        }
+        schema
+    }
+}
+
+crate::spec! {
+    /// A call for some of the kind's backends, with what of the route goes with it: its keys are those of a
+    /// call, and these.
+    VariantKeys as "a variant" {
+        /// The labels of the backends that it is for, each with a value or a list of them; `{}`: all that are left.
+        when: Entries<OneOrMany<Written>>,
+        /// How its answer is read and judged: joined to the route's, as that is to the file's.
+        response: Option<Part<ResponseSpec>>,
+        /// Further sources of its answer: joined to the route's.
+        #[schemars(extend("x-holds" = "source", "x-stage" = "answer"))]
+        extract: Option<Part<Entries<Node>>>,
+        /// What is recorded when it succeeds, instead of the route's.
+        mapping: Option<Part<MappingSpec>>,
+        /// What the CMP is told when it succeeds, instead of the route's.
+        reply: Option<Part<ReplySpec>>,
     }
 }
 

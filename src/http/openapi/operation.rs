@@ -102,19 +102,24 @@ fn description(plan: &Plan, route: &Route) -> String {
             false => "; nothing is recorded",
         }
     )];
-    for change in &route.mapping {
+    for change in route.changes() {
         let name = &plan.resource(change.resource).name;
-        words.push(match (change.verb, &change.cmp_id) {
+        let said = match (change.verb, &change.cmp_id) {
             (Verb::Create, CmpIdSource::RelayMade) => {
                 format!("It maps a new {name}, whose id the relay makes.")
             }
-            (Verb::Create, _) => format!("It maps a new {name} under the id that the request gives."),
+            (Verb::Create, _) => {
+                format!("It maps a new {name} under the id that the request gives.")
+            }
             (Verb::Update, _) => format!("It updates the mapping of a {name}."),
             (Verb::Put, _) => format!("It maps a {name}, or updates its mapping."),
             (Verb::Delete, _) => format!(
                 "It removes the mapping of a {name}; what the backend does not have any more counts as deleted."
             ),
-        });
+        };
+        if !words.contains(&said) {
+            words.push(said);
+        }
     }
     if route.mutating {
         words.push(match route.idempotent {

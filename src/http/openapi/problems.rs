@@ -10,7 +10,8 @@ use super::operation::acts;
 use super::schema::reference;
 use crate::http::problem::{self, Entry};
 use crate::plan::{
-    Action, BackendIdSource, CmpIdSource, MappingOp, Plan, Prefer, ReplyBody, Route, Verb,
+    Action, BackendIdSource, CmpIdSource, MappingOp, Plan, Prefer, Reply, ReplyBody, Route, Verb,
+    Way,
 };
 
 /// Given before any route is asked, each alone under its status: described once.
@@ -54,7 +55,7 @@ pub fn of(plan: &Plan, route: &Route) -> Map<String, Value> {
         answer.add(code, || title.to_owned());
         answer.stored |= stored(code);
     }
-    for rule in &route.response.errors {
+    for rule in route.ways.iter().flat_map(|way| &way.response.errors) {
         let answer = answers.entry(rule.reply.as_u16()).or_default();
         let code = rule.code.as_deref().unwrap_or(problem::BACKEND_ERROR.1);
         answer.add(code, || meaning(route, code, rule.reply));
@@ -65,7 +66,8 @@ pub fn of(plan: &Plan, route: &Route) -> Map<String, Value> {
     answers
         .into_iter()
         .map(|(status, answer)| {
-            let abridged = answer.stored && route.mutating && !route.store_reply;
+            let abridged =
+                answer.stored && route.mutating && route.ways.iter().any(|way| !way.store_reply);
             (
                 status.to_string(),
                 response(status, &answer, tells_effect, route.mutating, abridged),
@@ -169,9 +171,10 @@ fn possible(plan: &Plan, route: &Route) -> Vec<Entry> {
         }
     };
     let request = &route.request;
-    let names = |verbs: &[Verb]| route.mapping.iter().any(|op| verbs.contains(&op.verb));
+    let names = |verbs: &[Verb]| route.changes().any(|op| verbs.contains(&op.verb));
+    let any = |is: fn(&Way) -> bool| route.ways.iter().any(is);
     let looks_up = route.object.is_some() || !route.parents.is_empty();
-    let asks_table = looks_up || route.reads.rows;
+    let asks_table = looks_up || any(|way| way.reads.rows);
     let counts = matches!(route.select.prefer, Prefer::LeastObjects);
     when(
         !plan.server.clients.is_empty(),
@@ -192,17 +195,20 @@ fn possible(plan: &Plan, route: &Route) -> Vec<Entry> {
         asks_table,
         &[NOT_MAPPED, PENDING_OBJECT, EARLIER_OUTCOME_UNKNOWN],
     );
-    let action = &route.call.action;
-    let is_http = matches!(action, Action::Http(_));
-    when(route.object.is_some() && is_http, &[BACKEND_OBJECT_MISSING]);
+    let by_http = |way: &Way| matches!(way.call.action, Action::Http(_));
+    let by_netconf = |way: &Way| matches!(way.call.action, Action::Netconf(_));
     when(
-        route.mutating && matches!(action, Action::Cli(_) | Action::Netconf(_)),
+        route.object.is_some() && any(by_http),
+        &[BACKEND_OBJECT_MISSING],
+    );
+    when(
+        route.mutating && any(|way| matches!(way.call.action, Action::Cli(_) | Action::Netconf(_))),
         &[PARTLY_APPLIED],
     );
     // What a NETCONF error is in HTTP: `RpcError::status`.
     let refused = |status| (status, BACKEND_ERROR.1, BACKEND_ERROR.2);
     when(
-        matches!(action, Action::Netconf(_)),
+        any(by_netconf),
         &[
             refused(StatusCode::FORBIDDEN),
             refused(StatusCode::NOT_FOUND),
@@ -230,13 +236,13 @@ fn possible(plan: &Plan, route: &Route) -> Vec<Entry> {
         asks_table || route.mutating || counts,
         &[DATABASE_UNAVAILABLE],
     );
-    when(route.mapping.iter().any(named_create), &[ALREADY_MAPPED]);
-    when(route.mapping.iter().any(records_id), &[MAPPING_CONFLICT]);
+    when(route.changes().any(named_create), &[ALREADY_MAPPED]);
+    when(route.changes().any(records_id), &[MAPPING_CONFLICT]);
     when(
-        names(&[Verb::Create, Verb::Update, Verb::Put]) || !route.extract.is_empty(),
+        names(&[Verb::Create, Verb::Update, Verb::Put]) || any(|way| !way.extract.is_empty()),
         &[EXTRACTION_FAILED],
     );
-    when(reply_may_fail(route), &[REPLY_FAILED]);
+    when(any(|way| reply_may_fail(&way.reply)), &[REPLY_FAILED]);
     found
 }
 
@@ -259,18 +265,17 @@ fn may_part(plan: &Plan, route: &Route) -> bool {
         .enumerate()
         .any(|(index, parent)| own_kind(parent) && route.select.same_as != Some(index));
     let follows = route.select.same_as.is_some() && route.object.is_some();
-    let puts = route.mapping.iter().any(|op| op.verb == Verb::Put);
-    others || follows || puts || route.reads.rows
+    let puts = route.changes().any(|op| op.verb == Verb::Put);
+    others || follows || puts || route.ways.iter().any(|way| way.reads.rows)
 }
 
-fn reply_may_fail(route: &Route) -> bool {
-    let body = match &route.reply.body {
+fn reply_may_fail(reply: &Reply) -> bool {
+    let body = match &reply.body {
         ReplyBody::None => false,
         ReplyBody::PassThrough => true,
         ReplyBody::Tree(tree) => !tree.is_literal(),
     };
-    body || route
-        .reply
+    body || reply
         .headers
         .iter()
         .any(|(_, text)| text.as_literal().is_none())

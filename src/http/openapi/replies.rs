@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::operation::Request;
 use super::schema::reference;
 use super::{examples, headers};
-use crate::plan::{ReplyBody, Route};
+use crate::plan::{ReplyBody, Route, Way};
 use crate::transform::outline::{MadeKind, Member};
 use crate::transform::{Expected, Outline, Test};
 
@@ -19,15 +19,29 @@ pub fn schema(route: &Route, request: &Request<'_>) -> Option<Value> {
     if route.method == Method::HEAD {
         return None;
     }
-    match &route.reply.body {
-        ReplyBody::None => None,
-        ReplyBody::PassThrough => Some(json!({
-            "description": "The backend's answer, as it came: its JSON, or its text as `{\"text\": ...}`.",
-        })),
-        ReplyBody::Tree(tree) => {
-            let forms = Forms { route, request };
-            Some(forms.of(&tree.outline(), DEPTH))
+    let mut schemas: Vec<Value> = Vec::new();
+    for way in &route.ways {
+        let schema = match &way.reply.body {
+            ReplyBody::None => continue,
+            ReplyBody::PassThrough => json!({
+                "description": "The backend's answer, as it came: its JSON, or its text as `{\"text\": ...}`.",
+            }),
+            ReplyBody::Tree(tree) => {
+                let forms = Forms {
+                    route,
+                    way,
+                    request,
+                };
+                forms.of(&tree.outline(), DEPTH)
+            }
+        };
+        if !schemas.contains(&schema) {
+            schemas.push(schema);
         }
+    }
+    match schemas.len() {
+        0 | 1 => schemas.pop(),
+        _ => Some(json!({ "anyOf": schemas })),
     }
 }
 
@@ -56,28 +70,35 @@ impl Success {
             ];
             headers.extend(headers::named(journalled));
         }
-        if route.deletes() {
+        if route.ways.iter().any(Way::deletes) {
             headers.extend(headers::named(["Relay-Note"]));
         }
-        for (name, text) in &route.reply.headers {
+        for (name, text) in route.ways.iter().flat_map(|way| &way.reply.headers) {
+            let everywhere = route
+                .ways
+                .iter()
+                .all(|way| way.reply.headers.iter().any(|(n, _)| n == name));
             let header = json!({
                 // A stored reply may be given without its headers.
-                "required": !text.may_be_absent() && !route.mutating,
+                "required": everywhere && !text.may_be_absent() && !route.mutating,
                 "schema": { "type": "string" },
             });
             headers.insert(name.as_str().to_owned(), header);
         }
-        let tree_may_be_absent = match &route.reply.body {
-            ReplyBody::Tree(tree) => tree.may_be_absent(),
-            ReplyBody::PassThrough => true,
-            ReplyBody::None => false,
-        };
+        let bodiless = |way: &Way| matches!(way.reply.body, ReplyBody::None);
+        let some_have_none = route.ways.iter().any(bodiless) && !route.ways.iter().all(bodiless);
+        let may_be_empty = some_have_none
+            || route.ways.iter().any(|way| match &way.reply.body {
+                ReplyBody::Tree(tree) => tree.may_be_absent(),
+                ReplyBody::PassThrough => true,
+                ReplyBody::None => false,
+            });
         Self {
             statuses: statuses(route),
             headers,
             examples: reply.and_then(|schema| examples::of_replies(route, schema)),
-            abridged: route.mutating && !route.store_reply,
-            may_be_empty: tree_may_be_absent,
+            abridged: route.mutating && route.ways.iter().any(|way| !way.store_reply),
+            may_be_empty,
         }
     }
 
@@ -108,10 +129,17 @@ impl Success {
 
 /// The statuses of a success: the reply's own, or those that the backend's answer may have.
 fn statuses(route: &Route) -> Vec<String> {
-    if let Some(status) = route.reply.status {
+    let mut statuses: Vec<String> = route.ways.iter().flat_map(statuses_of).collect();
+    statuses.sort();
+    statuses.dedup();
+    statuses
+}
+
+fn statuses_of(way: &Way) -> Vec<String> {
+    if let Some(status) = way.reply.status {
         return vec![status.as_u16().to_string()];
     }
-    let rules = &route.response;
+    let rules = &way.response;
     let asked = rules.success_when.iter().flat_map(|when| when.tests());
     let by_condition: Vec<u16> = asked
         .filter_map(|test| match test {
@@ -125,16 +153,14 @@ fn statuses(route: &Route) -> Vec<String> {
         [] => by_condition,
         listed => listed.to_vec(),
     };
-    let mut statuses: Vec<String> = listed
+    let statuses: Vec<String> = listed
         .into_iter()
-        .map(|status| match (status, &route.reply.body) {
+        .map(|status| match (status, &way.reply.body) {
             // A body makes 200 of what may have none.
             (204 | 205, ReplyBody::Tree(_)) => "200".to_owned(),
             (status, _) => status.to_string(),
         })
         .collect();
-    statuses.sort();
-    statuses.dedup();
     match statuses.as_slice() {
         [] => vec!["2XX".into()],
         _ => statuses,
@@ -144,6 +170,7 @@ fn statuses(route: &Route) -> Vec<String> {
 /// Forms as schemas, with what is known of a route's variables.
 struct Forms<'a> {
     route: &'a Route,
+    way: &'a Way,
     request: &'a Request<'a>,
 }
 
@@ -257,7 +284,7 @@ impl Forms<'_> {
             }
             "extracted" => {
                 let named = steps.next().and_then(|name| {
-                    let mut sources = self.route.extract.iter();
+                    let mut sources = self.way.extract.iter();
                     sources.find(|(known, _)| **known == *name)
                 });
                 match (named, steps.next(), depth.checked_sub(1)) {

@@ -11,15 +11,15 @@ pub(super) fn check(route: &Route<'_>, found: &Use, diags: &mut Diagnostics) {
     else {
         return;
     };
-    let backends = route.around.of_kind(route.kind);
+    let backends = route.backends;
     let has = |backend: &Backend, name: &str| {
         let mut names = names_of(backend, of);
         names.any(|known| known == name)
     };
     let lacking: Vec<&str> = backends
         .iter()
-        .filter(|(_, backend)| !has(backend, name))
-        .map(|(_, backend)| &*backend.name)
+        .filter(|backend| !has(backend, name))
+        .map(|backend| &*backend.name)
         .collect();
     if lacking.is_empty() {
         return;
@@ -31,7 +31,7 @@ pub(super) fn check(route: &Route<'_>, found: &Use, diags: &mut Diagnostics) {
     if lacking.len() == backends.len() {
         let mut known: Vec<&str> = backends
             .iter()
-            .flat_map(|(_, backend)| names_of(backend, of))
+            .flat_map(|backend| names_of(backend, of))
             .collect();
         known.sort_unstable();
         known.dedup();
