@@ -4,7 +4,6 @@
 //! A new pack of routes brings its stories along and nothing here changes. How they are written:
 //! `tests/neutron/README.md`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,9 +14,11 @@ use serde_json::{Value, json};
 
 use super::{HttpClient, Relay, bench, client, send};
 
-const STEP_KEYS: [&str; 8] = [
-    "request", "body", "status", "reply", "calls", "keep", "restart", "behind",
+const STEP_KEYS: [&str; 9] = [
+    "request", "body", "status", "reply", "calls", "pages", "ids", "restart", "behind",
 ];
+/// More than any story has.
+const MOST_PAGES: usize = 30;
 
 /// Every story, by its file's name.
 fn stories() -> Vec<(String, Vec<Value>)> {
@@ -44,7 +45,6 @@ struct Stage<'s> {
     password: &'s str,
     /// Whose calls are counted; nobody counts those of real servers.
     simulated: Option<&'s Simulated>,
-    kept: BTreeMap<String, String>,
 }
 
 impl<'s> Stage<'s> {
@@ -59,7 +59,6 @@ impl<'s> Stage<'s> {
             endpoints,
             password,
             simulated,
-            kept: BTreeMap::new(),
         }
     }
 
@@ -72,23 +71,16 @@ impl<'s> Stage<'s> {
                 self.relay.restart().await;
             } else if step["behind"].is_object() {
                 self.behind(&step["behind"], &place).await;
+            } else if step["pages"].is_string() {
+                self.pages(step, &place).await;
             } else {
                 self.ask(step, &place).await;
             }
         }
     }
 
-    /// What stands in braces was kept by a step before.
-    fn filled(&self, text: &str) -> String {
-        self.kept
-            .iter()
-            .fold(text.to_owned(), |text, (name, value)| {
-                text.replace(&format!("{{{name}}}"), value)
-            })
-    }
-
-    async fn ask(&mut self, step: &Value, place: &str) {
-        let request = self.filled(step["request"].as_str().expect(place));
+    async fn ask(&self, step: &Value, place: &str) {
+        let request = step["request"].as_str().expect(place);
         let (method, path) = request.split_once(' ').expect(place);
         let method = Method::try_from(method).unwrap();
         let url = format!("{}{path}", self.relay.url);
@@ -106,11 +98,32 @@ impl<'s> Stage<'s> {
                 panic!("{place}\n{why}, of {answer}");
             }
         }
-        for (name, member) in step["keep"].as_object().into_iter().flatten() {
-            let value = &answer[member.as_str().expect(place)];
-            let value = value.as_str().expect("what is kept is a text");
-            self.kept.insert(name.clone(), value.to_owned());
+    }
+
+    /// Follows `next` from page to page; the CMP ids on all of them, in the order of the letters.
+    async fn pages(&self, step: &Value, place: &str) {
+        let first = step["pages"]
+            .as_str()
+            .and_then(|it| it.strip_prefix("GET "));
+        let first = first.expect(place);
+        let mut path = first.to_owned();
+        let mut ids = Vec::new();
+        for page in 1.. {
+            assert!(page <= MOST_PAGES, "{place}: no end at {path}");
+            let url = format!("{}{path}", self.relay.url);
+            let (status, _, answer) = send(&self.client, Method::GET, &url, None, None).await;
+            assert_eq!(status, StatusCode::OK, "{place}: {path}: {answer}");
+            let mut lists = answer.as_object().expect(place).values();
+            let objects = lists.find_map(Value::as_array).expect(place);
+            let known = objects.iter().map(|object| object["id"].clone());
+            ids.extend(known.filter(|id| !id.is_null()));
+            match answer["next"].as_str() {
+                Some(next) => path = format!("{first}&marker={next}"),
+                None => break,
+            }
         }
+        ids.sort_by_key(Value::to_string);
+        assert_eq!(Value::Array(ids), step["ids"], "{place}");
     }
 
     /// Does something at the Neutron of a mapped object that the relay does not know of.
