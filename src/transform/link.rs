@@ -8,7 +8,7 @@ use http::HeaderMap;
 use super::encode::percent_decoded;
 
 /// The target of the first link with this relation, in any of the `Link` headers.
-pub(super) fn target(headers: &HeaderMap, relation: &str) -> Option<String> {
+pub fn target(headers: &HeaderMap, relation: &str) -> Option<String> {
     headers
         .get_all(http::header::LINK)
         .iter()
@@ -100,7 +100,7 @@ fn unquote<'h>(text: &'h str, into: &mut String) -> &'h str {
 
 /// The first parameter of this name in the query of a URL or of a relative reference, decoded as forms are:
 /// `+` is a blank.
-pub(super) fn parameter(url: &str, name: &str) -> Option<String> {
+pub fn parameter(url: &str, name: &str) -> Option<String> {
     let decoded = |text: &str| percent_decoded(&text.replace('+', " "));
     let (_, query) = url.split('#').next()?.split_once('?')?;
     query

@@ -12,7 +12,7 @@ pub mod encode;
 pub mod expr;
 mod facts;
 mod helpers;
-mod link;
+pub mod link;
 mod node;
 mod number;
 pub mod outline;
