@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cmp_relay::demo::pack::{self, Endpoints};
+use cmp_relay::demo::packs::{self, Backend, openstack};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -26,7 +26,7 @@ use crate::support::pack::shipped;
 /// The real servers; they end when this process does, because the script's stdin ends then.
 struct Peer {
     folder: PathBuf,
-    endpoints: Endpoints,
+    backends: Vec<Backend>,
     password: String,
     _script: Child,
     _stdin: ChildStdin,
@@ -51,16 +51,17 @@ impl Peer {
             .spawn()
             .ok()?;
         let stdin = script.stdin.take().unwrap();
-        let mut said = std::collections::BTreeMap::new();
+        let mut said = std::collections::BTreeMap::<String, String>::new();
         for line in BufReader::new(script.stdout.take().unwrap()).lines() {
             let line = line.ok()?;
             if line == "ready" {
+                let neutrons = [said.get("NEUTRON_1_URL")?, said.get("NEUTRON_2_URL")?];
                 return Some(Self {
                     folder,
-                    endpoints: Endpoints {
-                        keystone: said.remove("KEYSTONE_URL")?,
-                        neutrons: [said.remove("NEUTRON_1_URL")?, said.remove("NEUTRON_2_URL")?],
-                    },
+                    backends: openstack::at(
+                        said.get("KEYSTONE_URL")?,
+                        neutrons.map(String::as_str),
+                    ),
                     password: said.remove("RELAY_PASSWORD")?,
                     _script: script,
                     _stdin: stdin,
@@ -108,16 +109,17 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    async fn start(endpoints: &Endpoints, password: &str) -> Self {
+    async fn start(backends: &[Backend], password: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut files = shipped(|path| !path.starts_with("templates/"));
         files.retain(|(path, text)| {
             path.starts_with("routes.d/s") && path.matches('/').count() > 1
                 || text.contains("\nkind: neutron\n")
         });
-        for (path, text) in pack::OPENSTACK {
+        for (path, text) in openstack::PACK.files {
             if path.starts_with("backends.d/") {
-                files.push(((*path).to_owned(), endpoints.put_into(text)));
+                let text = packs::put_into(backends, None, path, text);
+                files.push(((*path).to_owned(), text));
             }
         }
         let (port, admin) = (free_port(), free_port());
@@ -146,7 +148,7 @@ impl Relay {
         Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
             .args(["serve", "--config"])
             .arg(folder)
-            .env(pack::PASSWORD_ENV, password)
+            .env(openstack::PASSWORD, password)
             .stdout(Stdio::null())
             .spawn()
             .unwrap()
@@ -225,7 +227,7 @@ async fn bench() -> Option<Bench> {
     let peer = peer_or_skip("Keystone and Neutron", peer.as_ref())?;
     Some(Bench {
         peer,
-        relay: Relay::start(&peer.endpoints, &peer.password).await,
+        relay: Relay::start(&peer.backends, &peer.password).await,
         client: client(),
         _turn: turn,
     })
@@ -321,7 +323,7 @@ impl Bench {
 #[tokio::test]
 async fn every_object_lives_its_life_in_both_regions() {
     let Some(bench) = bench().await else { return };
-    for region in pack::REGIONS {
+    for region in openstack::REGIONS {
         lives(&bench, region).await;
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Written beside networking-sfc 23 and its API reference, with what surprises there: a second port pair
 //! over the same ports is a 400, half-given parameters are a 500 later on, and so is the deletion of a port
-//! that a pair or a classifier uses, because nobody but the database minds.
+//! that a pair or a classifier uses, because nobody but the database minds; and an update of a chain loses the
+//! order that it asks for.
 
 use axum::http::StatusCode;
 use ipnet::IpNet;
@@ -36,12 +37,12 @@ pub(super) fn create(
     }
 }
 
-/// What may be changed.
+/// What may be changed, and what comes of it.
 pub(super) fn update(
     region: &Region,
     kind: &Collection,
     id: &str,
-    changes: &Object,
+    changes: &mut Object,
 ) -> Result<(), NeutronError> {
     match kind.path {
         GROUPS if changes.contains_key("port_pairs") => {
@@ -51,10 +52,12 @@ pub(super) fn update(
             if let Some(classifiers) = changes.get("flow_classifiers") {
                 classifiers_of_chain(region, classifiers, id)?;
             }
-            match changes.get("port_pair_groups") {
-                Some(groups) => groups_of_chain(region, groups, id),
-                None => Ok(()),
+            if let Some(groups) = changes.get("port_pair_groups") {
+                groups_of_chain(region, groups, id)?;
+                let kept = in_kept_order(&region.get(CHAINS, id)?["port_pair_groups"], groups);
+                changes.insert("port_pair_groups".to_owned(), kept);
             }
+            Ok(())
         }
         _ => Ok(()),
     }
@@ -309,6 +312,14 @@ fn groups_of_chain(region: &Region, groups: &Value, chain: &str) -> Result<(), N
         }
         None => Ok(()),
     }
+}
+
+/// The groups that stay keep their order, and the new ones come behind them: the plugin gives a place to a
+/// group once, when it comes to a chain.
+fn in_kept_order(held: &Value, wanted: &Value) -> Value {
+    let stays = ids(held).filter(|group| ids(wanted).any(|id| id == *group));
+    let comes = ids(wanted).filter(|group| ids(held).all(|id| id != *group));
+    stays.chain(comes).collect()
 }
 
 fn classifiers_of_chain(region: &Region, own: &Value, chain: &str) -> Result<(), NeutronError> {

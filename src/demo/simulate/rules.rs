@@ -48,7 +48,7 @@ pub(super) fn update(
         "ports" => change_port(region, id, &mut changes)?,
         "routers" => routing::change_router(region, id, &mut changes)?,
         "floatingips" => routing::change_floating_ip(region, id, &mut changes)?,
-        _ if chaining::has(kind) => chaining::update(region, kind, id, &changes)?,
+        _ if chaining::has(kind) => chaining::update(region, kind, id, &mut changes)?,
         _ => {}
     }
     region.change(kind.path, id, changes);

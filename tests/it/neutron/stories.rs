@@ -7,8 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cmp_relay::demo::pack::{self, Endpoints};
-use cmp_relay::demo::simulate::{self, Options, Simulated};
+use cmp_relay::demo::packs::Backend;
+use cmp_relay::demo::packs::openstack::{REGIONS, at};
+use cmp_relay::demo::simulate::Stage;
+use cmp_relay::demo::simulate::openstack::{self, Options, Simulated};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -38,25 +40,26 @@ fn stories() -> Vec<(String, Vec<Value>)> {
 }
 
 /// Where a story is walked.
-struct Stage<'s> {
+struct Scene<'s> {
     relay: Relay,
     client: HttpClient,
-    endpoints: &'s Endpoints,
+    /// Keystone, and the Neutrons of the regions.
+    backends: &'s [Backend],
     password: &'s str,
     /// Whose calls are counted; nobody counts those of real servers.
     simulated: Option<&'s Simulated>,
 }
 
-impl<'s> Stage<'s> {
+impl<'s> Scene<'s> {
     async fn set(
-        endpoints: &'s Endpoints,
+        backends: &'s [Backend],
         password: &'s str,
         simulated: Option<&'s Simulated>,
     ) -> Self {
         Self {
-            relay: Relay::start(endpoints, password).await,
+            relay: Relay::start(backends, password).await,
             client: client(),
-            endpoints,
+            backends,
             password,
             simulated,
         }
@@ -140,11 +143,11 @@ impl<'s> Stage<'s> {
                 "name": "relay", "domain": domain, "password": self.password } } },
             "scope": { "project": { "name": "admin", "domain": domain } },
         }});
-        let url = format!("{}/auth/tokens", self.endpoints.keystone);
+        let url = format!("{}/auth/tokens", self.backends[0].url);
         let (_, headers, _) = send(&self.client, Method::POST, &url, None, Some(&login)).await;
         let token = headers["x-subject-token"].to_str().unwrap();
 
-        let neutron = &self.endpoints.neutrons[usize::from(row["backend"] == "neutron-2")];
+        let neutron = &self.backends[1 + usize::from(row["backend"] == "neutron-2")].url;
         let (method, path) = word("request").split_once(' ').expect(place);
         let path = path.replace("{backend_id}", row["backend_id"].as_str().unwrap());
         let (status, _, answer) = send(
@@ -183,30 +186,28 @@ fn differs(wanted: &Value, found: &Value) -> Option<String> {
 
 #[tokio::test]
 async fn every_story_holds_on_simulated_neutrons() {
-    let simulated = simulate::start(Options {
-        regions: pack::REGIONS.map(str::to_owned).to_vec(),
-        data: None,
+    let mut stage = Stage::new(None, None);
+    let options = Options {
+        regions: REGIONS.map(str::to_owned).to_vec(),
         password: "secret".into(),
         token_ttl: Duration::from_secs(3600),
-    })
-    .await
-    .unwrap();
-    let endpoints = Endpoints {
-        keystone: simulated.keystone.clone(),
-        neutrons: [0, 1].map(|at: usize| simulated.regions[at].url.clone()),
     };
+    let simulated = openstack::start(&mut stage, options).unwrap();
+    let neutrons = [0, 1].map(|region: usize| &*simulated.regions[region].url);
+    let backends = at(&simulated.keystone, neutrons);
     for (name, steps) in stories() {
-        let mut stage = Stage::set(&endpoints, "secret", Some(&simulated)).await;
-        stage.walk(&name, &steps).await;
+        let mut scene = Scene::set(&backends, "secret", Some(&simulated)).await;
+        scene.walk(&name, &steps).await;
     }
+    stage.stop().await;
 }
 
 #[tokio::test]
 async fn every_story_holds_on_real_neutrons() {
     let Some(bench) = bench().await else { return };
     for (name, steps) in stories() {
-        let mut stage = Stage::set(&bench.peer.endpoints, &bench.peer.password, None).await;
-        stage.walk(&name, &steps).await;
+        let mut scene = Scene::set(&bench.peer.backends, &bench.peer.password, None).await;
+        scene.walk(&name, &steps).await;
     }
 }
 
