@@ -64,11 +64,7 @@ pub(super) fn tree(
 }
 
 /// The tree of a header's value: a text, and one that has a secret in it.
-pub(super) fn built(
-    node: &Node,
-    world: World<'_>,
-    diags: &mut Diagnostics,
-) -> Option<SecretTree> {
+pub(super) fn built(node: &Node, world: World<'_>, diags: &mut Diagnostics) -> Option<SecretTree> {
     if !has_reference(node) {
         let help = "take what is secret in it from `{ $env: NAME }` or `{ $file: PATH }`";
         diags.push(secret::in_clear(node.span, help));

@@ -20,6 +20,7 @@ mod region;
 mod routing;
 mod rules;
 mod ssh;
+pub mod waf;
 
 use std::io;
 use std::net::SocketAddr;
