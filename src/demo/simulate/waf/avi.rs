@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,7 +15,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Object, Objects, USER, VIRTUAL_SERVER, text};
+use super::{Object, Objects, USER, VIRTUAL_SERVER, locked, text};
 
 /// The types, and how messages call them.
 const TYPES: [(&str, &str); 6] = [
@@ -65,7 +65,7 @@ impl Sessions {
     }
 
     fn tokens(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.tokens)
     }
 
     fn log_in(&self, body: &[u8]) -> Response {
@@ -139,18 +139,13 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 struct Controller {
-    objects: Mutex<Objects>,
+    objects: Arc<Mutex<Objects>>,
     url: String,
     sessions: Arc<Sessions>,
-    calls: Arc<AtomicU64>,
 }
 
-pub(super) fn router(
-    mut objects: Objects,
-    url: String,
-    sessions: Arc<Sessions>,
-    calls: Arc<AtomicU64>,
-) -> Router {
+pub(super) fn router(kept: Arc<Mutex<Objects>>, url: String, sessions: Arc<Sessions>) -> Router {
+    let mut objects = locked(&kept);
     // What each Controller comes with, and what its administrator has made.
     for (kind, name) in [
         ("wafprofile", "System-WAF-Profile"),
@@ -166,13 +161,13 @@ pub(super) fn router(
             objects.insert(kind, object);
         }
     }
+    drop(objects);
     Router::new()
         .fallback(handle)
         .with_state(Arc::new(Controller {
-            objects: Mutex::new(objects),
+            objects: kept,
             url,
             sessions,
-            calls,
         }))
 }
 
@@ -193,9 +188,6 @@ async fn handle(
         return controller.sessions.log_in(&body);
     }
     let logout = (&method, uri.path()) == (&Method::POST, "/logout");
-    if !logout {
-        controller.calls.fetch_add(1, Ordering::Relaxed);
-    }
     let session = match controller.sessions.admit(&method, &headers) {
         Ok(session) => session,
         Err(refusal) => return refusal,
@@ -207,8 +199,7 @@ async fn handle(
     if !headers.contains_key("x-avi-version") {
         return refusal(StatusCode::BAD_REQUEST, "X-Avi-Version is missing");
     }
-    let objects = &controller.objects;
-    let mut objects = objects.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut objects = locked(&controller.objects);
     let answer = answer(&mut objects, &controller.url, &method, &uri, &body);
     if let Err(error) = objects.save() {
         let why = format!("the simulated objects cannot be kept: {error}");

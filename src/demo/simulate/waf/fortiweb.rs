@@ -4,8 +4,7 @@
 //! with a negative `errcode` in the body.
 
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -17,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Object, Objects, USER, VIRTUAL_SERVER, text};
+use super::{Object, Objects, USER, VIRTUAL_SERVER, locked, text};
 
 const POOLS: &str = "server-policy/server-pool";
 const MEMBERS: &str = "server-policy/server-pool/pserver-list";
@@ -49,15 +48,15 @@ const REFERENCES: [(&str, &str, &str); 5] = [
 ];
 
 struct FortiWeb {
-    objects: Mutex<Objects>,
+    objects: Arc<Mutex<Objects>>,
     password: String,
-    calls: Arc<AtomicU64>,
 }
 
 /// `errcode` and `message`.
 type Refusal = (i64, String);
 
-pub(super) fn router(mut objects: Objects, password: String, calls: Arc<AtomicU64>) -> Router {
+pub(super) fn router(kept: Arc<Mutex<Objects>>, password: String) -> Router {
+    let mut objects = locked(&kept);
     // What each FortiWeb comes with, and what its administrator has made.
     let given = [
         (SIGNATURES, "Standard Protection"),
@@ -71,12 +70,12 @@ pub(super) fn router(mut objects: Objects, password: String, calls: Arc<AtomicU6
             objects.insert(table, object);
         }
     }
+    drop(objects);
     Router::new()
         .fallback(handle)
         .with_state(Arc::new(FortiWeb {
-            objects: Mutex::new(objects),
+            objects: kept,
             password,
-            calls,
         }))
 }
 
@@ -94,13 +93,11 @@ async fn handle(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    fortiweb.calls.fetch_add(1, Ordering::Relaxed);
     if !fortiweb.knows(&headers) {
         let body = json!({ "results": { "errcode": -1, "message": "Authentication failed." } });
         return (StatusCode::UNAUTHORIZED, axum::Json(body)).into_response();
     }
-    let objects = &fortiweb.objects;
-    let mut objects = objects.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut objects = locked(&fortiweb.objects);
     let table = uri.path().strip_prefix("/api/v2.0/cmdb/").unwrap_or("");
     let answer =
         answer(&mut objects, table, &keys, &method, &body).and_then(|results| {

@@ -1,4 +1,4 @@
-//! Simulated WAFs: a [`fortiweb`] and an [`avi`] Controller, each at a free loopback port.
+//! Simulated WAFs: a [`fortiweb`] and an [`avi`] Controller.
 //!
 //! Both keep their objects in a file, and check what a CMP runs into: who asks, names that are taken, references
 //! that lead nowhere, what is in use. What inspects traffic is not here.
@@ -9,14 +9,11 @@ mod fortiweb;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
-use tokio::task::JoinHandle;
 
-use super::{bind, kept, serve};
-use crate::shutdown::{self, Trigger};
+use super::{Stage, kept};
 
 /// The user that the WAFs know.
 const USER: &str = "relay";
@@ -26,31 +23,28 @@ pub const VIRTUAL_SERVER: &str = "vs-1";
 
 type Object = Map<String, Value>;
 
-/// Where the WAFs keep their objects, and with what one logs in.
+/// With what one logs in.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `None`: in memory only.
-    pub data: Option<PathBuf>,
-    pub password: String,
+    pub fortiweb_password: String,
+    pub avi_password: String,
 }
 
-/// Running simulated WAFs; they end when this is dropped.
-#[derive(Debug)]
+/// Both WAFs, on a stage.
 pub struct Wafs {
     pub fortiweb: String,
     pub avi: String,
-    calls: Arc<AtomicU64>,
     sessions: Arc<avi::Sessions>,
-    trigger: Trigger,
-    servers: Vec<JoinHandle<io::Result<()>>>,
+    kept: [Arc<Mutex<Objects>>; 2],
+}
+
+impl std::fmt::Debug for Wafs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WAFs at {} and {}", self.fortiweb, self.avi)
+    }
 }
 
 impl Wafs {
-    /// Calls to either of them, the refused ones included, logins and logouts left out.
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
-    }
-
     /// Logins at the Controller so far.
     pub fn logins(&self) -> u64 {
         self.sessions.logins()
@@ -66,48 +60,38 @@ impl Wafs {
         self.sessions.expire_all();
     }
 
-    /// Stops listening and waits for the answers in hand.
-    pub async fn stop(self) {
-        self.trigger.stop();
-        for server in self.servers {
-            // A server ends only by the trigger; its task has nothing else to report.
-            let _ = server.await;
+    /// Removes all objects of this name from both, behind everybody's back, and whatever names them stays.
+    pub fn lose(&self, name: &str) {
+        for objects in &self.kept {
+            for table in locked(objects).tables.values_mut() {
+                table.retain(|object| text(object, "name") != name);
+            }
         }
     }
 }
 
 /// Starts both.
-pub async fn start(options: Options) -> io::Result<Wafs> {
-    let (trigger, shutdown) = shutdown::channel();
-    let calls = Arc::new(AtomicU64::new(0));
-    let open = |name: &str| {
-        let folder = options.data.as_ref();
-        Objects::open(folder.map(|folder| folder.join(format!("{name}.json"))))
-    };
-    let (listener, fortiweb) = bind().await?;
-    let router = fortiweb::router(
-        open("waf-fortiweb")?,
-        options.password.clone(),
-        Arc::clone(&calls),
-    );
-    let mut servers = vec![serve(listener, router, shutdown.clone())];
-    let (listener, avi) = bind().await?;
-    let sessions = Arc::new(avi::Sessions::new(options.password.clone()));
-    let router = avi::router(
-        open("waf-avi")?,
-        avi.clone(),
-        Arc::clone(&sessions),
-        Arc::clone(&calls),
-    );
-    servers.push(serve(listener, router, shutdown));
+pub fn start(stage: &mut Stage, options: Options) -> io::Result<Wafs> {
+    let open = |stage: &Stage, file| Objects::open(stage.file(file));
+    let at_fortiweb = open(stage, "waf-fortiweb.json")?;
+    let fortiweb = fortiweb::router(Arc::clone(&at_fortiweb), options.fortiweb_password);
+    let fortiweb = stage.serve(fortiweb)?;
+    let at_avi = open(stage, "waf-avi.json")?;
+    let sessions = Arc::new(avi::Sessions::new(options.avi_password));
+    let port = stage.bind()?;
+    let avi = port.url().to_owned();
+    let router = avi::router(Arc::clone(&at_avi), avi.clone(), Arc::clone(&sessions));
+    stage.serve_at(port, router)?;
     Ok(Wafs {
         fortiweb,
         avi,
-        calls,
         sessions,
-        trigger,
-        servers,
+        kept: [at_fortiweb, at_avi],
     })
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Objects by the table that they are in, in the order in which they were made.
@@ -117,11 +101,11 @@ struct Objects {
 }
 
 impl Objects {
-    fn open(file: Option<PathBuf>) -> io::Result<Self> {
-        Ok(Self {
+    fn open(file: Option<PathBuf>) -> io::Result<Arc<Mutex<Self>>> {
+        Ok(Arc::new(Mutex::new(Self {
             tables: kept::read(file.as_ref())?.unwrap_or_default(),
             file,
-        })
+        })))
     }
 
     fn save(&self) -> io::Result<()> {
