@@ -1,7 +1,7 @@
 //! Literal trees with secrets in them: the body of a login, a header that is built.
 
 use crate::config::env::World;
-use crate::config::spec::decode::{Decode, wrong_type};
+use crate::config::spec::decode::Decode;
 use crate::config::spec::part::misplaced;
 use crate::config::spec::secret::{self, SecretRef};
 use crate::config::{codes, secrets};
@@ -111,7 +111,14 @@ fn directive(
                     | SecretTree::List(_)
                     | SecretTree::Literal(serde_json::Value::Null)
             ) {
-                wrong_type(&entry.value, "a text: `$json` makes one of it", diags);
+                diags.push(
+                    Diagnostic::error(
+                        codes::WRONG_TYPE,
+                        entry.value.span,
+                        format!("expected a text, found {}", entry.value.describe()),
+                    )
+                    .help("write `$json` above it, which makes one"),
+                );
                 return None;
             }
             Some(SecretTree::Base64(Box::new(below)))

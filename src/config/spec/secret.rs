@@ -111,8 +111,7 @@ impl JsonSchema for SecretValue {
                 "type": "object",
                 "minProperties": 1,
                 "maxProperties": 1,
-                "properties": { "$base64": true, "$json": true },
-                "additionalProperties": false,
+                "propertyNames": { "enum": ["$base64", "$json"] },
             },
         })
     }
