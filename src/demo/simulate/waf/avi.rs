@@ -246,6 +246,7 @@ fn answer(objects: &mut Objects, url: &str, method: &Method, uri: &Uri, body: &[
             let by: Vec<String> = TYPES
                 .iter()
                 .flat_map(|(kind, model)| objects.all(kind).iter().map(move |one| (model, one)))
+                .filter(|(_, one)| text(one, "uuid") != uuid)
                 .filter(|(_, one)| Value::from((*one).clone()).to_string().contains(&referred))
                 .map(|(model, one)| format!("'{model} {}'", text(one, "name")))
                 .collect();
