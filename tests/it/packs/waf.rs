@@ -27,7 +27,7 @@ fn wafs(stage: &mut Stage, password: &str) -> Wafs {
 
 /// The relay over both, in a folder that outlives it.
 async fn relay_over(wafs: &Wafs, folder: &Path) -> TestRelay {
-    let files = over(&waf::PACK, &waf::at(wafs));
+    let files = over(&[&waf::PACK], &waf::at(wafs));
     let database = Database::Sqlite(folder.join("relay.db"));
     // The relay before this one may still be on its way out.
     let store = loop {
