@@ -58,7 +58,7 @@ fn add_auth(digest: &mut Context, auth: &Auth) {
         Auth::None | Auth::ClientCertificate => {}
         Auth::Basic { password, .. } => add_secret(digest, password),
         Auth::Bearer(token) => add_secret(digest, token),
-        Auth::Headers(headers) => headers.iter().for_each(|(_, one)| add_secret(digest, one)),
+        Auth::Headers(headers) => headers.iter().for_each(|(_, tree)| add_tree(digest, tree)),
         Auth::Query(pairs) => pairs.iter().for_each(|(_, one)| add_secret(digest, one)),
         Auth::Keystone(keystone) => {
             add_files(digest, &keystone.tls);
@@ -83,6 +83,7 @@ fn add_tree(digest: &mut Context, tree: &SecretTree) {
         SecretTree::Secret(secret) => add_secret(digest, secret),
         SecretTree::List(items) => items.iter().for_each(|item| add_tree(digest, item)),
         SecretTree::Map(entries) => entries.iter().for_each(|(_, tree)| add_tree(digest, tree)),
+        SecretTree::Json(tree) | SecretTree::Base64(tree) => add_tree(digest, tree),
     }
 }
 

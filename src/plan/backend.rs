@@ -144,7 +144,7 @@ pub enum Auth {
         password: Secret,
     },
     Bearer(Secret),
-    Headers(Vec<(HeaderName, Secret)>),
+    Headers(Vec<(HeaderName, SecretTree)>),
     Query(Vec<(Box<str>, Secret)>),
     /// The certificate of `tls.client_cert` is all there is.
     ClientCertificate,
@@ -211,6 +211,10 @@ pub enum SecretTree {
     Secret(Secret),
     List(Vec<SecretTree>),
     Map(Vec<(Box<str>, SecretTree)>),
+    /// What is below as JSON, a text.
+    Json(Box<SecretTree>),
+    /// The text below in base64 (RFC 4648, section 4).
+    Base64(Box<SecretTree>),
 }
 
 #[derive(Debug)]

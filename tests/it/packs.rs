@@ -2,3 +2,4 @@
 
 mod neo;
 mod openstack;
+mod waf;

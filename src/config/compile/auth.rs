@@ -1,15 +1,15 @@
 //! How calls authenticate: secrets resolved, and each put where it can stand.
 
-use super::{header, login, tls, url};
+use super::{header, login, secret_tree, tls, url};
 use crate::config::codes;
 use crate::config::env::World;
 use crate::config::spec::auth::{AuthSpec, KeystoneSpec};
 use crate::config::spec::decode::Entries;
 use crate::config::spec::part::{Part, Written, right};
-use crate::config::spec::secret::SecretRef;
+use crate::config::spec::secret::{SecretRef, SecretValue};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Span;
-use crate::plan::{Auth, BackendTls, Keystone, KeystoneCredentials};
+use crate::plan::{Auth, BackendTls, Keystone, KeystoneCredentials, SecretTree};
 use crate::secret::Secret;
 
 /// Compiles one way to authenticate; `at` is where it stands, `backend_tls` what Keystone may share.
@@ -39,9 +39,14 @@ pub fn compile(
                 .iter()
                 .map(|(key, secret)| {
                     let name = header::name(&key.value, key.span, diags);
-                    let secret = secret.0.as_ref();
-                    let secret = secret.and_then(|s| resolve_for_header(s, world, diags));
-                    Some((name?, secret?))
+                    let value = match secret.0.as_ref() {
+                        Some(SecretValue::Reference(secret)) => {
+                            resolve_for_header(secret, world, diags).map(SecretTree::Secret)
+                        }
+                        Some(SecretValue::Built(node)) => secret_tree::built(node, world, diags),
+                        None => None,
+                    };
+                    Some((name?, value?))
                 })
                 .collect();
             headers
@@ -91,7 +96,7 @@ fn user_fits_basic(user: &str, span: Span, diags: &mut Diagnostics) -> bool {
     fits
 }
 
-fn some_entry(entries: &Entries<Part<SecretRef>>, at: Span, diags: &mut Diagnostics) {
+fn some_entry<T>(entries: &Entries<T>, at: Span, diags: &mut Diagnostics) {
     if entries.0.is_empty() {
         let message = "this authenticates nothing: it names no secret";
         diags.push(Diagnostic::error(codes::BAD_VALUE, at, message));

@@ -6,17 +6,18 @@ use http::{HeaderName, Method};
 
 use super::auth::needed;
 use super::header;
+use super::secret_tree::tree;
 use crate::config::env::World;
 use crate::config::spec::auth::{
     ExpiresSpec, LoginSpec, SendSpec, TokenPlaceSpec, TokenSpec, UnauthorizedSpec,
 };
-use crate::config::spec::decode::{At, Decode};
-use crate::config::spec::part::{Part, Written, misplaced, right};
-use crate::config::spec::secret::{self, SecretRef};
+use crate::config::spec::decode::At;
+use crate::config::spec::part::{Part, Written, right};
+use crate::config::spec::secret;
 use crate::config::{codes, secrets};
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::document::{Entry, Kind, Node, Span};
-use crate::plan::{Expiry, Login, LoginBody, SecretTree, TokenCarrier, TokenSource};
+use crate::document::{Kind, Node, Span};
+use crate::plan::{Expiry, Login, LoginBody, TokenCarrier, TokenSource};
 use crate::transform::{Condition, Env, JsonPath, Position, Root, Text};
 
 /// Compiles a login; `at` is where it stands.
@@ -128,81 +129,6 @@ fn is_plain_map(node: &Node) -> bool {
         Kind::Map(entries) => !entries.iter().any(|entry| entry.key.starts_with('$')),
         _ => false,
     }
-}
-
-/// A literal tree with secrets at `{ $env: NAME }` and `{ $file: PATH }`.
-fn tree(
-    key: Option<&str>,
-    node: &Node,
-    world: World<'_>,
-    diags: &mut Diagnostics,
-) -> Option<SecretTree> {
-    match &node.kind {
-        Kind::Map(entries) if entries.iter().any(is_directive) => {
-            let secret = reference(entries, node, diags)?;
-            world.resolve(&secret, diags).map(SecretTree::Secret)
-        }
-        Kind::Map(entries) => {
-            let fields: Vec<_> = entries
-                .iter()
-                .map(|entry| {
-                    // `$$filter` is the key `$filter`.
-                    let key = entry.key.strip_prefix('$').unwrap_or(&entry.key);
-                    let tree = tree(Some(key), &entry.value, world, diags)?;
-                    Some((key.into(), tree))
-                })
-                .collect();
-            fields
-                .into_iter()
-                .collect::<Option<_>>()
-                .map(SecretTree::Map)
-        }
-        Kind::List(items) => {
-            let items: Vec<_> = items
-                .iter()
-                .map(|item| tree(key, item, world, diags))
-                .collect();
-            items
-                .into_iter()
-                .collect::<Option<_>>()
-                .map(SecretTree::List)
-        }
-        Kind::Text(_) | Kind::Number(_) if key.is_some_and(secrets::smells) => {
-            let help = "write `{ $env: NAME }` or `{ $file: PATH }`";
-            diags.push(secret::in_clear(node.span, help));
-            diags.mask(node.span);
-            None
-        }
-        Kind::Text(scalar) if scalar.text.contains("{{") => {
-            diags.push(misplaced(node.span, "a login takes no expression"));
-            None
-        }
-        _ => Some(SecretTree::Literal(node.to_json())),
-    }
-}
-
-fn is_directive(entry: &Entry) -> bool {
-    entry.key.starts_with('$') && !entry.key.starts_with("$$")
-}
-
-/// Reads `{ $env: NAME }` as a [`SecretRef`], which is written without the dollar elsewhere.
-fn reference(entries: &[Entry], node: &Node, diags: &mut Diagnostics) -> Option<SecretRef> {
-    let entries = entries
-        .iter()
-        .map(|entry| Entry {
-            key: match entry.key.as_str() {
-                "$env" => "env".into(),
-                "$file" => "file".into(),
-                other => other.into(),
-            },
-            ..entry.clone()
-        })
-        .collect();
-    let plain = Node {
-        span: node.span,
-        kind: Kind::Map(entries),
-    };
-    SecretRef::decode(&plain, diags)
 }
 
 /// The tokens of a login: all their names, and those that compiled.

@@ -41,6 +41,7 @@ mod resource;
 mod response;
 mod scalar;
 mod schema;
+mod secret_tree;
 mod seen;
 mod select;
 mod shadow;

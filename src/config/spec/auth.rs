@@ -4,7 +4,7 @@ use super::backend::TlsSpec;
 use super::choice::Nothing;
 use super::decode::{At, Decode, Entries, TimeSpan};
 use super::part::{METHOD_AND_PATH, Part, Written};
-use super::secret::SecretRef;
+use super::secret::{SecretRef, SecretValue};
 use crate::diagnostics::Diagnostics;
 use crate::document::{Kind, Node};
 
@@ -17,8 +17,8 @@ crate::choice! {
         Basic = "basic" (BasicSpec),
         /// `Authorization: Bearer` with this secret (RFC 6750).
         Bearer = "bearer" (SecretRef),
-        /// Headers by name, each with a secret.
-        Headers = "headers" (Entries<Part<SecretRef>>),
+        /// Headers by name, each with a secret, or with a text that `$json` and `$base64` build around secrets.
+        Headers = "headers" (Entries<Part<SecretValue>>),
         /// Query parameters by name, each with a secret.
         Query = "query" (Entries<Part<SecretRef>>),
         /// The certificate of `tls.client_cert` is all there is.
@@ -82,7 +82,7 @@ crate::spec! {
         http: Option<Part<Written>>,
         /// Headers of the login.
         headers: Option<Part<Entries<Written>>>,
-        /// A JSON body; a secret in it is `{ $env: NAME }` or `{ $file: PATH }`.
+        /// A JSON body; a secret in it is `{ $env: NAME }` or `{ $file: PATH }`, and `$json` and `$base64` make texts of what is below them.
         body: Option<Part<Node>>,
         /// A form instead of a body; a secret in it is `{ $env: NAME }` or `{ $file: PATH }`.
         form: Option<Part<Entries<Node>>>,

@@ -78,3 +78,41 @@ impl JsonSchema for SecretRef {
         schema
     }
 }
+
+/// `{ env: NAME }`, `{ file: PATH }`, or `{ $base64: ... }` and `{ $json: ... }`: a text with secrets in it.
+#[derive(Clone, Debug)]
+pub enum SecretValue {
+    Reference(SecretRef),
+    /// A map with a directive; `compile` reads it.
+    Built(Node),
+}
+
+impl Decode for SecretValue {
+    fn decode(node: &Node, diags: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Map(entries) if entries.iter().any(|entry| entry.key.starts_with('$')) => {
+                Some(Self::Built(node.clone()))
+            }
+            _ => SecretRef::decode(node, diags).map(Self::Reference),
+        }
+    }
+}
+
+impl JsonSchema for SecretValue {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretValue".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let reference = generator.subschema_for::<SecretRef>();
+        schemars::json_schema!({
+            "if": { "type": "object", "patternProperties": { "^\\$": false } },
+            "then": reference,
+            "else": {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "propertyNames": { "enum": ["$base64", "$json"] },
+            },
+        })
+    }
+}

@@ -6,6 +6,7 @@
 pub mod neo;
 pub mod openstack;
 pub mod switches;
+pub mod waf;
 
 use std::borrow::Cow;
 use std::io;
@@ -16,7 +17,7 @@ use super::simulate::devices::SshEndpoint;
 use super::story::{Scene, Step};
 
 /// Every pack, in the order of the story.
-pub const PACKS: &[&Pack] = &[&openstack::PACK, &switches::PACK, &neo::PACK];
+pub const PACKS: &[&Pack] = &[&openstack::PACK, &switches::PACK, &waf::PACK, &neo::PACK];
 
 /// What ships together.
 #[derive(Clone, Copy, Debug)]

@@ -24,6 +24,7 @@ mod routing;
 mod rules;
 mod ssh;
 mod stage;
+pub mod waf;
 
 pub use authority::Authority;
 pub use stage::{Port, Stage};

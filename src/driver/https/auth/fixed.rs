@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 
+use super::tree::{conceal, expose, plain};
 use super::{AuthFailure, Authenticator, Credentials, secret_header};
 use crate::driver::https::request::percent_encode;
 use crate::driver::https::scrub::Scrubber;
@@ -30,8 +31,8 @@ impl Fixed {
             }
             Auth::Bearer(token) => scrubber.add(token.expose()),
             Auth::Headers(headers) => {
-                let secrets = headers.iter().map(|(_, secret)| secret.expose());
-                secrets.for_each(|secret| scrubber.add(secret));
+                let trees = headers.iter().map(|(_, tree)| tree);
+                trees.for_each(|tree| conceal(tree, &mut scrubber));
             }
             Auth::Query(pairs) => {
                 let secrets = pairs.iter().map(|(_, secret)| secret.expose());
@@ -67,8 +68,8 @@ pub(super) fn credentials(
             header(&AUTHORIZATION, &format!("Bearer {token}"))?;
         }
         Auth::Headers(headers) => {
-            for (name, secret) in headers {
-                header(name, &show(secret.expose().to_owned()))?;
+            for (name, tree) in headers {
+                header(name, &show(plain(expose(tree))))?;
             }
         }
         Auth::Query(pairs) => {
@@ -126,10 +127,37 @@ impl Authenticator for Fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::SecretTree;
     use crate::secret::Secret;
 
     fn secret(value: &str) -> Secret {
         Secret::new(value.into(), "env TEST")
+    }
+
+    /// `{ $base64: { $json: { user: relay, password: { $env: TEST } } } }`
+    fn built() -> SecretTree {
+        let fields = vec![
+            ("user".into(), SecretTree::Literal("relay".into())),
+            ("password".into(), SecretTree::Secret(secret("hunter2"))),
+        ];
+        let json = SecretTree::Json(Box::new(SecretTree::Map(fields)));
+        SecretTree::Base64(Box::new(json))
+    }
+
+    #[test]
+    fn a_built_value_is_sent_whole_and_concealed_whole() {
+        let auth = Auth::Headers(vec![(AUTHORIZATION, built())]);
+        let fixed = Fixed::new(&auth).unwrap();
+        let (_, value) = &fixed.credentials.headers[0];
+        // {"user":"relay","password":"hunter2"}
+        let sent = "eyJ1c2VyIjoicmVsYXkiLCJwYXNzd29yZCI6Imh1bnRlcjIifQ==";
+        assert_eq!(value, sent);
+        assert!(value.is_sensitive());
+        let mut scrubber = Scrubber::default();
+        fixed.conceal(&mut scrubber);
+        assert_eq!(scrubber.clean(&format!("you sent {sent}")), "you sent ***");
+        let masked = credentials(&auth, |_| "***".to_owned()).unwrap();
+        assert_eq!(masked.headers[0].1, "***");
     }
 
     #[test]
@@ -160,7 +188,11 @@ mod tests {
                 password: secret("hunter2"),
             },
             Auth::Bearer(secret("hunter2")),
-            Auth::Headers(vec![(http::header::COOKIE, secret("hunter2"))]),
+            Auth::Headers(vec![(
+                http::header::COOKIE,
+                SecretTree::Secret(secret("hunter2")),
+            )]),
+            Auth::Headers(vec![(AUTHORIZATION, built())]),
             Auth::Query(vec![("key".into(), secret("hunter2"))]),
         ] {
             let fixed = Fixed::new(&auth).unwrap();

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use super::token::{self, Granted};
+use super::tree::{conceal, expose, plain};
 use super::{AuthFailure, Credentials, login_failure, secret_header};
 use crate::clock;
 use crate::driver::https::body::text_of;
@@ -20,7 +21,7 @@ use crate::driver::https::request::{Frame, Particulars, encode_pairs};
 use crate::driver::https::scrub::{Scrubber, excerpt};
 use crate::driver::https::transport::{Failure, Transport};
 use crate::driver::{Answer, Async, Clearance, Phase, SendOutcome};
-use crate::plan::{Expiry, HttpsDriver, Login, LoginBody, SecretTree, TokenCarrier, TokenSource};
+use crate::plan::{Expiry, HttpsDriver, Login, LoginBody, TokenCarrier, TokenSource};
 use crate::transform::{AnswerView, Condition, JsonPath, Root, Scope};
 
 /// `auth: { login: ... }`.
@@ -338,36 +339,6 @@ fn backend_now(headers: &HeaderMap) -> f64 {
 fn epoch_seconds(at: OffsetDateTime) -> f64 {
     let since = at - OffsetDateTime::UNIX_EPOCH;
     since.as_seconds_f64()
-}
-
-/// A scalar as text.
-fn plain(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
-}
-
-/// The tree with its secrets in place.
-fn expose(tree: &SecretTree) -> Value {
-    match tree {
-        SecretTree::Literal(value) => value.clone(),
-        SecretTree::Secret(secret) => Value::from(secret.expose()),
-        SecretTree::List(items) => items.iter().map(expose).collect(),
-        SecretTree::Map(entries) => entries
-            .iter()
-            .map(|(name, tree)| (name.to_string(), expose(tree)))
-            .collect(),
-    }
-}
-
-fn conceal(tree: &SecretTree, scrubber: &mut Scrubber) {
-    match tree {
-        SecretTree::Literal(_) => {}
-        SecretTree::Secret(secret) => scrubber.add(secret.expose()),
-        SecretTree::List(items) => items.iter().for_each(|item| conceal(item, scrubber)),
-        SecretTree::Map(entries) => entries.iter().for_each(|(_, tree)| conceal(tree, scrubber)),
-    }
 }
 
 #[cfg(test)]

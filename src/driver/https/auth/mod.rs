@@ -7,6 +7,7 @@ pub(super) mod fixed;
 pub(super) mod keystone;
 pub(super) mod login;
 pub(super) mod token;
+mod tree;
 
 use std::fmt;
 use std::sync::Arc;
