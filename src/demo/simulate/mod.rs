@@ -8,6 +8,7 @@
 mod address;
 mod attributes;
 mod authority;
+mod chaining;
 pub mod devices;
 mod error;
 mod kept;
