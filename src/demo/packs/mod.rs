@@ -3,6 +3,7 @@
 //! A pack is one file here: what belongs to it, how its backends are simulated, and its part of the demo's story.
 //! A configuration folder may have any of them.
 
+pub mod neo;
 pub mod openstack;
 pub mod switches;
 
@@ -15,7 +16,7 @@ use super::simulate::devices::SshEndpoint;
 use super::story::{Scene, Step};
 
 /// Every pack, in the order of the story.
-pub const PACKS: &[&Pack] = &[&openstack::PACK, &switches::PACK];
+pub const PACKS: &[&Pack] = &[&openstack::PACK, &switches::PACK, &neo::PACK];
 
 /// What ships together.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,12 @@ macro_rules! embed {
 use embed;
 
 /// What packs have in common.
-pub const SHARED: &[File] = embed!["routes.d/schemas/cmp-id.yaml", "routes.d/schemas/name.yaml"];
+pub const SHARED: &[File] = embed![
+    "routes.d/schemas/cmp-id.yaml",
+    "routes.d/schemas/name.yaml",
+    "routes.d/schemas/switch-port.yaml",
+    "routes.d/schemas/vlan-id.yaml",
+];
 
 /// Every file of every pack.
 pub fn files() -> impl Iterator<Item = File> {

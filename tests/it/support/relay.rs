@@ -9,7 +9,7 @@ use cmp_relay::diagnostics::Diagnostics;
 use cmp_relay::http::problem;
 use cmp_relay::plan::{Database, Plan, Role};
 use cmp_relay::relay::{Caller, Gate, Inbound, Relay, Reply};
-use cmp_relay::store::{self, Journal, Store, Write};
+use cmp_relay::store::{self, Journal, Store, StoreError, Write};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// A relay and the folder of its database.
@@ -120,11 +120,15 @@ pub async fn request_of(relay: &Arc<Relay>, request: CmpRequest) -> Reply {
     }
 }
 
-/// Opens and migrates the SQLite store of `folder`.
+/// Opens and migrates the SQLite store of `folder`, once a relay that was dropped has let go of it.
 pub async fn open(folder: &Path) -> Arc<dyn Store> {
-    let store = store::open(&Database::Sqlite(folder.join("relay.db")))
-        .await
-        .unwrap();
+    let database = Database::Sqlite(folder.join("relay.db"));
+    let store = loop {
+        match store::open(&database).await {
+            Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
+            opened => break opened.unwrap(),
+        }
+    };
     store.migrate().await.unwrap();
     store
 }
