@@ -31,6 +31,9 @@ pub struct Args {
     /// The admin listener's port, likewise
     #[arg(long, default_value_t = 8081)]
     pub admin_port: u16,
+    /// Send every step instead of printing it, and end; exit status 1 if one is answered differently
+    #[arg(long)]
+    pub script: bool,
 }
 
 pub fn run(args: Args, _vars: &Vars) -> Result<ExitCode> {
@@ -38,6 +41,7 @@ pub fn run(args: Args, _vars: &Vars) -> Result<ExitCode> {
         data: args.data,
         port: args.port,
         admin_port: args.admin_port,
+        script: args.script,
     };
     runtime()?.block_on(demo::run(options, &mut stdout(), start))?;
     Ok(ExitCode::SUCCESS)

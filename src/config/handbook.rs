@@ -4,7 +4,7 @@
 //! Nothing on the page is written by hand that the program knows: keys, types and words are the
 //! declarations of `spec`, and which variables a position has is asked of the pass that compiles it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
@@ -152,9 +152,11 @@ fn files() -> Vec<File> {
                 root: schema,
                 sections: Vec::new(),
                 known: BTreeMap::new(),
+                open: VecDeque::new(),
                 prefix: heading,
             };
             walk.map("", schema);
+            walk.fill();
             File {
                 heading,
                 sections: walk.sections,
@@ -163,12 +165,14 @@ fn files() -> Vec<File> {
         .collect()
 }
 
-/// Collects the maps of a file, each once, at the path where it stands first.
+/// Collects the maps of a file, each once, at the shortest path where it stands.
 struct Walk<'s> {
     root: &'s Value,
     sections: Vec<Section>,
     /// The schema's text: the path of its section.
     known: BTreeMap<String, String>,
+    /// Sections whose rows are still to be read.
+    open: VecDeque<(usize, &'s Value)>,
     prefix: &'static str,
 }
 
@@ -191,23 +195,30 @@ impl<'s> Walk<'s> {
             path => path.to_owned(),
         };
         self.known.insert(identity, path.clone());
-        let at = self.sections.len();
+        self.open.push_back((self.sections.len(), schema));
         self.sections.push(Section {
             path: path.clone(),
             aliases: Vec::new(),
             description: text_of(schema, "description"),
             rows: Vec::new(),
         });
-        let required = required(schema);
-        let mut rows = Vec::new();
-        for (key, property) in properties(schema) {
-            if later(property) {
-                continue;
-            }
-            rows.push(self.row(&path, key, property, required.contains(&key.as_str())));
-        }
-        self.sections[at].rows = rows;
         path
+    }
+
+    /// Reads the rows of every section, which finds further ones.
+    fn fill(&mut self) {
+        while let Some((at, schema)) = self.open.pop_front() {
+            let path = self.sections[at].path.clone();
+            let required = required(schema);
+            let own = |property: &Value| property.get("x-of").is_none();
+            let rows = properties(schema)
+                .filter(|(_, property)| own(property))
+                .map(|(key, property)| {
+                    self.row(&path, key, property, required.contains(&key.as_str()))
+                })
+                .collect();
+            self.sections[at].rows = rows;
+        }
     }
 
     fn row(&mut self, path: &str, key: &str, property: &'s Value, required: bool) -> Row {
@@ -445,11 +456,6 @@ fn required(schema: &Value) -> Vec<&str> {
         .flatten()
         .filter_map(Value::as_str)
         .collect()
-}
-
-/// A key that the decoder knows and this version refuses.
-fn later(property: &Value) -> bool {
-    text_of(property, "description").contains("ot in this version")
 }
 
 fn text_of(schema: &Value, key: &str) -> String {

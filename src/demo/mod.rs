@@ -1,27 +1,26 @@
 //! `cmp-relay demo`: simulated backends, the shipped packs over them, and curl lines to try.
 //!
-//! Everything is below one folder: the simulated regions' objects, the simulated devices'
-//! configurations, the relay's database and its configuration, so that a second run goes on where the first one ended. The relay itself is
-//! started by the caller's `serve`: this module knows no listener and no store.
+//! Everything is below one folder: what the simulated backends hold, the relay's database and its configuration,
+//! so that a second run goes on where the first one ended. The relay itself is started by the caller's `serve`:
+//! this module knows no store, and no vendor. What a pack is, is said in one file of [`packs`].
 
-pub mod pack;
+pub mod packs;
+mod script;
 pub mod simulate;
-mod steps;
+pub mod story;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use uuid::Uuid;
 
-use simulate::devices::{self, Devices, SimulatedDevice};
-
-pub use steps::{Step, steps};
+use packs::{Backend, Pack};
+use simulate::{Authority, Stage};
+use story::{Part, Scene};
 
 use crate::shutdown::{self, Shutdown};
 
@@ -37,6 +36,8 @@ pub struct Options {
     pub port: u16,
     /// The admin listener's port, likewise.
     pub admin_port: u16,
+    /// Whether the steps are sent instead of printed.
+    pub script: bool,
 }
 
 impl Default for Options {
@@ -45,6 +46,7 @@ impl Default for Options {
             data: PathBuf::from("data/demo"),
             port: 8080,
             admin_port: 8081,
+            script: false,
         }
     }
 }
@@ -62,7 +64,7 @@ pub struct Prepared {
     pub admin: String,
 }
 
-/// Runs the demo until Ctrl-C (or SIGTERM).
+/// Runs the demo until Ctrl-C (or SIGTERM), or until its script has ended.
 ///
 /// `serve` starts the relay: its future is ready once the listeners are, and gives another one that
 /// ends when the relay has, after the [`Shutdown`] says stop.
@@ -80,17 +82,24 @@ where
     let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be waited for")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
 
-    let (backends, prepared) = prepare(&options).await?;
+    let (backends, prepared) = prepare(&options)?;
     let (trigger, shutdown) = shutdown::channel();
     let running = serve(prepared.clone(), shutdown).await?;
-    let steps = steps(&prepared.relay, &prepared.admin, &backends.regions.keystone);
-    print(out, &options, &prepared, &backends, &steps).context("the demo cannot write")?;
+    let story = backends.story(&prepared);
+    print(out, &options, &prepared, &backends, &story).context("the demo cannot write")?;
 
     let mut running = std::pin::pin!(running);
-    let ended = tokio::select! {
-        ended = &mut running => Some(ended),
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
+    let told = async {
+        match options.script {
+            true => script::run(&story, &backends.ca_pem, out).await,
+            false => std::future::pending().await,
+        }
+    };
+    let (told, ended) = tokio::select! {
+        ended = &mut running => (Ok(()), Some(ended)),
+        told = told => (told, None),
+        _ = interrupt.recv() => (Ok(()), None),
+        _ = terminate.recv() => (Ok(()), None),
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -99,109 +108,93 @@ where
             running.await
         }
     };
-    backends.stop().await;
+    backends.stage.stop().await;
     // Whoever read this may be gone by now, with the terminal; that is no failure.
     let _ = writeln!(
         out,
         "\nStopped. The next run goes on from {}.",
         options.data.display()
     );
-    ended
+    told.and(ended)
 }
 
 /// All that is simulated; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Backends {
-    pub regions: simulate::Simulated,
-    pub devices: Devices,
+    pub stage: Stage,
+    /// The CA of their certificates.
+    pub ca_pem: Vec<u8>,
+    /// Every pack and what it speaks to.
+    pub packs: Vec<(&'static Pack, Vec<Backend>)>,
 }
 
 impl Backends {
-    async fn stop(self) {
-        self.devices.stop().await;
-        self.regions.stop().await;
+    /// The whole story, in its order.
+    pub fn story(&self, prepared: &Prepared) -> Vec<Part> {
+        let ca_file = prepared.config.join(packs::CA_FILE);
+        let mut scene = Scene {
+            relay: &prepared.relay,
+            admin: &prepared.admin,
+            backends: &[],
+            ca_file: &ca_file,
+        };
+        let mut parts = Vec::new();
+        for (pack, backends) in &self.packs {
+            scene.backends = backends;
+            let steps = (pack.steps)(&scene);
+            let title = pack.title;
+            parts.push(Part { title, steps });
+        }
+        parts.push(story::ending(&scene));
+        parts
     }
 }
 
 /// Starts the simulated backends and writes the configuration that speaks to them.
-pub async fn prepare(options: &Options) -> anyhow::Result<(Backends, Prepared)> {
+pub fn prepare(options: &Options) -> anyhow::Result<(Backends, Prepared)> {
     let data = absolute(&options.data)?;
-    let password = Uuid::new_v4().to_string();
-    let switch_password = Uuid::new_v4().to_string();
-    let cannot_start = || {
+    let authority = Authority::new().context("no certificates can be made for the demo")?;
+    let mut stage = Stage::new(Some(data.join("simulated")), Some(&authority));
+    let started = packs::PACKS.iter().map(|pack| {
+        let backends = (pack.start)(&mut stage)?;
+        Ok((*pack, backends))
+    });
+    let packs: Vec<_> = started.collect::<io::Result<_>>().with_context(|| {
         format!(
             "the simulated backends cannot start from {}",
             data.display()
         )
-    };
-    let regions = simulate::start(simulate::Options {
-        regions: pack::REGIONS.map(str::to_owned).to_vec(),
-        data: Some(data.join("simulated")),
-        password: password.clone(),
-        token_ttl: Duration::from_secs(3600),
-    })
-    .await
-    .with_context(cannot_start)?;
-    let devices = devices::start(devices::Options {
-        name: pack::SWITCH.to_owned(),
-        data: Some(data.join("simulated")),
-        password: switch_password.clone(),
-    })
-    .await
-    .with_context(cannot_start)?;
+    })?;
 
     let port = free_port(options.port, None)?;
     let admin_port = free_port(options.admin_port, Some(port))?;
     let config = data.join("config");
-    pack::write(
-        &config,
-        &pack::Endpoints {
-            keystone: regions.keystone.clone(),
-            neutrons: [
-                regions.regions[0].url.clone(),
-                regions.regions[1].url.clone(),
-            ],
-        },
-    )
-    .and_then(|()| {
-        let switches = pack::Switches {
-            switch: endpoint(&devices.switch),
-            netconf: endpoint(&devices.netconf),
-        };
-        pack::write_switches(&config, &switches)
-    })
-    .and_then(|()| {
-        std::fs::write(
-            config.join("relay.yaml"),
-            relay_yaml(&data, port, admin_port),
-        )
-    })
-    .with_context(|| {
-        format!(
-            "the demo cannot write its configuration to {}",
-            config.display()
-        )
-    })?;
-
+    packs::write(&config, &packs, Some(authority.ca_pem()))
+        .and_then(|()| {
+            let relay = relay_yaml(&data, port, admin_port, options.script);
+            std::fs::write(config.join("relay.yaml"), relay)
+        })
+        .with_context(|| {
+            format!(
+                "the demo cannot write its configuration to {}",
+                config.display()
+            )
+        })?;
+    let prepared = Prepared {
+        config,
+        env: stage.secrets().clone(),
+        relay: format!("http://127.0.0.1:{port}"),
+        admin: format!("http://127.0.0.1:{admin_port}"),
+    };
+    let ca_pem = authority.ca_pem().to_owned();
     Ok((
-        Backends { regions, devices },
-        Prepared {
-            config,
-            env: BTreeMap::from([
-                (pack::PASSWORD_ENV.to_owned(), password),
-                (pack::SWITCH_PASSWORD_ENV.to_owned(), switch_password),
-            ]),
-            relay: format!("http://127.0.0.1:{port}"),
-            admin: format!("http://127.0.0.1:{admin_port}"),
+        Backends {
+            stage,
+            ca_pem,
+            packs,
         },
+        prepared,
     ))
-}
-
-fn endpoint(device: &SimulatedDevice) -> pack::SshEndpoint {
-    pack::SshEndpoint {
-        address: device.address,
-        host_key: device.host_key.clone(),
-    }
 }
 
 /// The folder, made and absolute: the configuration in it names the database by its whole path.
@@ -211,7 +204,9 @@ fn absolute(data: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("the demo cannot keep its data in {}", data.display()))
 }
 
-fn relay_yaml(data: &Path, port: u16, admin_port: u16) -> String {
+/// A script's own lines are what its reader wants: the log of each request would stand between them.
+fn relay_yaml(data: &Path, port: u16, admin_port: u16, script: bool) -> String {
+    let level = if script { "error" } else { "info" };
     let database = format!("sqlite://{}", data.join("relay.db").display());
     // A JSON string is a YAML one, whatever the path has in it.
     let database = serde_json::Value::from(database);
@@ -220,7 +215,8 @@ fn relay_yaml(data: &Path, port: u16, admin_port: u16) -> String {
          version: 1\n\
          listen: 127.0.0.1:{port}\n\
          admin_listen: 127.0.0.1:{admin_port}\n\
-         database: {database}\n"
+         database: {database}\n\
+         log: {{ level: {level} }}\n"
     )
 }
 
@@ -242,30 +238,17 @@ fn print(
     options: &Options,
     prepared: &Prepared,
     backends: &Backends,
-    steps: &[Step],
-) -> std::io::Result<()> {
-    writeln!(out, "The relay      {}", prepared.relay)?;
-    writeln!(out, "its admin side {}/console", prepared.admin)?;
+    story: &[Part],
+) -> io::Result<()> {
+    writeln!(out, "The relay            {}", prepared.relay)?;
+    writeln!(out, "its admin side       {}/console", prepared.admin)?;
     writeln!(
         out,
-        "its routes     {}",
+        "its routes           {}",
         prepared.config.join("routes.d").display()
     )?;
-    writeln!(
-        out,
-        "Keystone       {} (simulated)",
-        backends.regions.keystone
-    )?;
-    for region in &backends.regions.regions {
-        writeln!(
-            out,
-            "Neutron        {} (simulated, {})",
-            region.url, region.name
-        )?;
-    }
-    let devices = &backends.devices;
-    for (sort, device) in [("Switch ", &devices.switch), ("NETCONF", &devices.netconf)] {
-        writeln!(out, "{sort}        ssh://{} (simulated)", device.address)?;
+    for backend in backends.packs.iter().flat_map(|(_, backends)| backends) {
+        writeln!(out, "{:<20} {} (simulated)", backend.name, backend.url)?;
     }
     let moved = [
         (options.port, &prepared.relay),
@@ -276,10 +259,18 @@ fn print(
             writeln!(out, "Port {wanted} is in use: {url} is taken instead.")?;
         }
     }
+    if options.script {
+        return Ok(());
+    }
     writeln!(out, "\nTry these in another terminal, in order:")?;
-    for (at, step) in steps.iter().enumerate() {
-        writeln!(out, "\n{}. {} ({})", at + 1, step.title, step.expect_status)?;
-        writeln!(out, "   {}", step.command)?;
+    let mut number = 0;
+    for Part { title, steps } in story {
+        writeln!(out, "\n--- {title} ---")?;
+        for step in steps {
+            number += 1;
+            writeln!(out, "\n{number}. {} ({})", step.title, step.expect_status)?;
+            writeln!(out, "   {}", step.command())?;
+        }
     }
     writeln!(
         out,

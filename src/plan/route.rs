@@ -126,9 +126,11 @@ impl Way {
         each.join(", ")
     }
 
-    /// Whether a 404 or 410 of the backend means "already gone" (SEMANTICS 14).
+    /// Whether a 404 or 410 of the backend means "already gone" (SEMANTICS 14). A call that only reads deletes
+    /// nothing, whatever is recorded of it: what it does not find may be elsewhere, or come yet.
     pub fn deletes(&self) -> bool {
-        self.mapping.iter().any(|op| op.verb == Verb::Delete)
+        let records = self.mapping.iter().any(|op| op.verb == Verb::Delete);
+        records && !self.call.action.only_reads()
     }
 }
 
@@ -274,6 +276,15 @@ impl NetconfOperation {
             Self::GetConfig => "get-config",
             Self::EditConfig => "edit-config",
             Self::Rpc => "rpc",
+        }
+    }
+
+    /// Whether a template may give it so many elements; the error says what it takes.
+    pub fn takes(self, elements: usize) -> Result<(), &'static str> {
+        match (self, elements) {
+            (_, 0) => Err("no element stands here"),
+            (Self::Rpc, 2..) => Err("`rpc` takes one element: the operation"),
+            _ => Ok(()),
         }
     }
 }

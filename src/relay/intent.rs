@@ -22,16 +22,18 @@ pub fn of(relay: &Relay, ready: &Ready) -> Intent {
         .mapping
         .iter()
         .zip(&ready.prepared.target.keys)
-        .map(|(change, key)| Effect {
-            verb: verb_name(change).to_owned(),
-            key: key.clone(),
-            kind: plan.resource(change.resource).kind.to_string(),
+        .filter_map(|(change, key)| {
+            Some(Effect {
+                verb: verb_name(change).to_owned(),
+                key: key.clone()?,
+                kind: plan.resource(change.resource).kind.to_string(),
+            })
         })
         .collect();
     let named = ready.prepared.target.claim.clone();
     let object = named
         .clone()
-        .or_else(|| ready.prepared.target.keys.first().cloned())
+        .or_else(|| ready.prepared.target.keys.iter().flatten().next().cloned())
         .unwrap_or_else(|| ObjectKey {
             resource: plan.resource(route.resource).name.to_string(),
             cmp_id: String::new(),

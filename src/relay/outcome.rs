@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::RelayError;
 use super::answer::{self, ReadAnswer};
 use crate::driver::{Answer, DriverError, Protocol, Ruling, SendOutcome};
-use crate::plan::{Route, SideEffect, Way};
+use crate::plan::{ErrorRule, Route, SideEffect, Verb, Way};
 use crate::store::{Mapping, State};
 use crate::transform::{AnswerView, Condition, Scope};
 
@@ -89,12 +89,7 @@ pub fn judge(
     }
     let is_http = answer.protocol == Protocol::Http;
     let rule = rules.errors.iter().find(|rule| rule.when.holds(&view));
-    let gone = |status: u16| matches!(status, 404 | 410);
-    let says_gone = match rule {
-        Some(rule) => gone(rule.reply.as_u16()),
-        None => is_http && gone(view.status),
-    };
-    if way.deletes() && says_gone && answer.in_declared_format {
+    if is_gone(way, answer, rule) {
         return Verdict::Absent;
     }
 
@@ -160,6 +155,16 @@ pub fn judge(
             "the backend answered {status}, which does not say whether it did it"
         ))),
     })
+}
+
+/// Whether what a call was to delete is gone already (SEMANTICS 14).
+fn is_gone(way: &Way, answer: &ReadAnswer, rule: Option<&ErrorRule>) -> bool {
+    let gone = |status: u16| matches!(status, 404 | 410);
+    let says_so = match rule {
+        Some(rule) => gone(rule.reply.as_u16()),
+        None => answer.protocol == Protocol::Http && gone(answer.status),
+    };
+    says_so && answer.in_declared_format && way.deletes()
 }
 
 /// Whether a NETCONF answer says that somebody else holds what the call needs (RFC 6241, appendix A).
@@ -248,7 +253,7 @@ pub struct Met {
     pub fail_when: Vec<usize>,
     /// The one that is applied; they are asked of what is not a success.
     pub error: Option<usize>,
-    /// The mapping changes whose `when` holds of a success.
+    /// The mapping changes that it makes: whose `when` holds of a success, and the deletes of what is gone.
     pub changes: Vec<usize>,
 }
 
@@ -267,17 +272,24 @@ pub fn met(way: &Way, answer: Answer) -> Met {
     let fail_when = holding(&mut rules.fail_when.iter().map(Some));
     let by_itself = read.ruling == Ruling::ByStatus;
     let success = fail_when.is_empty() && by_itself && is_success(way, &read, &view);
+    let error = match success {
+        true => None,
+        false => rules.errors.iter().position(|rule| rule.when.holds(&view)),
+    };
+    let rule = error.map(|place| &rules.errors[place]);
+    let is_delete = |place: &usize| way.mapping[*place].verb == Verb::Delete;
     Met {
         success_when: rules
             .success_when
             .as_ref()
             .is_some_and(|condition| condition.holds(&view)),
-        error: match success {
-            true => None,
-            false => rules.errors.iter().position(|rule| rule.when.holds(&view)),
-        },
+        error,
         changes: match success {
             true => holding(&mut way.mapping.iter().map(|change| change.when.as_ref())),
+            // Of what is gone, every mapping goes.
+            false if is_gone(way, &read, rule) => {
+                (0..way.mapping.len()).filter(is_delete).collect()
+            }
             false => Vec::new(),
         },
         fail_when,

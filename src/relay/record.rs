@@ -18,7 +18,7 @@ pub fn deletions(ready: &Ready) -> Vec<MappingChange> {
         .iter()
         .zip(&ready.prepared.target.keys)
         .filter(|(change, _)| change.verb == Verb::Delete)
-        .map(|(_, key)| MappingChange::Delete { key: key.clone() })
+        .filter_map(|(_, key)| Some(MappingChange::Delete { key: key.clone()? }))
         .collect()
 }
 
@@ -55,6 +55,7 @@ pub fn changes(
     let mut first_id = None;
     let mut changes = Vec::with_capacity(way.mapping.len());
     for (change, key) in way.mapping.iter().zip(&ready.prepared.target.keys) {
+        let Some(key) = key else { continue };
         if change
             .when
             .as_ref()

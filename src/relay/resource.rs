@@ -17,8 +17,8 @@ use crate::backend::choose::Facts;
 use crate::backend::why::{Choice, why};
 use crate::backend::{ChooseError, choose};
 use crate::plan::{
-    BackendId, CmpIdSource, IdTemplate, MappingOp, ObjectRef, Parent, Plan, Prefer, ResourceId,
-    Route, Verb, Violation, Way,
+    BackendId, CmpIdSource, IdTemplate, ObjectRef, Parent, Plan, Prefer, ResourceId, Route, Verb,
+    Violation, Way,
 };
 use crate::store::{Expect, Mapping, ObjectKey, Operation, StoreError};
 use crate::transform::{RenderError, Root, Scope};
@@ -33,8 +33,9 @@ pub const BACKEND_ID_LIMIT: usize = 512;
 pub struct Target {
     pub backend: BackendId,
     pub object: Option<Arc<Mapping>>,
-    /// For each mapping change of the route: the CMP object it is about.
-    pub keys: Vec<ObjectKey>,
+    /// For each mapping change of the route: the CMP object it is about; `None`: its id is `optional` and
+    /// absent, and the change is left out.
+    pub keys: Vec<Option<ObjectKey>>,
     /// What the intent's transaction re-reads.
     pub expects: Vec<Expect>,
     /// The object whose claim the operation takes; an empty `cmp_id`: none.
@@ -117,8 +118,8 @@ pub async fn resolve(
     let before = mapped_before(relay, plan, (route, way), backend, &keys).await?;
     let creates = |index: &usize| matches!(way.mapping[*index].verb, Verb::Create | Verb::Put);
     let about = (0..keys.len())
-        .find(creates)
-        .map(|index| &keys[index])
+        .filter(creates)
+        .find_map(|index| keys[index].as_ref())
         .or(object.as_ref().map(|mapping| &mapping.key));
     if let Some(key) = about {
         request
@@ -377,24 +378,26 @@ fn change_keys(
     object_id: Option<&str>,
     previous: Option<&Operation>,
     scope: &Scope,
-) -> Result<Vec<ObjectKey>, RelayError> {
-    let key_of = |(index, change): (usize, &MappingOp)| {
+) -> Result<Vec<Option<ObjectKey>>, RelayError> {
+    let mut keys: Vec<Option<ObjectKey>> = Vec::with_capacity(way.mapping.len());
+    for change in &way.mapping {
         let resource = plan.resource(change.resource);
-        // An id that the relay made is fixed in the first intent (SEMANTICS 4).
-        let fixed = previous
-            .and_then(|row| row.effects.get(index))
-            .filter(|effect| *effect.key.resource == *resource.name)
-            .map(|effect| effect.key.cmp_id.clone());
         let cmp_id = match &change.cmp_id {
-            CmpIdSource::Object => object_id.map(str::to_owned).ok_or_else(|| {
+            CmpIdSource::Object => Some(object_id.map(str::to_owned).ok_or_else(|| {
                 RelayError::Internal("a mapping change without its object".into())
-            })?,
-            CmpIdSource::Given(id) => render_id(id, scope)?.ok_or_else(|| {
-                RelayError::Internal("the id of a mapping change is absent".into())
-            })?,
-            CmpIdSource::RelayMade => fixed.unwrap_or_else(|| Uuid::now_v7().to_string()),
+            })?),
+            CmpIdSource::Given(id) => render_id(id, scope)?,
+            CmpIdSource::RelayMade => {
+                // An id that the relay made is fixed in the first intent (SEMANTICS 4), which holds no
+                // change that is left out.
+                let fixed = previous
+                    .and_then(|row| row.effects.get(keys.iter().flatten().count()))
+                    .filter(|effect| *effect.key.resource == *resource.name)
+                    .map(|effect| effect.key.cmp_id.clone());
+                Some(fixed.unwrap_or_else(|| Uuid::now_v7().to_string()))
+            }
         };
-        Ok(ObjectKey {
+        keys.push(cmp_id.map(|cmp_id| ObjectKey {
             resource: resource.name.to_string(),
             cmp_id,
             scope: if resource.per_backend {
@@ -402,14 +405,18 @@ fn change_keys(
             } else {
                 String::new()
             },
-        })
-    };
-    way.mapping.iter().enumerate().map(key_of).collect()
+        }));
+    }
+    Ok(keys)
 }
 
 /// A create of what is mapped already ends here, as a replay or as `already_mapped`, if it is in
 /// memory. The table is asked by the intent's own transaction, and by [`refuse_mapped`].
-fn refuse_remembered(relay: &Relay, way: &Way, keys: &[ObjectKey]) -> Result<(), RelayError> {
+fn refuse_remembered(
+    relay: &Relay,
+    way: &Way,
+    keys: &[Option<ObjectKey>],
+) -> Result<(), RelayError> {
     match created_keys(way, keys).find(|key| relay.journal().remembered(key).is_some()) {
         Some(key) => Err(already_mapped(key)),
         None => Ok(()),
@@ -417,7 +424,11 @@ fn refuse_remembered(relay: &Relay, way: &Way, keys: &[ObjectKey]) -> Result<(),
 }
 
 /// As the intent would, without one: where a create is refused for another reason, or was stale.
-pub async fn refuse_mapped(relay: &Relay, way: &Way, keys: &[ObjectKey]) -> Result<(), RelayError> {
+pub async fn refuse_mapped(
+    relay: &Relay,
+    way: &Way,
+    keys: &[Option<ObjectKey>],
+) -> Result<(), RelayError> {
     for key in created_keys(way, keys) {
         if relay.journal().mapping(key).await?.is_some() {
             return Err(already_mapped(key));
@@ -427,17 +438,24 @@ pub async fn refuse_mapped(relay: &Relay, way: &Way, keys: &[ObjectKey]) -> Resu
 }
 
 /// What a create names: an id that the relay makes is mapped to nothing yet.
-fn created_keys<'k>(way: &Way, keys: &'k [ObjectKey]) -> impl Iterator<Item = &'k ObjectKey> {
+fn created_keys<'k>(
+    way: &Way,
+    keys: &'k [Option<ObjectKey>],
+) -> impl Iterator<Item = &'k ObjectKey> {
     let changes = way.mapping.iter().zip(keys);
     changes
         .filter(|(change, _)| {
             change.verb == Verb::Create && matches!(change.cmp_id, CmpIdSource::Given(_))
         })
-        .map(|(_, key)| key)
+        .filter_map(|(_, key)| key.as_ref())
 }
 
 /// What a create asks only in the intent's own transaction, asked for a witness now.
-async fn note_created(relay: &Relay, way: &Way, keys: &[ObjectKey]) -> Result<(), RelayError> {
+async fn note_created(
+    relay: &Relay,
+    way: &Way,
+    keys: &[Option<ObjectKey>],
+) -> Result<(), RelayError> {
     relay.note(|seen| seen.keys = keys.to_vec());
     for key in created_keys(way, keys) {
         let found = relay.journal().mapping(key).await?;
@@ -459,11 +477,11 @@ async fn mapped_before(
     plan: &Plan,
     (route, way): (&Route, &Way),
     backend: BackendId,
-    keys: &[ObjectKey],
+    keys: &[Option<ObjectKey>],
 ) -> Result<Vec<Option<Arc<Mapping>>>, RelayError> {
     let mut rows = vec![None; keys.len()];
     for ((row, change), key) in rows.iter_mut().zip(&way.mapping).zip(keys) {
-        if change.verb == Verb::Put {
+        if let (Verb::Put, Some(key)) = (change.verb, key) {
             *row = relay.journal().mapping(key).await?;
             if relay.is_witnessed() {
                 relay.note_row(Purpose::Put, Sought::Object(key.clone()), row.as_ref());
@@ -496,7 +514,7 @@ fn expectations(
     way: &Way,
     object: Option<&Mapping>,
     parents: &[Option<Arc<Mapping>>],
-    keys: &[ObjectKey],
+    keys: &[Option<ObjectKey>],
     before: &[Option<Arc<Mapping>>],
 ) -> Vec<Expect> {
     let mapped = object
@@ -521,7 +539,7 @@ fn expectations(
         .filter(|((change, _), before)| {
             change.verb == Verb::Create || change.verb == Verb::Put && before.is_none()
         })
-        .map(|((_, key), _)| Expect::Unmapped { key: key.clone() });
+        .filter_map(|((_, key), _)| Some(Expect::Unmapped { key: key.clone()? }));
     mapped.chain(unmapped).collect()
 }
 
@@ -530,11 +548,12 @@ fn expectations(
 fn claim(
     (route, way): (&Route, &Way),
     object: Option<&Mapping>,
-    keys: &[ObjectKey],
+    keys: &[Option<ObjectKey>],
 ) -> Option<ObjectKey> {
-    let mut named = way.mapping.iter().zip(keys).filter(|(change, _)| {
-        matches!(change.verb, Verb::Create | Verb::Put)
-            && matches!(change.cmp_id, CmpIdSource::Given(_))
+    let mut named = way.mapping.iter().zip(keys).filter_map(|(change, key)| {
+        let names = matches!(change.verb, Verb::Create | Verb::Put)
+            && matches!(change.cmp_id, CmpIdSource::Given(_));
+        names.then_some((change, key.as_ref()?))
     });
     let first = named.clone().next();
     named

@@ -117,7 +117,7 @@ pub struct Seen {
     /// A place in the route's ways, once the instance is chosen.
     pub way: usize,
     /// As the way's `mapping`: the CMP object that each change is about.
-    pub keys: Vec<ObjectKey>,
+    pub keys: Vec<Option<ObjectKey>>,
     pub call: Option<Made>,
     /// As it is written down before the call.
     pub intent: Option<Operation>,

@@ -187,6 +187,52 @@ pub(super) fn put_into(segments: &mut [Segment], wanted: Slot) {
     }
 }
 
+/// The text with some value in each place: at first with the first way through each block and two rounds of each
+/// loop, then once more for every other way, with the block that takes it. What opens and closes well in all
+/// of these does so in every rendering, whichever ways are taken together.
+pub(super) fn ways(segments: &[Segment]) -> Vec<(Option<Span>, String)> {
+    let mut all = vec![(None, String::new())];
+    for segment in segments {
+        let (first, others) = match segment {
+            Segment::Literal(text) => (text.to_string(), Vec::new()),
+            Segment::Value { .. } => ("1".to_owned(), Vec::new()),
+            Segment::If {
+                then,
+                otherwise,
+                at,
+                ..
+            } => two_ways(then, otherwise, 1, *at),
+            Segment::Each {
+                body,
+                otherwise,
+                at,
+                ..
+            } => two_ways(body, otherwise, 2, *at),
+        };
+        let before = all[0].1.clone();
+        for (_, text) in &mut all {
+            text.push_str(&first);
+        }
+        all.extend(
+            others
+                .into_iter()
+                .map(|(at, text)| (at, format!("{before}{text}"))),
+        );
+    }
+    all
+}
+
+type Ways = Vec<(Option<Span>, String)>;
+
+/// A block's first way, and all of its others.
+fn two_ways(first: &[Segment], second: &[Segment], rounds: usize, block: Span) -> (String, Ways) {
+    let mut others = ways(first);
+    let (_, one) = others.remove(0);
+    let otherwise = ways(second).into_iter();
+    others.extend(otherwise.map(|(at, text)| (at.or(Some(block)), text)));
+    (one.repeat(rounds), others)
+}
+
 /// The variables of values, conditions and lists.
 pub(super) fn variables<'s>(segments: &'s [Segment], names: &mut Vec<&'s str>) {
     for segment in segments {

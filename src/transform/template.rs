@@ -77,14 +77,10 @@ impl Template {
         }
     }
 
-    /// What it renders with some value in each place; `None` where a block decides what is there.
-    pub fn sample(&self) -> Option<String> {
-        let parts = self.segments.iter().map(|segment| match segment {
-            Segment::Literal(text) => Some(&**text),
-            Segment::Value { .. } => Some("1"),
-            Segment::If { .. } | Segment::Each { .. } => None,
-        });
-        parts.collect()
+    /// What it renders with some value in each place: one way through its blocks, and each other way beside it,
+    /// with the block that takes it.
+    pub fn ways(&self) -> Vec<(Option<Span>, String)> {
+        segment::ways(&self.segments)
     }
 
     /// The variables that it reads, such as `body.user.password`.
@@ -127,9 +123,45 @@ pub fn fragment(text: &str) -> Result<usize, String> {
     if children().any(|node| node.is_text() && !node.text().unwrap_or_default().trim().is_empty()) {
         return Err("text stands outside of every element".to_owned());
     }
-    match children().filter(roxmltree::Node::is_element).count() {
-        0 => Err("no element stands here".to_owned()),
-        elements => Ok(elements),
+    Ok(children().filter(roxmltree::Node::is_element).count())
+}
+
+/// Why not all ways through a template are XML, and the block that makes it so, where one does.
+fn ill_formed(ways: &[(Option<Span>, String)]) -> Option<(Option<Span>, String)> {
+    let judged: Vec<_> = ways.iter().map(|(_, text)| well_formed(text)).collect();
+    let wrong = judged.iter().position(Result::is_err)?;
+    let error = judged[wrong].as_ref().err()?;
+    // What is wrong with the first ways and right with another is that block's doing.
+    let right = judged.iter().position(Result::is_ok);
+    let block = ways[wrong].0.or(right.and_then(|right| ways[right].0));
+    let why = match block {
+        None => format!("this is not well-formed XML: {error}"),
+        Some(_) => {
+            // The place is one of a rendering that nobody sees.
+            let error = error.to_string();
+            let why = error.split(" at ").next().unwrap_or_default();
+            format!("a way through this block is not well-formed XML: {why}")
+        }
+    };
+    Some((block, why))
+}
+
+/// Whether text is an XML document, or may stand inside of an element.
+fn well_formed(text: &str) -> Result<(), roxmltree::Error> {
+    let document = text.trim_start().starts_with("<?xml") || text.contains("<!DOCTYPE");
+    let read = if document {
+        let options = roxmltree::ParsingOptions {
+            allow_dtd: true,
+            ..roxmltree::ParsingOptions::default()
+        };
+        roxmltree::Document::parse_with_options(text, options).map(drop)
+    } else {
+        roxmltree::Document::parse(&format!("<content>{text}</content>")).map(drop)
+    };
+    match read {
+        // XML itself knows no namespaces; who does, looks again.
+        Err(roxmltree::Error::UnknownNamespace(..)) => Ok(()),
+        read => read,
     }
 }
 
@@ -233,6 +265,12 @@ impl Compiler<'_> {
                 );
             }
         });
+        if format == Format::Xml
+            && placed
+            && let Some((block, why)) = ill_formed(&segment::ways(&segments))
+        {
+            self.error(codes::BAD_TEMPLATE, block.unwrap_or(source.span()), why);
+        }
         (placed && self.diags.errors() == before).then_some(segments)
     }
 }
@@ -290,6 +328,60 @@ mod tests {
         let span = problems[0].span.unwrap();
         assert_eq!((span.file, span.start, span.end), (FileId(1), 10, 15));
         assert_eq!(problems[0].related[0].0, Span::new(FileId(0), 3, 9));
+    }
+
+    /// Whatever way its blocks take, an XML template is well-formed; what is not is told at the block.
+    #[test]
+    fn xml_is_well_formed_whichever_way_its_blocks_take() {
+        for fine in [
+            "<a>{{#if body.x}}<b/>{{else}}<c>1</c><d/>{{/if}}</a>",
+            "<a{{#if body.x}} b='1'{{/if}}/>",
+            "<a>{{#each body.list as |one|}}<b{{#if one}} c='{{ one }}'{{/if}}/>{{else}}-{{/each}}</a>",
+            // Both ways close what stands before and open what stands behind.
+            "<a>{{#if body.x}}</a><b>{{else}}1</a><b>{{/if}}</b>",
+            "<?xml version='1.0'?>\n<!DOCTYPE a [<!ENTITY e 'v'>]>\n<a>&e;{{ body.x }}</a>",
+            "",
+        ] {
+            assert!(compile("a.xml.hbs", fine).is_ok(), "{fine}");
+        }
+        let each = "{{#each body.list as |one|}}";
+        for (wrong, block) in [
+            ("<a>{{#if body.x}}<b>{{/if}}</a>", "{{#if body.x}}"),
+            (
+                "<a>{{#if body.x}}1{{else}}</a>{{/if}}</a>",
+                "{{#if body.x}}",
+            ),
+            (
+                "<a>{{#unless body.x}}<b>{{/unless}}</a>",
+                "{{#unless body.x}}",
+            ),
+            ("<a>{{#each body.list as |one|}}</a><b>{{/each}}</b>", ""),
+            ("<a>{{#each body.list as |one|}}<b>{{/each}}</a>", each),
+            (
+                "<a>{{#each body.list as |one|}}1{{else}}<b>{{/each}}</a>",
+                each,
+            ),
+            ("<a{{#each body.list as |one|}} b='1'{{/each}}/>", each),
+            (
+                "<a>{{#if body.x}}1{{else}}{{#if body.y}}2{{else}}<b>{{/if}}{{/if}}</a>",
+                "{{#if body.y}}",
+            ),
+            // No block knows of another.
+            (
+                "{{#if body.x}}<a>{{/if}}<b/>{{#if body.x}}</a>{{/if}}",
+                "{{#if body.x}}",
+            ),
+            ("<a>{{ body.x }}</b>", ""),
+            ("<a>&nbsp;</a>", ""),
+        ] {
+            let problems = compile("a.xml.hbs", wrong).unwrap_err();
+            assert_eq!(problems.len(), 1, "{wrong}: {problems:?}");
+            assert_eq!(problems[0].code, codes::BAD_TEMPLATE, "{wrong}");
+            let span = problems[0].span.unwrap();
+            let told = &wrong[span.start as usize..span.end as usize];
+            let whole = if block.is_empty() { wrong } else { block };
+            assert_eq!(told, whole, "{}", problems[0].message);
+        }
     }
 
     #[test]

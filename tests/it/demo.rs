@@ -7,9 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cmp_relay::demo::pack;
+use cmp_relay::demo::packs::{self, switches};
+use cmp_relay::demo::simulate::Stage;
 use cmp_relay::demo::simulate::devices::{self, Devices};
-use cmp_relay::demo::simulate::{self, Options, Simulated};
+use cmp_relay::demo::simulate::openstack::{self, Options, Simulated};
 use cmp_relay::diagnostics::text;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -135,6 +136,68 @@ fn every_printed_line_works_as_it_stands_and_a_second_run_keeps_what_was_made() 
     let mapped = |answer: &str| answer.matches("\"cmp_id\":\"net-1\"").count();
     let table = first.len() - 2;
     assert_eq!((mapped(&first[table]), mapped(&second[table])), (1, 1));
+    let (_, body) = second[table].split_once("\r\n\r\n").unwrap();
+    crate::database::examples_are_among(&serde_json::from_str(body).unwrap());
+}
+
+/// `demo --script` over this folder: whether it ended well, its lines, and its last words.
+fn script(data: &Path) -> (Option<i32>, Vec<String>, String) {
+    let port = free_port();
+    let ran = Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
+        .args(["demo", "--script", "--data"])
+        .arg(data)
+        .args(["--port", &port.to_string()])
+        .args(["--admin-port", &(port + 1).to_string()])
+        .output()
+        .unwrap();
+    let out = String::from_utf8(ran.stdout).unwrap();
+    let words = String::from_utf8(ran.stderr).unwrap();
+    let lines = out.lines().map(str::to_owned).collect();
+    (ran.status.code(), lines, words)
+}
+
+#[test]
+fn a_script_sends_every_step_on_the_second_run_as_on_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = script(folder.path());
+    assert_eq!((first.0, &*first.2), (Some(0), ""), "{first:?}");
+    let steps = |lines: &[String]| -> Vec<String> {
+        let step = |line: &&String| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+        lines.iter().filter(step).cloned().collect()
+    };
+    let told = steps(&first.1);
+    let last = told.last().unwrap();
+    let (number, all) = last.trim().split_once('/').unwrap();
+    assert!(all.starts_with(&format!("{number}  200  ")), "{last}");
+    assert_eq!(told.len().to_string(), number);
+    let headings = first.1.iter().filter(|line| line.starts_with("--- "));
+    assert_eq!(headings.count(), packs::PACKS.len() + 1);
+    let second = script(folder.path());
+    assert_eq!((second.0, steps(&second.1)), (Some(0), told), "{second:?}");
+}
+
+#[test]
+fn a_step_that_is_answered_differently_ends_the_script_with_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    // A route file that is there is the reader's; in this one the path is another.
+    let shipped = std::fs::read_to_string("routes.d/subnets.yaml").unwrap();
+    let edited = shipped.replace("match: POST /v1/subnets", "match: POST /v1/sub-nets");
+    let file = folder.path().join("config/routes.d/subnets.yaml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, edited).unwrap();
+    let (status, lines, words) = script(folder.path());
+    assert_eq!(status, Some(1), "{words}");
+    for said in [
+        "is to be answered with 201",
+        "/v1/subnets",
+        "\"code\":\"method_not_allowed\"",
+    ] {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    assert!(
+        lines.iter().any(|line| line.starts_with("  5/")),
+        "{lines:?}"
+    );
 }
 
 #[test]
@@ -154,15 +217,16 @@ fn a_port_that_is_in_use_gives_way_to_the_next() {
 
 // --- the simulated backends -----------------------------------------------------------------------
 
-async fn simulated(ttl: Duration) -> Simulated {
-    simulate::start(Options {
+/// A region that keeps its objects there, or in memory.
+fn simulated(data: Option<PathBuf>) -> (Stage, Simulated) {
+    let mut stage = Stage::new(data, None);
+    let options = Options {
         regions: vec!["RegionOne".into()],
-        data: None,
         password: "secret".into(),
-        token_ttl: ttl,
-    })
-    .await
-    .unwrap()
+        token_ttl: Duration::from_secs(60),
+    };
+    let simulated = openstack::start(&mut stage, options).unwrap();
+    (stage, simulated)
 }
 
 async fn ask(
@@ -203,15 +267,24 @@ async fn log_in(simulated: &Simulated, password: &str) -> Option<String> {
 
 /// A logged-in caller of the one region.
 struct Region {
+    stage: Stage,
     simulated: Simulated,
     token: String,
 }
 
 impl Region {
     async fn start() -> Self {
-        let simulated = simulated(Duration::from_secs(60)).await;
+        Self::start_in(None).await
+    }
+
+    async fn start_in(data: Option<PathBuf>) -> Self {
+        let (stage, simulated) = simulated(data);
         let token = log_in(&simulated, "secret").await.unwrap();
-        Self { simulated, token }
+        Self {
+            stage,
+            simulated,
+            token,
+        }
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
@@ -236,7 +309,7 @@ impl Region {
 
 #[tokio::test]
 async fn a_wrong_password_and_a_stale_token_are_401_in_keystones_shape() {
-    let simulated = simulated(Duration::from_secs(60)).await;
+    let (_stage, simulated) = simulated(None);
     assert_eq!(log_in(&simulated, "wrong").await, None);
     let token = log_in(&simulated, "secret").await.unwrap();
     let url = format!("{}/v2.0/networks", simulated.regions[0].url);
@@ -436,29 +509,14 @@ async fn a_list_pages_with_neutrons_links() {
 #[tokio::test]
 async fn a_region_remembers_its_objects() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        regions: vec!["RegionOne".into()],
-        data: Some(folder.path().to_owned()),
-        password: "secret".into(),
-        token_ttl: Duration::from_secs(60),
-    };
-    let first = simulate::start(options.clone()).await.unwrap();
-    let token = log_in(&first, "secret").await.unwrap();
-    let region = Region {
-        simulated: first,
-        token,
-    };
+    let data = || Some(folder.path().to_owned());
+    let region = Region::start_in(data()).await;
     let net = region
         .create("networks", "network", json!({ "name": "kept" }))
         .await;
-    region.simulated.stop().await;
+    region.stage.stop().await;
 
-    let second = simulate::start(options).await.unwrap();
-    let token = log_in(&second, "secret").await.unwrap();
-    let region = Region {
-        simulated: second,
-        token,
-    };
+    let region = Region::start_in(data()).await;
     let (status, body) = region
         .ask(Method::GET, &format!("networks/{net}"), None)
         .await;
@@ -470,10 +528,9 @@ async fn a_region_remembers_its_objects() {
 
 #[test]
 fn the_shipped_packs_compile_without_a_warning() {
-    let secrets = [pack::PASSWORD_ENV, pack::SWITCH_PASSWORD_ENV];
-    let secrets = secrets.map(|name| (name.to_owned(), "x".to_owned()));
+    let secrets = packs::secrets().map(|name| (name.to_owned(), "x".to_owned()));
     let env = cmp_relay::config::Env::new(secrets);
-    let files: Vec<_> = pack::files().collect();
+    let files: Vec<_> = packs::files().collect();
     let loaded = cmp_relay::config::load_from_memory(&files, &env);
     let said = text::render_text(&loaded.diagnostics, &loaded.files, false);
     assert_eq!(said, "");
@@ -490,6 +547,7 @@ fn the_shipped_packs_compile_without_a_warning() {
 
 /// Both devices, and a relay over them.
 struct Switches {
+    stage: Stage,
     devices: Devices,
     relay: TestRelay,
 }
@@ -500,15 +558,18 @@ impl Switches {
     }
 
     async fn start_in(data: Option<PathBuf>) -> Self {
-        let devices = devices::start(devices::Options {
-            name: pack::SWITCH.to_owned(),
-            data,
+        let mut stage = Stage::new(data, None);
+        let options = devices::Options {
+            name: switches::SWITCH.to_owned(),
             password: BACKEND_TOKEN.to_owned(),
-        })
-        .await
-        .unwrap();
+        };
+        let devices = devices::start(&mut stage, options).unwrap();
         let relay = TestRelay::start(&switches_over(&devices)).await;
-        Self { devices, relay }
+        Self {
+            stage,
+            devices,
+            relay,
+        }
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
@@ -562,7 +623,7 @@ async fn a_request_is_its_lines_once_and_the_switch_shows_what_they_made() {
     assert_ne!(shown["ports"], json!(["Eth1/2"]));
     let (status, _) = switches.ask("DELETE", "sw-1/vlans/blue", Value::Null).await;
     assert_eq!(status, 204);
-    switches.devices.stop().await;
+    switches.stage.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -584,7 +645,7 @@ async fn half_a_script_is_told_as_half_and_stays_on_the_switch() {
         .ask("POST", "sw-1/vlans", json!({ "id": "green", "vid": 20 }))
         .await;
     assert_eq!(status, 201, "{said}");
-    switches.devices.stop().await;
+    switches.stage.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -608,7 +669,7 @@ async fn routes_prefix_lists_and_descriptions_survive_the_switch() {
         let (status, said) = switches.ask("PUT", path, body).await;
         assert_eq!(status, 200, "{path}: {said}");
     }
-    switches.devices.stop().await;
+    switches.stage.stop().await;
     let kept = std::fs::read_to_string(folder.path().join("sw-1-onyx.json")).unwrap();
     let kept: Value = serde_json::from_str(&kept).unwrap();
     assert_eq!(kept["ports"]["1/2"]["description"], "to rack 7");
@@ -642,5 +703,5 @@ async fn an_interface_over_netconf_is_made_changed_read_and_removed() {
     assert_eq!(status, 204);
     let (status, _) = switches.ask("GET", one, Value::Null).await;
     assert_eq!(status, 404);
-    switches.devices.stop().await;
+    switches.stage.stop().await;
 }

@@ -195,7 +195,7 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
             route("    call:\n      ¦"),
             vec![
                 "http", "query", "headers", "body", "form", "template", "auth", "timeout", "cli",
-                "mode", "save", "exec", "stdin", "netconf", "target", "$ref",
+                "mode", "save", "exec", "stdin", "netconf", "target", "variants", "$ref",
             ],
         ),
         (

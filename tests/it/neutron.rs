@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cmp_relay::demo::pack::{self, Endpoints};
+use cmp_relay::demo::packs::{self, Backend, openstack};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -22,7 +22,7 @@ use crate::support::mariadb::peer_or_skip;
 /// The real servers; they end when this process does, because the script's stdin ends then.
 struct Peer {
     folder: PathBuf,
-    endpoints: Endpoints,
+    backends: Vec<Backend>,
     password: String,
     _script: Child,
     _stdin: ChildStdin,
@@ -47,16 +47,17 @@ impl Peer {
             .spawn()
             .ok()?;
         let stdin = script.stdin.take().unwrap();
-        let mut said = std::collections::BTreeMap::new();
+        let mut said = std::collections::BTreeMap::<String, String>::new();
         for line in BufReader::new(script.stdout.take().unwrap()).lines() {
             let line = line.ok()?;
             if line == "ready" {
+                let neutrons = [said.get("NEUTRON_1_URL")?, said.get("NEUTRON_2_URL")?];
                 return Some(Self {
                     folder,
-                    endpoints: Endpoints {
-                        keystone: said.remove("KEYSTONE_URL")?,
-                        neutrons: [said.remove("NEUTRON_1_URL")?, said.remove("NEUTRON_2_URL")?],
-                    },
+                    backends: openstack::at(
+                        said.get("KEYSTONE_URL")?,
+                        neutrons.map(String::as_str),
+                    ),
                     password: said.remove("RELAY_PASSWORD")?,
                     _script: script,
                     _stdin: stdin,
@@ -106,7 +107,8 @@ impl Drop for Relay {
 impl Relay {
     fn start(peer: &Peer) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        pack::write(folder.path(), &peer.endpoints).unwrap();
+        let written = [(&openstack::PACK, peer.backends.clone())];
+        packs::write(folder.path(), &written, None).unwrap();
         let (port, admin) = (free_port(), free_port());
         std::fs::write(
             folder.path().join("relay.yaml"),
@@ -119,7 +121,7 @@ impl Relay {
         let process = Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
             .args(["serve", "--config"])
             .arg(folder.path())
-            .env(pack::PASSWORD_ENV, &peer.password)
+            .env(openstack::PASSWORD, &peer.password)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -271,7 +273,7 @@ impl Bench {
 #[tokio::test]
 async fn every_object_lives_its_life_in_both_regions() {
     let Some(bench) = bench().await else { return };
-    for region in pack::REGIONS {
+    for region in openstack::REGIONS {
         lives(&bench, region).await;
     }
 }

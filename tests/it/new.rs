@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cmp_relay::demo::pack;
+use cmp_relay::demo::packs::openstack;
 
 use crate::support::program::{run, told};
 
@@ -49,7 +49,7 @@ fn passes_its_examples(folder: &Path, resources: &[&str]) {
 
 fn shipped() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (path, text) in pack::OPENSTACK {
+    for (path, text) in openstack::PACK.whole() {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use cmp_relay::demo::pack;
+use cmp_relay::demo::packs;
 use serde_json::{Value, json};
 
 use crate::demo::{Demo, free_port};
@@ -57,8 +57,7 @@ fn document(folder: &str) -> Value {
     let printed = Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
         .args(["openapi", "--config"])
         .arg(root().join(folder))
-        .env(pack::PASSWORD_ENV, "x")
-        .env(pack::SWITCH_PASSWORD_ENV, "x")
+        .envs(packs::secrets().map(|name| (name, "x")))
         .env("FW_TOKEN", "x")
         .output()
         .unwrap();

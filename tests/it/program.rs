@@ -3,6 +3,7 @@
 mod commands;
 mod database;
 mod diff;
+mod host_keys;
 mod reload;
 mod soak;
 mod stopping;

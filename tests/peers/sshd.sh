@@ -51,17 +51,27 @@ below() {
         { parent[$1] = $2 }
         END {
             for (pid in parent) {
-                up = parent[pid]
-                while (up in parent && up != root) up = parent[up]
-                if (up == root) print pid
+                depth = 0
+                for (up = pid; up in parent && up != root; up = parent[up]) depth++
+                if (up == root && pid != root) print depth, pid
             }
-        }'
+        }' | sort -n | cut -d " " -f 2
+}
+
+# Kills from the top, so that no server is left to tell how its program ended, and awaits the ends: a signal is
+# on its way when `kill` returns.
+slay() { # PID...
+    kill -KILL "$@" 2>/dev/null || true
+    for one in "$@"; do
+        while ps -o stat= -p "$one" | grep -q '^[^Z]'; do
+            sleep 0.01
+        done
+    done
 }
 
 cut_connections() {
-    for connection in $(below "$pid"); do
-        kill -KILL "$connection" 2>/dev/null || true
-    done
+    # shellcheck disable=SC2046 # a list of numbers
+    slay $(below "$pid")
 }
 
 halt() {

@@ -236,10 +236,11 @@ fn key(known: &Known<'_>, route: &Route) -> Option<KeyAccount> {
         .mapping
         .iter()
         .zip(&known.seen.keys)
-        .find(|(change, _)| {
+        .filter(|(change, _)| {
             change.verb == Verb::Create && matches!(change.cmp_id, CmpIdSource::Given(_))
-        });
-    if let Some((_, created)) = created {
+        })
+        .find_map(|(_, key)| key.as_ref());
+    if let Some(created) = created {
         let on = match created.scope.as_str() {
             "" => String::new(),
             scope => format!(" on {scope}"),

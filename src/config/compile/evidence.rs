@@ -15,7 +15,7 @@ use crate::config::example::Example;
 use crate::config::spec::part::right;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Kind, Node, Span};
-use crate::plan::{BackendIdSource, Way};
+use crate::plan::{BackendIdSource, Verb, Way};
 use crate::relay::answer::{self, ReadAnswer};
 use crate::relay::outcome::{self, Verdict};
 use crate::transform::{AnswerView, Condition, JsonPath, Root, Scope};
@@ -51,6 +51,8 @@ struct Seen {
     read: ReadAnswer,
     scope: Scope,
     success: bool,
+    /// What was to be deleted is gone already: its mapping goes, whatever a `when` says.
+    absent: bool,
 }
 
 impl Seen {
@@ -157,7 +159,8 @@ impl Evidence {
             if let (Some(node), Some(when)) = (&spec.when, &op.when)
                 && !done.is_empty()
             {
-                let met = done.iter().any(|seen| holds(when, seen));
+                let gone = op.verb == Verb::Delete && seen.iter().any(|seen| seen.absent);
+                let met = gone || done.iter().any(|seen| holds(when, seen));
                 self.tried(node, "the `when` of this change", met, seen);
             }
             let applied: Vec<&Seen> = done
@@ -324,6 +327,7 @@ fn judged(mut read: ReadAnswer, span: Span, way: &Way) -> Seen {
     Seen {
         span,
         success: matches!(verdict, Verdict::Success),
+        absent: matches!(verdict, Verdict::Absent),
         read,
         scope,
     }

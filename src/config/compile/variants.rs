@@ -22,14 +22,16 @@ const OF_THE_ROUTE: [&str; 4] = ["response", "extract", "mapping", "reply"];
 #[derive(Debug)]
 pub(super) struct Variant {
     pub span: Span,
-    /// Each label with the values that it takes.
-    pub when: Vec<(Box<str>, Vec<Box<str>>)>,
+    pub when: When,
     /// The instances that it is for: of those whose labels are right, the ones that no earlier variant takes.
     pub takes: Vec<BackendId>,
 }
 
 /// The variants of a file's routes, by the place of a route's id.
 pub(super) type Variants = BTreeMap<Span, Vec<Variant>>;
+
+/// `when` of a variant: each label with the values that it takes.
+type When = Vec<(Box<str>, Vec<Box<str>>)>;
 
 /// The instances of a kind.
 type Instances<'a> = [(BackendId, &'a Backend)];
@@ -40,14 +42,18 @@ pub(super) fn write_out(
     backends: &Backends,
     diags: &mut Diagnostics,
 ) -> (Node, Variants) {
-    let kind = file.get("kind").and_then(Node::as_text).unwrap_or_default();
+    let kind = file
+        .get("kind")
+        .and_then(Node::as_text)
+        .unwrap_or_default()
+        .to_owned();
     let instances: Vec<(BackendId, &Backend)> = (0u16..)
         .zip(backends.iter())
         .filter(|(_, backend)| *backend.kind == *kind)
         .map(|(id, backend)| (BackendId(id), backend))
         .collect();
     let ground = Ground {
-        kind: &kind.to_owned(),
+        kind: &kind,
         instances: &instances,
         all_known: backends.all_known(),
     };
@@ -89,12 +95,21 @@ impl Ground<'_> {
         diags: &mut Diagnostics,
     ) -> Vec<Entry> {
         let items = match &list.kind {
-            Kind::List(items) if !items.is_empty() => items.as_slice(),
+            Kind::List(items) => items.as_slice(),
             _ => {
-                wrong_type(list, "a list of variants, each with `when`", diags);
+                wrong_type(list, "a list", diags);
                 &[]
             }
         };
+        if let Kind::List(items) = &list.kind
+            && items.is_empty()
+        {
+            diags.push(
+                Diagnostic::error(codes::BAD_VALUE, list.span, "`variants` has none, so the route has no call")
+                    .help("write each as `- when: { vendor: acme }` with a call beside it, such as `http: GET /things`"),
+            );
+        }
+        let errors = diags.errors();
         let mut found: Vec<Variant> = Vec::new();
         let mut read = Vec::new();
         for item in items {
@@ -118,7 +133,7 @@ impl Ground<'_> {
                 read.push(item);
             }
         }
-        self.check(list, &found, items.len() == found.len(), diags);
+        self.check(list, &found, diags.errors() == errors, diags);
         let mut examples = self.examples(route, &found, diags);
         let ways = read.iter().zip(&mut examples);
         let ways = ways.map(|(item, examples)| way(route, item, std::mem::take(examples)));
@@ -128,8 +143,8 @@ impl Ground<'_> {
     }
 
     /// Every instance has a variant, and every variant an instance.
-    fn check(&self, list: &Node, found: &[Variant], complete: bool, diags: &mut Diagnostics) {
-        if !self.all_known || !complete || found.is_empty() {
+    fn check(&self, list: &Node, found: &[Variant], right: bool, diags: &mut Diagnostics) {
+        if !self.all_known || !right || found.is_empty() {
             return;
         }
         for (id, backend) in self.instances {
@@ -177,7 +192,7 @@ impl Ground<'_> {
     }
 
     /// `when` of a variant: labels, each with a value or a list of them.
-    fn when(&self, item: &Node, diags: &mut Diagnostics) -> Option<Vec<(Box<str>, Vec<Box<str>>)>> {
+    fn when(&self, item: &Node, diags: &mut Diagnostics) -> Option<When> {
         let Kind::Map(_) = item.kind else {
             wrong_type(item, "a variant (a map with `when`)", diags);
             return None;

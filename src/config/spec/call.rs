@@ -85,6 +85,10 @@ impl JsonSchema for VariantSchema {
             .and_then(|keys| keys.as_object_mut())
         {
             keys.remove("variants");
+            // Described where they stand first.
+            for key in keys.values_mut().filter_map(|key| key.as_object_mut()) {
+                key.insert("x-of".into(), "a call".into());
+            }
             keys.extend(own.into_iter().flatten());
         }
         schema

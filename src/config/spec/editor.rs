@@ -36,7 +36,7 @@ pub fn server_schema() -> Value {
 }
 
 /// The four schemas with what they say to the reference page alone: `x-holds`, what stands at a
-/// key of any type, and `x-stage`, when it is rendered.
+/// key of any type, `x-stage`, when it is rendered, and `x-of`, whose key it is as well.
 pub(in crate::config) fn annotated() -> [Value; 4] {
     [
         annotated_of::<RouteFileSpec>(true),
@@ -65,6 +65,7 @@ fn without_annotations(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(without_annotations),
         Value::Object(map) => {
             map.remove("x-holds");
+            map.remove("x-of");
             if let Some(Value::String(stage)) = map.remove("x-stage")
                 && let Some(roots) = variables_at(&stage)
                 && let Some(Value::String(description)) = map.get_mut("description")
@@ -146,11 +147,6 @@ fn with_default_and_example(schema: &mut Map<String, Value>) {
     };
     let default = said_after(text, "Default: ").and_then(literal);
     let example = said_after(text, "such as ").and_then(quoted).map(scalar);
-    // What a later version takes is known, and not what anybody should be offered (yaml-language-server).
-    let later = text.contains("Not in this version");
-    if later {
-        schema.insert("doNotSuggest".into(), true.into());
-    }
     if let Some(default) = default {
         schema.entry("default").or_insert(default);
     }

@@ -34,7 +34,8 @@ crate::spec! {
     MappingOpSpec as "a mapping change" {
         /// Default: the file's resource.
         resource: Option<Written>,
-        /// The CMP id; a list is a composite id. Default: the `object`, in a create a UUIDv7.
+        /// The CMP id; a list is a composite id. Default: the `object`, in a create a UUIDv7. One that is
+        /// `optional` and absent leaves the change out.
         #[schemars(extend("x-stage" = "identity"))]
         cmp_id: Option<OneOrMany<Written>>,
         /// A condition on the answer: applied only if it holds.

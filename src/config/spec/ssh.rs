@@ -9,29 +9,64 @@ use super::secret::SecretRef;
 use crate::diagnostics::Diagnostics;
 use crate::document::{Kind, Node};
 
-crate::spec! {
+/// A driver that is reached over SSH: whom it reaches and how, and the keys that it alone has.
+macro_rules! over_ssh {
+    (
+        $(#[$meta:meta])*
+        $name:ident as $what:literal {
+            $(#[$port_meta:meta])*
+            port,
+            $($own:tt)*
+        }
+    ) => {
+        crate::spec! {
+            $(#[$meta])*
+            $name as $what {
+                /// A name or an address.
+                #[schemars(required)]
+                host: Option<Part<Written>>,
+                $(#[$port_meta])*
+                #[schemars(range(min = 1, max = 65535))]
+                port: Option<Part<At<u32>>>,
+                /// Who logs in.
+                #[schemars(required)]
+                user: Option<Part<Written>>,
+                /// Ways to authenticate, tried in this order.
+                #[schemars(required)]
+                auth: Option<Part<At<Vec<SshAuthSpec>>>>,
+                /// Which host key is taken; `cmp-relay probe` shows the one that the device has.
+                #[schemars(required)]
+                host_key: Option<Part<HostKeySpec>>,
+                /// What is negotiated: `modern`, `legacy` for old devices, or lists. Default: `modern`.
+                algorithms: Option<Part<AlgorithmsSpec>>,
+                /// Channels at once on one connection: the server's `MaxSessions`. Default: 8.
+                #[schemars(range(min = 1))]
+                channels: Option<Part<At<u32>>>,
+                $($own)*
+            }
+        }
+
+        impl $name {
+            pub fn access(&self) -> AccessSpec<'_> {
+                AccessSpec {
+                    host: &self.host,
+                    port: &self.port,
+                    user: &self.user,
+                    auth: &self.auth,
+                    host_key: &self.host_key,
+                    algorithms: &self.algorithms,
+                    channels: &self.channels,
+                }
+            }
+        }
+    };
+}
+
+over_ssh! {
     /// Command lines and programs over SSH.
     SshSpec as "an ssh driver" {
-        /// A name or an address.
-        #[schemars(required)]
-        host: Option<Part<Written>>,
         /// Default: 22.
-        #[schemars(range(min = 1, max = 65535))]
-        port: Option<Part<At<u32>>>,
-        /// Who logs in.
-        #[schemars(required)]
-        user: Option<Part<Written>>,
-        /// Ways to authenticate, tried in this order.
-        #[schemars(required)]
-        auth: Option<Part<At<Vec<SshAuthSpec>>>>,
-        /// Which host key is taken; `cmp-relay probe` shows the one that the device has.
-        #[schemars(required)]
-        host_key: Option<Part<HostKeySpec>>,
-        /// What is negotiated: `modern`, `legacy` for old devices, or lists. Default: `modern`.
-        algorithms: Option<Part<AlgorithmsSpec>>,
-        /// Channels at once on one connection: the server's `MaxSessions`. Default: 8.
-        #[schemars(range(min = 1))]
-        channels: Option<Part<At<u32>>>,
+        port,
         /// How its command line behaves: a built-in profile, or one of `backends.d/profiles/`. Without one it
         /// takes `exec` calls only.
         profile: Option<Part<Written>>,
@@ -42,29 +77,11 @@ crate::spec! {
     }
 }
 
-crate::spec! {
+over_ssh! {
     /// NETCONF over SSH (RFC 6242).
     NetconfSpec as "a netconf driver" {
-        /// A name or an address.
-        #[schemars(required)]
-        host: Option<Part<Written>>,
         /// Default: 830.
-        #[schemars(range(min = 1, max = 65535))]
-        port: Option<Part<At<u32>>>,
-        /// Who logs in.
-        #[schemars(required)]
-        user: Option<Part<Written>>,
-        /// Ways to authenticate, tried in this order.
-        #[schemars(required)]
-        auth: Option<Part<At<Vec<SshAuthSpec>>>>,
-        /// Which host key is taken; `cmp-relay probe` shows the one that the device has.
-        #[schemars(required)]
-        host_key: Option<Part<HostKeySpec>>,
-        /// What is negotiated: `modern`, `legacy` for old devices, or lists. Default: `modern`.
-        algorithms: Option<Part<AlgorithmsSpec>>,
-        /// Channels at once on one connection: the server's `MaxSessions`. Default: 8.
-        #[schemars(range(min = 1))]
-        channels: Option<Part<At<u32>>>,
+        port,
         /// `"1.0"`: end-of-message framing, though both sides could do chunks. Default: `auto`.
         framing: Option<Part<FramingSpec>>,
         /// Write `running` though the device has a candidate. Default: false.
@@ -175,32 +192,4 @@ pub struct AccessSpec<'s> {
     pub host_key: &'s Option<Part<HostKeySpec>>,
     pub algorithms: &'s Option<Part<AlgorithmsSpec>>,
     pub channels: &'s Option<Part<At<u32>>>,
-}
-
-impl SshSpec {
-    pub fn access(&self) -> AccessSpec<'_> {
-        AccessSpec {
-            host: &self.host,
-            port: &self.port,
-            user: &self.user,
-            auth: &self.auth,
-            host_key: &self.host_key,
-            algorithms: &self.algorithms,
-            channels: &self.channels,
-        }
-    }
-}
-
-impl NetconfSpec {
-    pub fn access(&self) -> AccessSpec<'_> {
-        AccessSpec {
-            host: &self.host,
-            port: &self.port,
-            user: &self.user,
-            auth: &self.auth,
-            host_key: &self.host_key,
-            algorithms: &self.algorithms,
-            channels: &self.channels,
-        }
-    }
 }

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use uuid::Uuid;
 
-use super::{Counters, SimulatedRegion};
+use super::openstack::{Counters, SimulatedRegion};
 use crate::clock::Boottime;
 
 /// The project that every object belongs to.

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::attributes::{Collection, collection};
 use super::error::NeutronError;
 use super::keystone::Tokens;
+use super::openstack::Counters;
 use super::region::Region;
-use super::{Counters, list, routing, rules};
+use super::{list, routing, rules};
 
 struct Neutron {
     region: Mutex<Region>,

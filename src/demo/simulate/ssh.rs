@@ -14,9 +14,9 @@ use russh::keys::{HashAlg, PrivateKey};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session, run_stream};
 use russh::{Channel, ChannelId, Disconnect, Pty};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
-use super::{netconf, onyx};
+use super::{Stage, netconf, onyx};
 use crate::shutdown::Shutdown;
 
 /// The one user of a simulated device.
@@ -29,25 +29,27 @@ pub(super) enum Device {
     Netconf(Arc<netconf::Server>),
 }
 
-/// A device that listens.
-#[derive(Debug)]
-pub(super) struct Listening {
-    pub(super) address: SocketAddr,
+/// Where a device listens.
+#[derive(Clone, Debug)]
+pub struct SshEndpoint {
+    pub address: SocketAddr,
     /// `SHA256:...`, as `ssh-keygen -lf` shows it.
-    pub(super) host_key: String,
-    pub(super) server: JoinHandle<()>,
+    pub host_key: String,
 }
 
-/// Listens on a free loopback port until the shutdown.
-pub(super) async fn listen(
+/// Listens on a free loopback port until the end of the stage.
+pub(super) fn listen(
+    stage: &mut Stage,
     device: Device,
     password: String,
-    mut shutdown: Shutdown,
-) -> io::Result<Listening> {
+) -> io::Result<SshEndpoint> {
     let key = host_key()?;
     let host_key = key.fingerprint(HashAlg::Sha256).to_string();
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
+    let mut shutdown = stage.shutdown();
     let config = Arc::new(Config {
         keys: vec![key],
         // The first try is every client's question for the methods.
@@ -55,7 +57,7 @@ pub(super) async fn listen(
         nodelay: true,
         ..Config::default()
     });
-    let server = tokio::spawn(async move {
+    stage.add(tokio::spawn(async move {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -79,12 +81,8 @@ pub(super) async fn listen(
             while connections.try_join_next().is_some() {}
         }
         while connections.join_next().await.is_some() {}
-    });
-    Ok(Listening {
-        address,
-        host_key,
-        server,
-    })
+    }));
+    Ok(SshEndpoint { address, host_key })
 }
 
 /// An Ed25519 key, of this run alone.

@@ -173,6 +173,30 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_asks_for_what_the_device_can() {
+        let edit = |capabilities: &[&str]| {
+            let list: String = capabilities
+                .iter()
+                .map(|one| {
+                    format!("<capability>urn:ietf:params:netconf:capability:{one}</capability>")
+                })
+                .collect();
+            let hello = format!("<hello>{list}<session-id>1</session-id></hello>");
+            edit_config(Datastore::Running, "<a/>", &Hello::read(&hello).unwrap())
+        };
+        let target = "<edit-config><target><running/></target>";
+        let config = "<config><a/></config></edit-config>";
+        let test = "<test-option>test-then-set</test-option>";
+        let back = "<error-option>rollback-on-error</error-option>";
+        assert_eq!(edit(&[]), format!("{target}{config}"));
+        assert_eq!(edit(&["validate:1.0"]), format!("{target}{test}{config}"));
+        assert_eq!(
+            edit(&["rollback-on-error:1.0", "validate:1.1"]),
+            format!("{target}{test}{back}{config}")
+        );
+    }
+
+    #[test]
     fn a_reply_is_its_element_alone() {
         let message = format!(
             "\n<?xml version=\"1.0\"?>\n<!-- said --><rpc-reply xmlns=\"{BASE}\" message-id=\"7\"><ok/></rpc-reply>\n"

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::{Env, load_from_memory};
-use crate::demo::pack;
+use crate::demo::packs::openstack;
 
 const BACKEND: &str = "name: fw-1\nkind: fw\nlabels: { site: tpe }\ndriver: { https: { url: 'https://fw.example.net' } }\n";
 
 fn of(sources: &[(&str, &str)]) -> Value {
-    let env = Env::new([(pack::PASSWORD_ENV.to_owned(), "x".to_owned())]);
+    let env = Env::new([(openstack::PASSWORD.to_owned(), "x".to_owned())]);
     let loaded = load_from_memory(sources, &env);
     let plan = loaded
         .plan
@@ -57,7 +57,7 @@ fn codes(response: &Value) -> BTreeSet<&str> {
 
 #[test]
 fn the_pack_is_described_and_nothing_in_it_leads_nowhere() {
-    let document = of(pack::OPENSTACK);
+    let document = of(&openstack::PACK.whole().collect::<Vec<_>>());
     assert!(check_references(&document) > 500);
     // What a create, a read and a list give is one schema under the resource's name.
     let network = json!({ "$ref": "#/components/schemas/network" });

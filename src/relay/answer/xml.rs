@@ -35,18 +35,12 @@ fn element(node: roxmltree::Node<'_, '_>, rules: &ResponseRules) -> Value {
         if !child.is_element() {
             continue;
         }
-        let name = child.tag_name().name();
-        let value = element(child, rules);
-        match map.get_mut(name) {
-            Some(Value::Array(items)) => items.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-            None if rules.lists.iter().any(|list| **list == *name) => {
-                map.insert(name.to_owned(), Value::Array(vec![value]));
-            }
-            None => {
-                map.insert(name.to_owned(), value);
-            }
-        }
+        add(
+            &mut map,
+            child.tag_name().name(),
+            element(child, rules),
+            &rules.lists,
+        );
     }
     let text = text.trim();
     if map.is_empty() {
@@ -56,6 +50,20 @@ fn element(node: roxmltree::Node<'_, '_>, rules: &ResponseRules) -> Value {
         map.insert("#text".into(), text.into());
     }
     Value::Object(map)
+}
+
+/// One more of a name: what repeats is a list.
+fn add(map: &mut Map<String, Value>, name: &str, value: Value, lists: &[Box<str>]) {
+    match map.get_mut(name) {
+        Some(Value::Array(items)) => items.push(value),
+        Some(first) => *first = Value::Array(vec![first.take(), value]),
+        None if lists.iter().any(|list| **list == *name) => {
+            map.insert(name.to_owned(), Value::Array(vec![value]));
+        }
+        None => {
+            map.insert(name.to_owned(), value);
+        }
+    }
 }
 
 /// An `<rpc-reply>` (RFC 6241, section 4.2): what it holds as one object, and its `<rpc-error>`s beside
@@ -91,8 +99,16 @@ fn rpc_error(error: &RpcError) -> Value {
     say("tag", &error.tag);
     say("type", &error.kind);
     say("severity", error.severity.name());
+    say("app_tag", error.app_tag.as_deref().unwrap_or_default());
     say("path", error.path.as_deref().unwrap_or_default());
     say("message", error.message.as_deref().unwrap_or_default());
+    let mut info = Map::new();
+    for (name, text) in &error.info {
+        add(&mut info, name, text.as_str().into(), &[]);
+    }
+    if !info.is_empty() {
+        fields.insert("info".into(), info.into());
+    }
     Value::Object(fields)
 }
 
@@ -107,6 +123,8 @@ mod tests {
         let text = r#"<nc:rpc-reply xmlns:nc="urn:ietf:params:xml:ns:netconf:base:1.0" message-id="4">
             <nc:data><if:interfaces xmlns:if="urn:x"><if:interface><if:name>e1</if:name></if:interface></if:interfaces></nc:data>
             <nc:rpc-error><nc:error-type>application</nc:error-type><nc:error-tag>in-use</nc:error-tag>
+              <nc:error-app-tag>late</nc:error-app-tag><nc:error-info><nc:session-id>7</nc:session-id>
+              <x:hint xmlns:x="urn:x">a</x:hint><x:hint xmlns:x="urn:x">b</x:hint></nc:error-info>
               <nc:error-severity>warning</nc:error-severity><nc:error-message xml:lang="en">it is late</nc:error-message></nc:rpc-error>
         </nc:rpc-reply>"#;
         let rules = ResponseRules {
@@ -117,7 +135,8 @@ mod tests {
             of_reply(text, &rules).unwrap(),
             json!({
                 "data": { "interfaces": { "interface": [{ "name": "e1" }] } },
-                "errors": [{ "tag": "in-use", "type": "application", "severity": "warning", "message": "it is late" }],
+                "errors": [{ "tag": "in-use", "type": "application", "severity": "warning", "app_tag": "late",
+                    "message": "it is late", "info": { "session-id": "7", "hint": ["a", "b"] } }],
             })
         );
         let ok = r#"<rpc-reply message-id="1"><ok/></rpc-reply>"#;

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use crate::driver::{CliScript, ExecCommand, NetconfRequest};
 use crate::plan::{
     Backend, CliCall, CliLines, DriverSpec, ExecCall, ExecInput, ExecQuoting, NetconfCall,
-    NetconfOperation,
 };
 use crate::transform::template::fragment;
 use crate::transform::{LineRules, RenderError, Scope, Text, command};
@@ -100,12 +99,8 @@ pub(super) fn netconf(call: &NetconfCall, scope: &Scope) -> Result<NetconfReques
         None => None,
         Some(template) => {
             let text = template.render(scope)?;
-            let found = fragment(&text).and_then(|elements| match call.operation {
-                NetconfOperation::Rpc if elements > 1 => {
-                    Err("`rpc` takes one element: the operation".to_owned())
-                }
-                _ => Ok(()),
-            });
+            let found = fragment(&text)
+                .and_then(|elements| call.operation.takes(elements).map_err(str::to_owned));
             found.map_err(|why| refused("call.template", template.name(), &why))?;
             Some(text)
         }

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cmp_relay::cli::explain::rows;
-use cmp_relay::demo::pack;
+use cmp_relay::demo::packs::openstack;
 use cmp_relay::store::MemoryStore;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{args, base, plan, told};
+use crate::support::pack::over;
 use crate::support::program::{Folder, Served, run};
 use crate::support::relay::{CmpRequest, TestRelay};
 
@@ -21,13 +22,7 @@ type Case<'a> = (&'a [&'a str], &'a str, &'a str);
 
 /// The pack, with a secret that tests have.
 fn shipped(relay: &str) -> Vec<(String, String)> {
-    let mut files: Vec<(String, String)> = pack::OPENSTACK
-        .iter()
-        .map(|(path, text)| {
-            let text = text.replace("OS_PASSWORD", "BACKEND_TOKEN");
-            ((*path).to_owned(), text)
-        })
-        .collect();
+    let mut files = over(&openstack::PACK, &[]);
     files.push(("relay.yaml".to_owned(), relay.to_owned()));
     files
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use cmp_relay::cli::explain::account::{Account, CallAccount};
 use cmp_relay::cli::explain::text;
-use cmp_relay::demo::pack::{self, Endpoints};
-use cmp_relay::demo::simulate::devices;
+use cmp_relay::demo::packs::{openstack, switches};
+use cmp_relay::demo::simulate::{Stage, devices};
 use cmp_relay::plan::Plan;
 use cmp_relay::relay::Reply;
 use cmp_relay::store::MemoryStore;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{args, bytes, plan};
-use crate::support::pack::switches_over;
+use crate::support::pack::{over, switches_over};
 use crate::support::relay::{BACKEND_TOKEN, CmpRequest, TestRelay};
 
 /// What Keystone gives, and what the box's login gives.
@@ -317,20 +317,9 @@ fn masked(sent: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_of_the_pack_sends_what_is_shown() {
     let recorder = Recorder::start().await;
-    let endpoints = Endpoints {
-        keystone: format!("{}/v3", recorder.url()),
-        neutrons: [recorder.url(), recorder.url()],
-    };
-    let files: Vec<(String, String)> = pack::OPENSTACK
-        .iter()
-        .map(|(path, text)| {
-            let text = endpoints.put_into(text);
-            (
-                (*path).to_owned(),
-                text.replace("OS_PASSWORD", "BACKEND_TOKEN"),
-            )
-        })
-        .collect();
+    let url = recorder.url();
+    let backends = openstack::at(&format!("{url}/v3"), [&url, &url]);
+    let files = over(&openstack::PACK, &backends);
     let pair = pair(&recorder, &files).await;
     let routes = pair.plan.routes.len();
     let mut called = std::collections::BTreeSet::new();
@@ -472,13 +461,12 @@ async fn what_has_no_body_and_what_is_encoded_is_shown_as_it_goes() {
 /// The switch keeps each line that it is sent. What a session does for itself is left out: into the mode, out of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_line_that_is_shown_is_what_a_device_is_sent() {
-    let devices = devices::start(devices::Options {
-        name: pack::SWITCH.to_owned(),
-        data: None,
+    let mut stage = Stage::new(None, None);
+    let options = devices::Options {
+        name: switches::SWITCH.to_owned(),
         password: BACKEND_TOKEN.to_owned(),
-    })
-    .await
-    .unwrap();
+    };
+    let devices = devices::start(&mut stage, options).unwrap();
     let files = switches_over(&devices);
     let store = Arc::new(MemoryStore::default());
     let relay = TestRelay::start_over(store.clone(), Path::new("."), &files).await;
@@ -537,5 +525,5 @@ async fn every_line_that_is_shown_is_what_a_device_is_sent() {
         }
     }
     assert!(called.len() >= 12, "sent whole: {called:?}");
-    devices.stop().await;
+    stage.stop().await;
 }

@@ -1,5 +1,6 @@
 //! The admin listener: who may, from where, in which form; what it shows and changes.
 
+use cmp_relay::store::{HostKeyRow, Write};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -203,6 +204,52 @@ async fn a_mapping_is_adopted_listed_shown_and_forgotten() {
     let audits = store.list_audit(10).await.unwrap();
     assert!(audits.len() >= 3, "{audits:?}");
     assert!(audits.iter().all(|row| row.by == "anonymous"));
+}
+
+#[tokio::test]
+async fn host_keys_are_listed_and_forgotten_by_an_operator() {
+    let whole = whole(&clients()).await;
+    let journal = whole.relay.relay.journal();
+    for (backend, first_seen) in [("sw/2", 2_000_000), ("sw-1", 1_000_000)] {
+        let row = HostKeyRow {
+            backend: backend.into(),
+            host_key: format!("ssh-ed25519 SHA256:{backend}"),
+            first_seen,
+        };
+        journal.write(Write::RecordHostKey(row)).await.unwrap();
+    }
+    let base = "/relay/v1/host-keys";
+    let listed = async || {
+        ask(whole.admin, "GET", base, Some("look"), None)
+            .await
+            .json()
+    };
+    let row = |backend: &str, second: u8| {
+        let host_key = format!("ssh-ed25519 SHA256:{backend}");
+        let first_seen = format!("1970-01-01T00:00:0{second}Z");
+        json!({ "backend": backend, "host_key": host_key, "first_seen": first_seen })
+    };
+    let both = json!({ "items": [row("sw-1", 1), row("sw/2", 2)] });
+    assert_eq!(listed().await, both);
+
+    let forget = async |token: &str, backend: &str| {
+        let path = format!("{base}/{backend}");
+        ask(whole.admin, "DELETE", &path, Some(token), None).await
+    };
+    assert_eq!(forget("look", "sw-1").await.code(), "forbidden");
+    assert_eq!(forget("ops", "SW-1").await.code(), "refused");
+    assert_eq!(forget("ops", "sw%2F2").await.status, 204);
+    assert_eq!(listed().await, json!({ "items": [row("sw-1", 1)] }));
+    let again = forget("ops", "sw%2F2").await;
+    assert_eq!((again.status, &*again.code()), (409, "refused"));
+
+    let audits = journal.store().list_audit(10).await.unwrap();
+    let told: Vec<_> = audits
+        .iter()
+        .map(|row| (&*row.by, &*row.action, &*row.detail))
+        .collect();
+    let detail = "sw/2 ssh-ed25519 SHA256:sw/2";
+    assert_eq!(told, [("ops", "forget_host_key", detail)]);
 }
 
 #[tokio::test]

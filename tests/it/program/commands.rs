@@ -149,7 +149,7 @@ async fn a_probe_logs_in_and_out_and_changes_nothing() {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 23] = [
         &[],
         &["demo"],
         &["serve"],
@@ -170,6 +170,9 @@ fn every_command_explains_itself() {
         &["mappings", "export"],
         &["routes"],
         &["backends"],
+        &["host-keys"],
+        &["host-keys", "list"],
+        &["host-keys", "forget"],
     ];
     for command in commands {
         let mut arguments = command.to_vec();

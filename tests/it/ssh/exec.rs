@@ -134,9 +134,14 @@ async fn a_program_that_does_not_end_in_time_is_unknown() {
         return;
     };
     let connections = connections(&sshd, &limits());
+    // The time is the program's own, and not that of the login.
+    connections
+        .exec(&program("true"), &leave(LONG))
+        .await
+        .unwrap();
     let command = program("echo begun; sleep 60");
     let error = connections
-        .exec(&command, &leave(Duration::from_secs(2)))
+        .exec(&command, &leave(Duration::from_secs(4)))
         .await
         .unwrap_err();
     assert_eq!(error.outcome, SendOutcome::Unknown);
@@ -150,7 +155,8 @@ async fn silence_is_bounded_by_the_time_to_the_first_byte() {
         return;
     };
     let limits = BackendLimits {
-        first_byte_timeout: Duration::from_secs(1),
+        // It bounds the login too.
+        first_byte_timeout: Duration::from_secs(4),
         ..limits()
     };
     let connections = connections(&sshd, &limits);

@@ -137,6 +137,37 @@ async fn the_first_key_is_recorded_and_another_one_refused() {
     call(&tofu(&sshd, "sw-2", &table)).await.unwrap();
 }
 
+/// A table in which another connection records its key between the look and the record.
+#[derive(Debug)]
+struct Overtaken(String);
+
+impl HostKeys for Overtaken {
+    fn recorded<'a>(&'a self, _: &'a str) -> Async<'a, Result<Option<String>, String>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn record<'a>(&'a self, _: &'a str, _: &'a str) -> Async<'a, Result<String, String>> {
+        Box::pin(async { Ok(self.0.clone()) })
+    }
+}
+
+#[tokio::test]
+async fn of_two_first_keys_the_recorded_one_counts() {
+    let Some(sshd) = Sshd::start(&[]).await else {
+        return;
+    };
+    let overtaken = |key: String| {
+        let mut connections = connections(&sshd, HostKey::Tofu);
+        connections.record_host_keys("sw-1", Some(Arc::new(Overtaken(key))));
+        connections
+    };
+    let other = overtaken("ssh-ed25519 SHA256:another".into());
+    let error = call(&other).await.unwrap_err();
+    assert_refused(&sshd, &error);
+    let same = format!("ssh-ed25519 {}", sshd.fingerprint("ed25519"));
+    call(&overtaken(same)).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_kind_of_key_that_is_recorded_is_asked_for_first() {
     let Some(sshd) = Sshd::start(&[]).await else {

@@ -11,7 +11,7 @@ use cmp_relay::driver::{
 use cmp_relay::plan::{self, BackendLimits, SshAccess, SshAuth};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::sshd::{Sshd, leave, limits, password};
+use crate::support::sshd::{Sshd, USER, leave, limits, password};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -205,6 +205,29 @@ async fn a_shell_that_nobody_reads_is_known_to_be_dead_or_disturbed() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_not_waited_for_loses_its_channel() {
+    let Some(sshd) = Sshd::start(&[]).await else {
+        return;
+    };
+    let connections = connections(sshd.access(), 1);
+    // Somebody else keeps the connection.
+    let shell = connections.shell(&leave(LONG)).await.unwrap();
+    let before = sshd.processes();
+    let command = program("while echo x; do sleep 0.1; done");
+    let error = connections
+        .exec(&command, &leave(Duration::from_secs(4)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.outcome, SendOutcome::Unknown);
+    // Nobody reads what it writes any more, so it ends.
+    while sshd.processes() > before {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(logins(&sshd), 1);
+    drop(shell);
+}
+
+#[tokio::test]
 async fn a_poisoned_stream_takes_its_connection_with_it() {
     let Some(sshd) = Sshd::start(&[]).await else {
         return;
@@ -354,7 +377,7 @@ async fn a_wait_for_the_configuration_ends_unsent_at_the_deadline() {
         let driver = Arc::clone(&driver);
         let command = format!("touch {}/now; cat", started.display());
         tokio::spawn(async move {
-            let mut clearance = leave(Duration::from_secs(4));
+            let mut clearance = leave(LONG);
             clearance.mutating = true;
             let stdin = Some(vec![b'x'; 1].into());
             let call = RenderedCall::Exec(ExecCommand {
@@ -379,10 +402,8 @@ async fn a_wait_for_the_configuration_ends_unsent_at_the_deadline() {
     // A call that changes nothing does not wait.
     let answer = driver.send(&call, &leave(LONG)).await.unwrap();
     assert_eq!(answer.status, 0);
-    assert_eq!(
-        holder.await.unwrap().unwrap_err().outcome,
-        SendOutcome::Unknown
-    );
+    assert!(!holder.is_finished());
+    holder.abort();
 }
 
 #[tokio::test]
@@ -423,4 +444,31 @@ async fn the_backends_own_secrets_are_taken_out_of_its_words() {
     let said = format!("you said {} and hunter2", password().expose());
     assert_eq!(driver.scrub(&said), "you said *** and ***");
     assert!(!format!("{driver:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn what_a_login_says_holds_no_secret() {
+    let Some(sshd) = Sshd::start(&[]).await else {
+        return;
+    };
+    // A password that the words hold for another reason: it is the user's name.
+    let wrong = cmp_relay::secret::Secret::new(USER.into(), "env WRONG");
+    let spec = plan::SshDriver {
+        access: Arc::new(SshAccess {
+            auth: vec![SshAuth::Password(wrong)],
+            ..sshd.access()
+        }),
+        profile: None,
+        enable: None,
+        parallel_config: false,
+    };
+    let driver = SshDriver::new(&Arc::new(spec), &limits()).unwrap();
+    let call = RenderedCall::Exec(program("true"));
+    let error = driver.send(&call, &leave(LONG)).await.unwrap_err();
+    let probe = driver.probe(&leave(LONG)).await.failed.unwrap();
+    for error in [error, probe] {
+        assert_eq!(error.outcome, SendOutcome::Unauthorized);
+        let words = "the server did not let `***` in";
+        assert!(error.detail.starts_with(words), "{}", error.detail);
+    }
 }

@@ -1,11 +1,13 @@
 //! Command lines in shells of OpenSSH's server: kept while they are clean, let go when they are not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cmp_relay::config::compile::profile::Profiles;
 use cmp_relay::driver::ssh::SshDriver;
 use cmp_relay::driver::{
-    Answer, CliScript, Driver, DriverError, ExecCommand, RenderedCall, SendOutcome,
+    Answer, Clearance, CliScript, Driver, DriverError, ExecCommand, RenderedCall, Ruling,
+    SendOutcome,
 };
 use cmp_relay::plan::{self, BackendLimits, SshAccess, SshAuth};
 
@@ -110,10 +112,50 @@ async fn a_shell_that_does_not_answer_in_time_is_not_used_again() {
         .unwrap_err();
     assert_eq!(error.outcome, SendOutcome::Unknown, "{error:?}");
     assert_ne!(shell(&driver).await, first);
+    // Nor is its connection.
+    assert_eq!(sshd.log().matches("Accepted ").count(), 2);
     driver.close().await;
     while sshd.processes() > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn a_shell_that_was_left_in_the_midst_is_not_used_again() {
+    let Some(sshd) = Sshd::start(&[]).await else {
+        return;
+    };
+    let driver = driver(sshd.access(), &limits());
+    let first = shell(&driver).await;
+    // The gate closes with the first line.
+    let closed = std::env::temp_dir().join(format!("cmp-relay-gate-{first}-{}", sshd.port));
+    let call = RenderedCall::Cli(CliScript {
+        mode: None,
+        lines: vec![format!("touch {}", closed.display()), "true".into()],
+        save: false,
+    });
+    let clearance = Clearance {
+        mutating: true,
+        gate: {
+            let closed = closed.clone();
+            Arc::new(move || !closed.exists())
+        },
+        ..leave(LONG)
+    };
+    let answer = driver.send(&call, &clearance).await.unwrap();
+    std::fs::remove_file(&closed).unwrap();
+    assert!(
+        matches!(
+            answer.ruling,
+            Ruling::Partly {
+                applied: 1,
+                total: 2,
+                ..
+            }
+        ),
+        "{answer:?}"
+    );
+    assert_ne!(shell(&driver).await, first);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::sync::MutexGuard;
 
 use super::*;
 
@@ -166,8 +167,13 @@ async fn an_open_file_on_a_disk_with_room_is_writable() {
     assert!(!db.store.is_writable().await.unwrap());
 }
 
+/// Held by a test whose store is not root: one of them makes the whole server read-only, which root alone
+/// is above.
+static NOT_ROOT: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// The account of a relay: no more than DML on its own database.
-async fn as_relay(server: &MariaDb) -> MariaDb {
+async fn as_relay(server: &MariaDb) -> (MariaDb, MutexGuard<'static, ()>) {
+    let guard = NOT_ROOT.lock().await;
     let mut raw = crate::support::mariadb::raw(server.port, None).await;
     let name = &server.database;
     for statement in [
@@ -178,10 +184,11 @@ async fn as_relay(server: &MariaDb) -> MariaDb {
     ] {
         raw.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
     }
-    MariaDb {
+    let relay = MariaDb {
         user: name.clone(),
         ..server.clone()
-    }
+    };
+    (relay, guard)
 }
 
 #[tokio::test]
@@ -193,11 +200,11 @@ async fn a_read_only_server_is_not_writable_and_says_so() {
     let Place::MariaDb(server) = &db.place else {
         unreachable!()
     };
-    let relay = as_relay(server).await;
+    let (relay, _guard) = as_relay(server).await;
     let store = MariaDbStore::connect(&relay, Exclusive::No).await.unwrap();
     assert!(store.is_writable().await.unwrap());
 
-    // Harmless to the tests beside this one: they are root, who may write nevertheless.
+    // Harmless to the tests beside this one: they are root, who may write nevertheless, or wait.
     let mut raw = crate::support::mariadb::raw(server.port, None).await;
     raw.execute("SET GLOBAL read_only = 1").await.unwrap();
     let writable = store.is_writable().await;
@@ -226,7 +233,7 @@ async fn a_connection_that_the_server_ended_is_made_again() {
     let Place::MariaDb(server) = &db.place else {
         unreachable!()
     };
-    let relay = as_relay(server).await;
+    let (relay, _guard) = as_relay(server).await;
     let store = MariaDbStore::connect(&relay, Exclusive::Yes).await;
     assert!(matches!(store, Err(StoreError::Locked(_))));
     db.store.close().await;
@@ -254,7 +261,7 @@ async fn a_connection_that_the_server_ended_is_made_again() {
 
     // Where another process was faster, this one is not the only one, and writes nothing.
     raw.execute(sqlx::AssertSqlSafe(kill)).await.unwrap();
-    let taken: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, 5)")
+    let taken: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, 60)")
         .bind(format!("cmp-relay.{}", server.database))
         .fetch_one(&mut raw)
         .await

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use cmp_relay::demo::pack;
-use cmp_relay::demo::simulate::devices::{Devices, SimulatedDevice};
+use cmp_relay::demo::packs::{self, Backend, Pack, switches};
+use cmp_relay::demo::simulate::Stage;
+use cmp_relay::demo::simulate::devices::Devices;
 use serde_json::Value;
 
-use super::relay::{CmpRequest, TestRelay, files_below};
+use super::relay::{BACKEND_TOKEN, CmpRequest, TestRelay, files_below};
 
 /// The files below `routes.d` and `templates` that are wanted, and an empty relay.yaml.
 pub(crate) fn shipped(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
@@ -20,27 +21,29 @@ pub(crate) fn shipped(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     wanted.chain([server]).collect()
 }
 
-/// The pack of switches over the simulated devices, with a secret that tests have.
+/// A pack over these backends, with a secret that tests have.
+pub(crate) fn over(pack: &Pack, backends: &[Backend]) -> Vec<(String, String)> {
+    let files = pack.whole().map(|(path, text)| {
+        let text = packs::put_into(backends, None, path, text);
+        let secrets = pack.secrets.iter();
+        let text = secrets.fold(text, |text, secret| text.replace(secret, "BACKEND_TOKEN"));
+        (path.to_owned(), text)
+    });
+    files.collect()
+}
+
+/// A pack over its simulated backends, which want the secret that tests have.
+pub(crate) fn simulated(pack: &Pack, stage: &mut Stage) -> Vec<(String, String)> {
+    for secret in pack.secrets {
+        stage.set_secret(secret, BACKEND_TOKEN);
+    }
+    let backends = (pack.start)(stage).unwrap();
+    over(pack, &backends)
+}
+
+/// The pack of switches over the simulated devices.
 pub(crate) fn switches_over(devices: &Devices) -> Vec<(String, String)> {
-    let endpoint = |device: &SimulatedDevice| pack::SshEndpoint {
-        address: device.address,
-        host_key: device.host_key.clone(),
-    };
-    let at = pack::Switches {
-        switch: endpoint(&devices.switch),
-        netconf: endpoint(&devices.netconf),
-    };
-    let shared = pack::OPENSTACK.iter();
-    let shared = shared.filter(|(path, _)| path.ends_with("/schemas/cmp-id.yaml"));
-    pack::SWITCHES
-        .iter()
-        .chain(shared)
-        .map(|(path, text)| {
-            let text = at.put_into(path, text);
-            let text = text.replace(pack::SWITCH_PASSWORD_ENV, "BACKEND_TOKEN");
-            ((*path).to_owned(), text)
-        })
-        .collect()
+    over(&switches::PACK, &switches::at(devices))
 }
 
 /// Asks for something of a switch: `sw-1/vlans`; status and body of the reply.
@@ -50,9 +53,19 @@ pub(crate) async fn ask(
     path: &str,
     body: Option<Value>,
 ) -> (u16, Value) {
+    asked(relay, method, &format!("/v1/switches/{path}"), body).await
+}
+
+/// Asks for anything: `/v1/networks?region=RegionOne`; status and body of the reply.
+pub(crate) async fn asked(
+    relay: &TestRelay,
+    method: &str,
+    path_and_query: &str,
+    body: Option<Value>,
+) -> (u16, Value) {
     let request = CmpRequest {
         method: method.to_owned(),
-        path_and_query: format!("/v1/switches/{path}"),
+        path_and_query: path_and_query.to_owned(),
         headers: vec![("content-type".into(), "application/json".into())],
         body: body.map_or_else(String::new, |body| body.to_string()),
         ..CmpRequest::default()

@@ -70,7 +70,7 @@ pub(super) fn compile(
     })
 }
 
-/// The template; one without expressions is checked to be what it will be put into.
+/// The template, checked to be what it will be put into, whichever ways its blocks take.
 fn content(
     written: &Written,
     operation: NetconfOperation,
@@ -78,16 +78,24 @@ fn content(
     diags: &mut Diagnostics,
 ) -> Option<Template> {
     let template = template(written, Format::Xml, "call.template", env, diags)?;
-    let why = match template.sample().map(|text| fragment(&text)) {
-        None | Some(Ok(1)) => return Some(template),
-        Some(Ok(_)) if operation != NetconfOperation::Rpc => return Some(template),
-        Some(Ok(_)) => "`rpc` takes one element: the operation".to_owned(),
-        Some(Err(why)) => why,
+    let mut fits = Err("no element stands here");
+    let mut wrong = None;
+    for (at, text) in template.ways() {
+        match fragment(&text) {
+            // How many elements a block leaves may be for the request to say: one way that fits will do.
+            Ok(elements) => fits = fits.or(operation.takes(elements)),
+            Err(why) => wrong = wrong.or(Some((at, why))),
+        }
+    }
+    let (at, why) = match (wrong, fits) {
+        (Some(wrong), _) => wrong,
+        (None, Err(why)) => (None, why.to_owned()),
+        (None, Ok(())) => return Some(template),
     };
     let file = env.templates.get(template.name());
-    let span = file.map_or(written.span(), |(file, text)| {
+    let span = at.unwrap_or(file.map_or(written.span(), |(file, text)| {
         Snippet::file(*file, text).span()
-    });
+    }));
     diags.push(
         Diagnostic::error(expression_codes::BAD_TEMPLATE, span, why)
             .related(written.span(), "the template is used here"),

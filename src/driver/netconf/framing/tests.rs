@@ -141,6 +141,16 @@ fn a_message_has_a_limit_in_both_framings() {
     // A size is refused by what it says, not by what comes.
     let error = whole(Framing::Chunked, b"\n#4294967295\n").unwrap_err();
     assert_eq!(error, FramingError::TooLarge { limit: LIMIT });
+    // Beyond what the specification lets it say, whatever the limit: and before the number overflows.
+    let mut decoder = Decoder::new(usize::MAX);
+    decoder.switch(Framing::Chunked, usize::MAX);
+    assert!(decoder.take(b"\n#4294967295\n").is_ok());
+    for digits in ["4294967296", "99999999999999999999999999999999"] {
+        let mut decoder = Decoder::new(usize::MAX);
+        decoder.switch(Framing::Chunked, usize::MAX);
+        let error = decoder.take(format!("\n#{digits}\n").as_bytes());
+        assert_eq!(error, Err(FramingError::ChunkSize), "{digits}");
+    }
     // A message without an end is refused once it is too large.
     let error = whole(Framing::EndOfMessage, &vec![b'x'; LIMIT + 7]).unwrap_err();
     assert_eq!(error, FramingError::TooLarge { limit: LIMIT });

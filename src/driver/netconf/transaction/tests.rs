@@ -25,6 +25,10 @@ enum Act {
     Cut,
     /// Replies to somebody else and a notification come first.
     Chatter,
+    /// It sends this message first.
+    First(&'static str),
+    /// It sends these bytes as they are, and an answer behind them.
+    Raw(&'static [u8]),
 }
 
 /// A device: what it can, and what it does other than say `<ok/>`.
@@ -34,6 +38,8 @@ struct Device {
     acts: Vec<(&'static str, Act)>,
     /// What the backend's file says of it.
     writable_running: bool,
+    /// It says its hello only behind ours.
+    shy: bool,
 }
 
 const WHOLE: &[&str] = &["candidate:1.0", "validate:1.1", "rollback-on-error:1.0"];
@@ -61,6 +67,7 @@ impl Device {
             base: "1.1",
             acts: Vec::new(),
             writable_running: false,
+            shy: false,
         }
     }
 
@@ -86,7 +93,9 @@ impl Device {
             _ => Framing::EndOfMessage,
         };
         let frame = encode(Framing::EndOfMessage, hello.as_bytes()).unwrap();
-        stream.write_all(&frame).await.unwrap();
+        if !self.shy {
+            stream.write_all(&frame).await.unwrap();
+        }
         let mut decoder = Decoder::new(1 << 20);
         let mut heard = Vec::new();
         let mut greeted = false;
@@ -103,6 +112,9 @@ impl Device {
                 let Some(message) = message else { continue };
                 if !greeted {
                     greeted = true;
+                    if self.shy {
+                        stream.write_all(&frame).await.unwrap();
+                    }
                     decoder.switch(framing, 1 << 20);
                     continue;
                 }
@@ -126,6 +138,13 @@ impl Device {
                         reply("4711", &rpc_error("operation-failed", "error")),
                         reply(&id, "<ok/>"),
                     ],
+                    Some((_, Act::First(message))) => {
+                        vec![(*message).to_owned(), reply(&id, "<ok/>")]
+                    }
+                    Some((_, Act::Raw(bytes))) => {
+                        let _ = stream.write_all(bytes).await;
+                        vec![reply(&id, "<ok/>")]
+                    }
                     Some((_, Act::Silence)) => Vec::new(),
                     Some((_, Act::Cut)) => return heard,
                 };
@@ -373,6 +392,10 @@ async fn what_somebody_left_in_the_candidate_does_not_lock_us_out() {
     let (ended, heard) = change(device).await;
     assert_eq!(not_done(ended).0, 503);
     assert_eq!(heard, [lock, "discard-changes", lock, "close-session"]);
+
+    // Whatever a device calls it, nothing was done and it may pass.
+    let device = Device::new(RUNNING).that("lock running", Act::Error("operation-failed"));
+    assert_eq!(not_done(change(device).await.0).0, 503);
 }
 
 #[tokio::test]
@@ -472,6 +495,56 @@ async fn warnings_chatter_and_an_abrupt_close_are_no_failures() {
     let answer = ended.unwrap();
     assert_eq!((answer.status, answer.ruling), (0, Ruling::ByStatus));
     assert_eq!(heard.len(), 6);
+}
+
+#[tokio::test]
+async fn it_does_not_matter_who_speaks_first() {
+    let device = Device {
+        shy: true,
+        ..Device::new(WHOLE)
+    };
+    assert_eq!(change(device).await.0.unwrap().status, 0);
+}
+
+/// RFC 6241, section 4.3: a device that could not read our `message-id` leaves it out of its error.
+#[tokio::test]
+async fn a_reply_without_an_id_counts_where_it_is_an_error() {
+    let unread = "<rpc-reply><rpc-error><error-type>rpc</error-type><error-tag>malformed-message</error-tag>\
+                  <error-severity>error</error-severity></rpc-error></rpc-reply>";
+    let device = Device::new(RUNNING).that("edit-config running", Act::First(unread));
+    assert_eq!(not_done(change(device).await.0).0, 502);
+
+    let nobodys = "<rpc-reply><data/></rpc-reply>";
+    let device = Device::new(RUNNING).that("edit-config running", Act::First(nobodys));
+    let answer = change(device).await.0.unwrap();
+    assert!(answer.body.windows(5).any(|word| word == b"<ok/>"));
+}
+
+/// RFC 6242, section 4.2: behind what cannot be read nothing is believed, and nothing more is said.
+#[tokio::test]
+async fn what_cannot_be_read_ends_the_session() {
+    for garbage in [
+        // No chunk, a chunk that is longer than it says, no XML, no reply, no UTF-8.
+        &b"<rpc-reply/>]]>]]>"[..],
+        b"\n#2\n<ok/>",
+        b"\n#4\nnone\n##\n",
+        b"\n#6\n<rpc/>\n##\n",
+        b"\n#1\n\xff\n##\n",
+    ] {
+        for (at, outcome) in [
+            ("edit-config candidate", SendOutcome::NotSent),
+            ("commit", SendOutcome::Unknown),
+        ] {
+            let (ended, heard) = change(Device::new(WHOLE).that(at, Act::Raw(garbage))).await;
+            let error = ended.unwrap_err();
+            assert_eq!(
+                (error.outcome, error.phase),
+                (outcome, Phase::Read),
+                "{error}"
+            );
+            assert_eq!(heard.last().unwrap(), at, "{garbage:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -51,9 +51,32 @@ pub fn refusal(refusal: Refusal) -> &'static str {
     }
 }
 
+/// Cut between words: the half of a secret is one that nobody who masks secrets would find.
 fn bounded(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}...", &text[..end]),
+        Some((end, _)) => {
+            let end = text[..end].rfind(char::is_whitespace).unwrap_or(0);
+            format!("{}...", &text[..end])
+        }
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_is_cut_between_words() {
+        assert_eq!(quoted("vlan 10"), "`vlan 10`");
+        for before in LINE - 10..LINE {
+            let line = format!("{} hunter2 more", "x".repeat(before));
+            let said = quoted(&line);
+            let whole = said.contains(" hunter2...");
+            assert!(whole || said.ends_with("x...`"), "{said}");
+        }
+        let long = "y".repeat(HEARD + 1);
+        assert_eq!(excerpt(&long), "...");
+        assert_eq!(excerpt("% no\n\n  such vlan"), "% no / such vlan");
     }
 }

@@ -74,7 +74,7 @@ fn in_time() -> Clearance {
 }
 
 fn soon() -> Clearance {
-    clearance(Duration::from_millis(700))
+    clearance(Duration::from_secs(2))
 }
 
 fn script(mode: Option<&str>, lines: &[&str]) -> CliScript {
@@ -371,6 +371,28 @@ async fn the_secret_is_in_nothing_that_is_said() {
         "{answer:?}"
     );
     assert!(!format!("{:?} {shell:?}", answer.ruling).contains("% hunter2"));
+}
+
+#[tokio::test]
+async fn a_mode_that_is_not_reached_leaves_the_session_where_it_was() {
+    let mut profile = profile();
+    profile.modes[1].enter = vec!["nonsense".into()];
+    let (mut shell, device) = open_with(profile, Quirks::default()).await;
+    let error = shell
+        .run(&script(Some("config"), &["description x"]), &in_time())
+        .await
+        .unwrap_err();
+    assert_eq!(error.outcome, SendOutcome::NotSent);
+    assert!(
+        error.detail.contains("`nonsense` was answered with"),
+        "{}",
+        error.detail
+    );
+    assert!(shell.is_clean());
+    assert_eq!(
+        device.heard()[2..],
+        ["enable", "hunter2", "nonsense", "disable"]
+    );
 }
 
 #[tokio::test]

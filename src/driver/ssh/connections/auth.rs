@@ -291,7 +291,7 @@ fn response(
 ) -> Result<String, String> {
     let mut scrubber = Scrubber::default();
     scrubber.add(password.expose());
-    let text = scrubber.clean(&excerpt(&prompt.prompt)).into_owned();
+    let text = excerpt(&scrubber.clean(&prompt.prompt));
     let words = prompt.prompt.to_lowercase();
     if prompt.echo {
         let asks_who = words.contains("user") || words.contains("login");
