@@ -100,7 +100,7 @@ fn listed<'r>(refusals: impl IntoIterator<Item = &'r Refusal>) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-fn named<'n>(name: &'n str, required: bool) -> String {
+fn named(name: &str, required: bool) -> String {
     if required {
         format!("**`{name}`**")
     } else {

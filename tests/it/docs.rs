@@ -380,7 +380,13 @@ fn anchor(heading: &str) -> String {
 fn every_link_leads_somewhere() {
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
     let mut seen = 0;
-    for folder in [".", "docs", "docs/backends", "docs/decisions", "tests/relay"] {
+    for folder in [
+        ".",
+        "docs",
+        "docs/backends",
+        "docs/decisions",
+        "tests/relay",
+    ] {
         for path in markdown(folder) {
             let text = page(&path);
             for found in link.captures_iter(&text) {
