@@ -52,13 +52,13 @@ impl Site {
     /// The relay ends, and another begins over its database.
     async fn restart(&mut self) {
         self.relay = None;
-        self.relay = Some(TestRelay::start_in(self.folder.path(), &self.files).await);
+        self.relay = Some(TestRelay::start_again(self.folder.path(), &self.files).await);
     }
 
     /// Another relay begins, which knows of nothing.
     async fn forget(&mut self) {
         self.folder = tempfile::tempdir().unwrap();
-        self.restart().await;
+        self.relay = Some(TestRelay::start_in(self.folder.path(), &self.files).await);
     }
 
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use cmp_relay::demo::simulate::neo::{Manner, Neo};
-use cmp_relay::plan::Database;
 use cmp_relay::relay::Reply;
-use cmp_relay::store::{self, Mapping, StoreError};
+use cmp_relay::store::Mapping;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -59,15 +58,7 @@ impl Site {
     /// The relay ends without a word, and another begins over its database once that is free.
     async fn restart(&mut self) {
         self.relay = None;
-        let database = Database::Sqlite(self.folder.path().join("relay.db"));
-        let store = loop {
-            match store::open(&database).await {
-                Ok(store) => break store,
-                Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
-        };
-        let relay = TestRelay::start_over(store, self.folder.path(), &self.files).await;
+        let relay = TestRelay::start_again(self.folder.path(), &self.files).await;
         self.relay = Some(relay);
     }
 

@@ -9,7 +9,7 @@ use cmp_relay::diagnostics::Diagnostics;
 use cmp_relay::http::problem;
 use cmp_relay::plan::{Database, Plan, Role};
 use cmp_relay::relay::{Caller, Gate, Inbound, Relay, Reply};
-use cmp_relay::store::{self, Journal, Store, Write};
+use cmp_relay::store::{self, Journal, Store, StoreError, Write};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// A relay and the folder of its database.
@@ -42,6 +42,19 @@ impl TestRelay {
     /// Starts over the database of `folder`, as after a restart.
     pub async fn start_in(folder: &Path, files: &[(String, String)]) -> Self {
         let store = open(folder).await;
+        Self::start_over(store, folder, files).await
+    }
+
+    /// Starts over the database of a relay that has just ended, once it lets go of it.
+    pub async fn start_again(folder: &Path, files: &[(String, String)]) -> Self {
+        let database = Database::Sqlite(folder.join("relay.db"));
+        let store = loop {
+            match store::open(&database).await {
+                Ok(store) => break store,
+                Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
         Self::start_over(store, folder, files).await
     }
 
