@@ -41,7 +41,7 @@ const SHAPES: &str = "\
 | template | the path of a file of `templates/`; the variables are those of the file's expressions |
 | TextFSM template | the path of a file of `templates/` that ends in `.textfsm`, or the template itself in several lines |
 | condition | a map whose entries must all hold: `status`, a JSONPath, `text` (a regular expression) or `header.NAME`; with a value, a list of values, or `present` |
-| source | a JSONPath; a map with one of `path`, `header`, `text: true`, `value`, and beside it `regex` and `optional: true`; or `first:` with a list of sources. Only `value` takes expressions |
+| source | a JSONPath; a map with one of `path`, `header`, `link`, `text: true`, `value`, and beside it `param`, `regex` and `optional: true`; or `first:` with a list of sources. Only `value` takes expressions |
 | JSON Schema | JSON Schema 2020-12, in YAML |
 | duration | a whole number with `ms`, `s`, `m`, `h` or `d`: `500ms`, `20s` |
 | size | a number of bytes, or one with `KiB`, `MiB` or `GiB` |

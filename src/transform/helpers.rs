@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ipnet::IpNet;
 use serde_json::{Number, Value};
 
@@ -48,6 +49,10 @@ pub(super) enum Func {
     CidrAddress,
     CidrNetmask,
     CidrPrefix,
+    Cursor,
+    Uncursor,
+    Add,
+    Lt,
     Eq,
     Ne,
     Not,
@@ -68,6 +73,10 @@ impl Func {
             | Func::CidrAddress
             | Func::CidrNetmask
             | Func::CidrPrefix
+            | Func::Cursor
+            | Func::Uncursor
+            | Func::Add
+            | Func::Lt
             | Func::Int => Wants::Text,
             Func::Join if index == 0 => Wants::List,
             Func::Join => Wants::Text,
@@ -80,7 +89,7 @@ impl Func {
 /// Name, meaning, how many arguments at least and at most, and how it is written.
 type Entry = (&'static str, Helper, usize, usize, &'static str);
 
-const HELPERS: [Entry; 28] = [
+const HELPERS: [Entry; 32] = [
     ("optional", Helper::Optional, 1, 1, "optional body.mtu"),
     ("default", Helper::Default, 2, 2, "default body.mtu 1500"),
     ("has", Helper::Has, 1, 1, "has body.port"),
@@ -173,6 +182,34 @@ const HELPERS: [Entry; 28] = [
         "cidr_prefix body.cidr",
     ),
     (
+        "cursor",
+        Helper::Plain(Func::Cursor),
+        1,
+        1,
+        "cursor extracted.next",
+    ),
+    (
+        "uncursor",
+        Helper::Plain(Func::Uncursor),
+        1,
+        1,
+        "uncursor query.marker",
+    ),
+    (
+        "add",
+        Helper::Plain(Func::Add),
+        2,
+        2,
+        "add query.offset query.limit",
+    ),
+    (
+        "lt",
+        Helper::Plain(Func::Lt),
+        2,
+        2,
+        "lt query.offset response.body.total",
+    ),
+    (
         "eq",
         Helper::Plain(Func::Eq),
         2,
@@ -235,6 +272,13 @@ pub(super) fn compute(func: Func, args: &[Cow<'_, Value>]) -> Result<Value, Cow<
         Func::CidrAddress => cidr(&args[0])?.addr().to_string().into(),
         Func::CidrNetmask => cidr(&args[0])?.netmask().to_string().into(),
         Func::CidrPrefix => cidr(&args[0])?.prefix_len().into(),
+        Func::Cursor => format!("{CURSOR}{}", URL_SAFE_NO_PAD.encode(text(0)?.as_bytes())).into(),
+        Func::Uncursor => uncursor(&text(0)?).ok_or(NO_CURSOR)?.into(),
+        Func::Add => {
+            let sum = whole(&args[0])?.checked_add(whole(&args[1])?);
+            Value::Number(integer(&sum.ok_or(TOO_LARGE)?.to_string().into())?)
+        }
+        Func::Lt => (whole(&args[0])? < whole(&args[1])?).into(),
         Func::Eq => same_value(&args[0], &args[1]).into(),
         Func::Ne => (!same_value(&args[0], &args[1])).into(),
         Func::Not => match *args[0] {
@@ -242,6 +286,25 @@ pub(super) fn compute(func: Func, args: &[Cow<'_, Value>]) -> Result<Value, Cow<
             _ => return Err("`not` takes true or false; `has` asks for presence".into()),
         },
     })
+}
+
+/// What a cursor begins with: nothing that a URL would encode, and nothing that base64 has.
+const CURSOR: &str = "~";
+const NO_CURSOR: &str = "it is no cursor that a list gave";
+const TOO_LARGE: &str = "the number is too large to compute with";
+
+/// What `cursor` made a cursor of.
+fn uncursor(text: &str) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(CURSOR)?).ok()?;
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.is_empty())
+}
+
+/// A whole number to compute with.
+fn whole(value: &Value) -> Result<i128, &'static str> {
+    let number = integer(value)?;
+    number.to_string().parse().map_err(|_| TOO_LARGE)
 }
 
 /// A whole number out of a number or its digits, with as many digits as it has.
@@ -355,6 +418,37 @@ mod tests {
         }
         for bad in ["10.0.0.1", "10.0.0.0 255.0.255.0", "10.0.0.0 - 10.0.0.9"] {
             assert!(value(Func::CidrPrefix, &[json!(bad)]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_handed_back_and_nothing_else_is_one() {
+        for text in ["be-net", "a/b?c=d&e", "é"] {
+            let made = value(Func::Cursor, &[json!(text)]).unwrap();
+            assert!(!made.as_str().unwrap().contains(text), "{made}");
+            assert_eq!(value(Func::Uncursor, &[made]), Ok(json!(text)));
+        }
+        assert_eq!(
+            value(Func::Cursor, &[json!("be-net")]),
+            Ok(json!("~YmUtbmV0"))
+        );
+        for none in ["", "~", "n1", "YmUtbmV0", "~YmUtbmV0=", "~_w", "~YmUtbmV1x"] {
+            let refused = value(Func::Uncursor, &[json!(none)]);
+            assert_eq!(refused, Err(NO_CURSOR.into()), "{none}");
+        }
+    }
+
+    #[test]
+    fn sums_and_comparisons_are_of_whole_numbers() {
+        assert_eq!(value(Func::Add, &[json!(20), json!("10")]), Ok(json!(30)));
+        assert_eq!(value(Func::Add, &[json!(1), json!(-2)]), Ok(json!(-1)));
+        assert_eq!(value(Func::Lt, &[json!(9), json!("10")]), Ok(json!(true)));
+        assert_eq!(value(Func::Lt, &[json!(10), json!(10)]), Ok(json!(false)));
+        let most = json!(i128::MAX.to_string());
+        assert_eq!(value(Func::Add, &[most, json!(1)]), Err(TOO_LARGE.into()));
+        for bad in [json!(1.5), json!("x"), json!(null), json!(true)] {
+            assert!(value(Func::Add, &[bad.clone(), json!(1)]).is_err(), "{bad}");
+            assert!(value(Func::Lt, &[json!(1), bad.clone()]).is_err(), "{bad}");
         }
     }
 

@@ -12,6 +12,7 @@ pub mod encode;
 pub mod expr;
 mod facts;
 mod helpers;
+pub mod link;
 mod node;
 mod number;
 pub mod outline;

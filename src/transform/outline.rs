@@ -132,9 +132,11 @@ impl Func {
             | Func::Uuid
             | Func::Words
             | Func::CidrAddress
-            | Func::CidrNetmask => MadeKind::Text,
-            Func::Int | Func::CidrPrefix => MadeKind::Integer,
-            Func::Eq | Func::Ne | Func::Not => MadeKind::Boolean,
+            | Func::CidrNetmask
+            | Func::Cursor
+            | Func::Uncursor => MadeKind::Text,
+            Func::Int | Func::CidrPrefix | Func::Add => MadeKind::Integer,
+            Func::Eq | Func::Ne | Func::Not | Func::Lt => MadeKind::Boolean,
             Func::Split => MadeKind::TextList,
         }
     }

@@ -1,4 +1,7 @@
-//! Where an id or an attribute is taken from: a JSONPath, a header, the text, a value, with a regex.
+//! Where an id or an attribute is taken from: a JSONPath, a header, a link, the text, a value; of a URL a
+//! parameter, of a text what a regex takes.
+
+use std::borrow::Cow;
 
 use http::HeaderName;
 use regex::Regex;
@@ -9,7 +12,7 @@ use super::encode::text_of;
 use super::number::is_integer;
 use super::outline::MadeKind;
 use super::select::Found;
-use super::{AnswerView, Env, JsonPath, Outline, RenderError, Scope, Tree, Uses};
+use super::{AnswerView, Env, JsonPath, Outline, RenderError, Scope, Tree, Uses, link};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Entry, Kind, Node};
 
@@ -17,6 +20,8 @@ use crate::document::{Entry, Kind, Node};
 #[derive(Debug)]
 pub struct Source {
     from: From,
+    /// The query parameter that is taken from the URL that was found.
+    param: Option<Box<str>>,
     /// Its first group is taken from the text that was found.
     regex: Option<Regex>,
     optional: bool,
@@ -26,6 +31,8 @@ pub struct Source {
 enum From {
     Path(JsonPath),
     Header(HeaderName),
+    /// The target of the `Link` with this relation.
+    Link(Box<str>),
     Text,
     Value(Tree),
     First(Vec<Source>),
@@ -44,9 +51,11 @@ pub enum ExtractError {
     Render(#[from] RenderError),
 }
 
-const KEYS: [&str; 7] = [
-    "path", "header", "text", "value", "first", "regex", "optional",
+/// The origins first.
+const KEYS: [&str; 9] = [
+    "path", "header", "link", "text", "value", "first", "param", "regex", "optional",
 ];
+const ORIGINS: usize = 6;
 
 impl Source {
     pub fn compile(
@@ -60,6 +69,7 @@ impl Source {
                 let from = From::Path(json_path(node, diags)?);
                 Some(Self {
                     from,
+                    param: None,
                     regex: None,
                     optional: false,
                 })
@@ -127,7 +137,7 @@ impl Source {
     pub fn reads_body(&self) -> bool {
         match &self.from {
             From::Path(_) => true,
-            From::Header(_) | From::Text => false,
+            From::Header(_) | From::Link(_) | From::Text => false,
             From::Value(tree) => tree.variables().iter().any(|name| {
                 *name == "response.body"
                     || name.starts_with("response.body.")
@@ -145,8 +155,8 @@ impl Source {
     /// The form of its value.
     pub fn outline(&self) -> Outline<'_> {
         match &self.from {
-            _ if self.regex.is_some() => Outline::Kind(MadeKind::Text),
-            From::Header(_) | From::Text => Outline::Kind(MadeKind::Text),
+            _ if self.regex.is_some() || self.param.is_some() => Outline::Kind(MadeKind::Text),
+            From::Header(_) | From::Link(_) | From::Text => Outline::Kind(MadeKind::Text),
             From::Path(_) => Outline::Unknown,
             From::Value(tree) => tree.outline(),
             From::First(sources) => Outline::OneOf(sources.iter().map(Source::outline).collect()),
@@ -157,7 +167,7 @@ impl Source {
     pub fn paths(&self) -> Vec<&JsonPath> {
         match &self.from {
             From::Path(path) => vec![path],
-            From::Header(_) | From::Text | From::Value(_) => Vec::new(),
+            From::Header(_) | From::Link(_) | From::Text | From::Value(_) => Vec::new(),
             From::First(sources) => sources.iter().flat_map(Source::paths).collect(),
         }
     }
@@ -165,18 +175,26 @@ impl Source {
     /// The variables that its values read, such as `body.id`.
     pub fn variables(&self) -> Vec<&str> {
         match &self.from {
-            From::Path(_) | From::Header(_) | From::Text => Vec::new(),
+            From::Path(_) | From::Header(_) | From::Link(_) | From::Text => Vec::new(),
             From::Value(tree) => tree.variables(),
             From::First(sources) => sources.iter().flat_map(Source::variables).collect(),
         }
     }
 
     fn look(&self, answer: &AnswerView<'_>, scope: &Scope) -> Result<Value, ExtractError> {
-        let found = self.find(answer, scope)?;
+        let mut found = self.find(answer, scope)?;
+        let text = |found: &Value| {
+            let text = text_of(found).map(Cow::into_owned);
+            text.map_err(|why| self.unusable(&format!("has no text: {why}")))
+        };
+        if let Some(param) = &self.param {
+            let taken = link::parameter(&text(&found)?, param);
+            found = taken.map(Value::from).ok_or_else(|| self.absent())?;
+        }
         let Some(regex) = &self.regex else {
             return Ok(found);
         };
-        let text = text_of(&found).map_err(|why| self.unusable(&format!("has no text: {why}")))?;
+        let text = text(&found)?;
         regex
             .captures(&text)
             .and_then(|groups| groups.get(1))
@@ -202,6 +220,9 @@ impl Source {
                     },
                 }
             }
+            From::Link(relation) => link::target(answer.headers, relation)
+                .map(Value::from)
+                .ok_or_else(|| self.absent()),
             // Programs end their output with a line break that is no part of what they say.
             From::Text => match answer.text.trim_end_matches(['\r', '\n']) {
                 "" => Err(self.absent()),
@@ -254,12 +275,17 @@ impl Source {
         let from = match &self.from {
             From::Path(path) => format!("`{}`", path.as_str()),
             From::Header(name) => format!("header `{name}`"),
+            From::Link(relation) => format!("link `{relation}`"),
             From::Text => "the text".to_owned(),
             From::Value(_) => "`value`".to_owned(),
             From::First(sources) => {
                 let each: Vec<_> = sources.iter().map(Source::describe).collect();
                 format!("the first of {}", each.join(", "))
             }
+        };
+        let from = match &self.param {
+            Some(param) => format!("parameter `{param}` of {from}"),
+            None => from,
         };
         match &self.regex {
             Some(regex) => format!("`{}` in {from}", regex.as_str()),
@@ -268,7 +294,7 @@ impl Source {
     }
 }
 
-const FORMS: &str = "write `$.id`, or a map with one of `path`, `header`, `text: true`, `value`, `first`, and beside it `regex` or `optional: true`";
+const FORMS: &str = "write `$.id`, or a map with one of `path`, `header`, `link`, `text: true`, `value`, `first`, and beside it `param`, `regex` or `optional: true`";
 
 fn from_map(
     node: &Node,
@@ -294,7 +320,7 @@ fn from_map(
     }
     let mut origins = entries
         .iter()
-        .filter(|entry| KEYS[..5].contains(&entry.key.as_str()));
+        .filter(|entry| KEYS[..ORIGINS].contains(&entry.key.as_str()));
     let from = match (origins.next(), origins.next()) {
         (Some(origin), None) => origin_of(origin, field, env, diags),
         (None, _) => {
@@ -322,15 +348,20 @@ fn from_map(
             None
         }
     };
-    let regex = node.get("regex").and_then(|pattern| {
-        let Some(text) = pattern.as_text() else {
+    let word = |key: &str, diags: &mut Diagnostics| {
+        let word = node.get(key)?;
+        let text = word.as_text().filter(|text| !text.is_empty());
+        if text.is_none() {
             diags.push(Diagnostic::error(
                 codes::BAD_SOURCE,
-                pattern.span,
-                format!("`regex` takes text, not {}", pattern.describe()),
+                word.span,
+                format!("`{key}` takes text, not {}", word.describe()),
             ));
-            return None;
-        };
+        }
+        text.map(|text| (text, word))
+    };
+    let param = word("param", diags).map(|(name, _)| name.into());
+    let regex = word("regex", diags).and_then(|(text, pattern)| {
         let regex = compile_regex(text, pattern, diags)?;
         if regex.captures_len() < 2 {
             diags.push(
@@ -362,6 +393,7 @@ fn from_map(
     let from = from?;
     (diags.errors() == errors).then_some(Source {
         from,
+        param,
         regex,
         optional,
     })
@@ -382,6 +414,9 @@ fn origin_of(origin: &Entry, field: &str, env: &Env<'_>, diags: &mut Diagnostics
                 None
             }
         },
+        ("link", Kind::Text(scalar)) if is_relation(&scalar.text) => {
+            Some(From::Link(scalar.text.as_str().into()))
+        }
         ("text", Kind::Bool(true)) => Some(From::Text),
         ("value", _) => Tree::compile(value, field, env, diags).map(From::Value),
         ("first", Kind::List(items)) if !items.is_empty() => {
@@ -399,6 +434,7 @@ fn origin_of(origin: &Entry, field: &str, env: &Env<'_>, diags: &mut Diagnostics
             let wants = match key {
                 "text" => "`true`",
                 "first" => "a list of sources",
+                "link" => "one relation, such as `next`",
                 _ => "text",
             };
             diags.push(
@@ -412,6 +448,11 @@ fn origin_of(origin: &Entry, field: &str, env: &Env<'_>, diags: &mut Diagnostics
             None
         }
     }
+}
+
+/// A relation type of a link, which is one word (RFC 8288, section 3.3).
+fn is_relation(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn json_path(node: &Node, diags: &mut Diagnostics) -> Option<JsonPath> {
@@ -457,6 +498,12 @@ mod tests {
     fn with_answer<T>(body: &str, look: impl FnOnce(&AnswerView<'_>) -> T) -> T {
         let mut headers = HeaderMap::new();
         headers.append("location", HeaderValue::from_static("/networks/n-1"));
+        for link in [
+            "</networks>; rel=\"first\"; title=\"a, b\"",
+            "</networks?page=3&marker=a%2Fb>; rel=next",
+        ] {
+            headers.append("link", HeaderValue::from_static(link));
+        }
         headers.append("x-two", HeaderValue::from_static("1"));
         headers.append("x-two", HeaderValue::from_static("2"));
         let body: Value = serde_json::from_str(body).unwrap();
@@ -494,6 +541,19 @@ mod tests {
                 json!({ "header": "location", "regex": "/([^/]+)$" }),
                 json!("n-1"),
             ),
+            (
+                json!({ "link": "next" }),
+                json!("/networks?page=3&marker=a%2Fb"),
+            ),
+            (json!({ "link": "next", "param": "marker" }), json!("a/b")),
+            (
+                json!({ "link": "next", "param": "page", "regex": "^([0-9]+)$" }),
+                json!("3"),
+            ),
+            (
+                json!({ "value": "/x?id={{ body.id }}", "param": "id" }),
+                json!("b-1"),
+            ),
             (json!({ "text": true }), json!("created vlan 17")),
             (json!({ "text": true, "regex": "vlan (\\d+)" }), json!("17")),
             (json!({ "value": "net-{{ body.id }}" }), json!("net-b-1")),
@@ -515,6 +575,9 @@ mod tests {
         for source in [
             json!({ "path": "$.none" }),
             json!({ "header": "x-none" }),
+            json!({ "link": "prev" }),
+            json!({ "link": "next", "param": "none" }),
+            json!({ "header": "location", "param": "none" }),
             json!({ "text": true, "regex": "vxlan (\\d+)" }),
             json!({ "value": "{{ optional body.none }}" }),
             json!({ "first": ["$.a", "$.b"] }),
@@ -621,6 +684,12 @@ mod tests {
             (json!({ "header": "a b" }), codes::BAD_SOURCE),
             (json!({ "first": [] }), codes::BAD_SOURCE),
             (json!({ "first": "$.a" }), codes::BAD_SOURCE),
+            (json!({ "link": "" }), codes::BAD_SOURCE),
+            (json!({ "link": "next prev" }), codes::BAD_SOURCE),
+            (json!({ "link": 1 }), codes::BAD_SOURCE),
+            (json!({ "link": "next", "header": "x" }), codes::BAD_SOURCE),
+            (json!({ "link": "next", "param": "" }), codes::BAD_SOURCE),
+            (json!({ "link": "next", "param": 7 }), codes::BAD_SOURCE),
             (json!({ "text": true, "regex": "(" }), codes::BAD_REGEX),
             (json!({ "text": true, "regex": "a" }), codes::BAD_REGEX),
             (

@@ -1,7 +1,10 @@
-//! The shipped pack against real servers: one Keystone and two Neutrons, one a region.
+//! The shipped routes of kind `neutron` against real servers: one Keystone and two Neutrons, one a region.
+//! [`stories`] holds what is told as data to them, and to the simulated ones.
 //!
 //! `tests/peers/openstack.sh` starts them once for all tests here; each test has a relay of its own,
 //! the built binary, on a copy of the pack. The tests take turns: one of them restarts Keystone.
+
+mod stories;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cmp_relay::demo::packs::{self, Backend, openstack};
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -18,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::support::mariadb::peer_or_skip;
+use crate::support::pack::shipped;
 
 /// The real servers; they end when this process does, because the script's stdin ends then.
 struct Peer {
@@ -85,52 +89,128 @@ impl Peer {
 struct Bench {
     peer: &'static Peer,
     relay: Relay,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: HttpClient,
     _turn: MutexGuard<'static, ()>,
 }
 
-/// The built binary, serving the pack.
+/// The built binary, serving the routes as they are in the repository.
 struct Relay {
     process: Child,
+    password: String,
     url: String,
-    _folder: tempfile::TempDir,
+    admin: String,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // It is this test's own child; one that has ended already is fine.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.end();
     }
 }
 
 impl Relay {
-    fn start(peer: &Peer) -> Self {
+    async fn start(backends: &[Backend], password: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let written = [(&openstack::PACK, peer.backends.clone())];
-        packs::write(folder.path(), &written, None).unwrap();
+        let mut files = shipped(|path| !path.starts_with("templates/"));
+        files.retain(|(path, text)| {
+            path.starts_with("routes.d/s") && path.matches('/').count() > 1
+                || text.contains("\nkind: neutron\n")
+        });
+        for (path, text) in openstack::PACK.files {
+            if path.starts_with("backends.d/") {
+                let text = packs::put_into(backends, None, path, text);
+                files.push(((*path).to_owned(), text));
+            }
+        }
         let (port, admin) = (free_port(), free_port());
-        std::fs::write(
-            folder.path().join("relay.yaml"),
-            format!(
-                "version: 1\nlisten: 127.0.0.1:{port}\nadmin_listen: 127.0.0.1:{admin}\n\
-                 database: sqlite://relay.db\nlog: {{ level: warn }}\n"
-            ),
-        )
-        .unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
+        let server = format!(
+            "version: 1\nlisten: 127.0.0.1:{port}\nadmin_listen: 127.0.0.1:{admin}\n\
+             database: sqlite://relay.db\nlog: {{ level: warn }}\n"
+        );
+        files.push(("relay.yaml".to_owned(), server));
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let relay = Self {
+            process: Self::spawn(folder.path(), password),
+            password: password.to_owned(),
+            url: format!("http://127.0.0.1:{port}"),
+            admin: format!("http://127.0.0.1:{admin}"),
+            folder,
+        };
+        relay.until_it_listens().await;
+        relay
+    }
+
+    fn spawn(folder: &Path, password: &str) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
             .args(["serve", "--config"])
-            .arg(folder.path())
-            .env(openstack::PASSWORD, &peer.password)
+            .arg(folder)
+            .env(openstack::PASSWORD, password)
             .stdout(Stdio::null())
             .spawn()
-            .unwrap();
-        Self {
-            process,
-            url: format!("http://127.0.0.1:{port}"),
-            _folder: folder,
+            .unwrap()
+    }
+
+    fn end(&mut self) {
+        // It is this test's own child; one that has ended already is fine.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// A new process over the same database.
+    async fn restart(&mut self) {
+        self.end();
+        self.process = Self::spawn(self.folder.path(), &self.password);
+        self.until_it_listens().await;
+    }
+
+    async fn until_it_listens(&self) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while tokio::net::TcpStream::connect(&address).await.is_err() {
+            assert!(Instant::now() < deadline, "the relay does not listen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+type HttpClient = Client<HttpConnector, Full<Bytes>>;
+
+fn client() -> HttpClient {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// One request with a JSON body; status, headers and JSON body of the answer.
+async fn send(
+    client: &HttpClient,
+    method: Method,
+    url: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> (StatusCode, HeaderMap, Value) {
+    let mut request = Request::builder().method(method).uri(url);
+    if let Some(token) = token {
+        request = request.header("x-auth-token", token);
+    }
+    let body = match body {
+        Some(body) => {
+            request = request.header("content-type", "application/json");
+            Bytes::from(body.to_string())
+        }
+        None => Bytes::new(),
+    };
+    let request = request.body(Full::new(body)).unwrap();
+    let answer = client.request(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let body = match bytes.is_empty() {
+        true => Value::Null,
+        false => serde_json::from_slice(&bytes).unwrap(),
+    };
+    (parts.status, parts.headers, body)
 }
 
 fn free_port() -> u16 {
@@ -145,48 +225,18 @@ async fn bench() -> Option<Bench> {
         .get_or_init(|| async { tokio::task::spawn_blocking(Peer::start).await.unwrap() })
         .await;
     let peer = peer_or_skip("Keystone and Neutron", peer.as_ref())?;
-    let bench = Bench {
+    Some(Bench {
         peer,
-        relay: Relay::start(peer),
-        client: Client::builder(TokioExecutor::new()).build_http(),
+        relay: Relay::start(&peer.backends, &peer.password).await,
+        client: client(),
         _turn: turn,
-    };
-    bench.until_it_listens().await;
-    Some(bench)
+    })
 }
 
 impl Bench {
-    async fn until_it_listens(&self) {
-        let address = self.relay.url.trim_start_matches("http://").to_owned();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while tokio::net::TcpStream::connect(&address).await.is_err() {
-            assert!(Instant::now() < deadline, "the relay does not listen");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.relay.url));
-        let body = match body {
-            Some(body) => {
-                request = request.header("content-type", "application/json");
-                Bytes::from(body.to_string())
-            }
-            None => Bytes::new(),
-        };
-        let answer = self
-            .client
-            .request(request.body(Full::new(body)).unwrap())
-            .await
-            .unwrap();
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-        let body = match bytes.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&bytes).unwrap(),
-        };
+        let url = format!("{}{path}", self.relay.url);
+        let (status, _, body) = send(&self.client, method, &url, None, body.as_ref()).await;
         (status, body)
     }
 
@@ -629,34 +679,6 @@ async fn refusals_of_neutron_reach_the_cmp_in_its_own_terms() {
         "/v1/networks/far",
     ] {
         bench.delete(path).await;
-    }
-}
-
-#[tokio::test]
-async fn lists_page_through_neutron() {
-    let Some(bench) = bench().await else { return };
-    let ids = ["one", "two", "three"];
-    for id in ids {
-        let body = json!({ "id": id, "region": "RegionTwo", "name": "paged" });
-        bench.create("/v1/networks", body).await;
-    }
-    let mut seen = Vec::new();
-    let mut next = String::new();
-    for _ in 0..=ids.len() {
-        let path = format!("/v1/networks?region=RegionTwo&name=paged&limit=1{next}");
-        let page = bench.get(&path).await;
-        for network in page["networks"].as_array().unwrap() {
-            seen.push(network["id"].as_str().unwrap().to_owned());
-        }
-        match page["next"].as_str() {
-            Some(marker) => next = format!("&marker={marker}"),
-            None => break,
-        }
-    }
-    seen.sort();
-    assert_eq!(seen, ["one", "three", "two"]);
-    for id in ids {
-        bench.delete(&format!("/v1/networks/{id}")).await;
     }
 }
 

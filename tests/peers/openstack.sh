@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A real Keystone and two real Neutron API servers for the tests: loopback, SQLite, no root, no agents.
+# A real Keystone and two real Neutron API servers, with service function chaining, for the tests: loopback,
+# SQLite, no root, no agents.
 #
 #   openstack.sh setup              the packages, the schemas, the users
 #   openstack.sh start              the three servers, on free ports; their addresses in $PEER_DIR/endpoints
@@ -13,7 +14,8 @@
 # OPENSTACK_VENV   the packages, kept between runs (default: ~/.cache/cmp-relay/openstack)
 #
 # How Neutron is brought up without MariaDB and RabbitMQ: its migrations do not run on SQLite, so the
-# head schema is made from the models; `fake://` stands for the message bus. waitress serves both.
+# head schema is made from the models; `fake://` stands for the message bus. waitress serves both. The plugins of
+# networking-sfc keep their objects with their own driver `dummy`, which programs no switch.
 set -euo pipefail
 
 : "${PEER_DIR:?says where everything of a run goes}"
@@ -21,6 +23,7 @@ venv=${OPENSTACK_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/cmp-relay/openstack}
 python=$venv/bin/python
 keystone_version=30.0.0
 neutron_version=29.0.0
+chaining_version=23.0.0
 admin_password=admin-of-a-test
 relay_password=relay-of-a-test
 service_password=neutron-of-a-test
@@ -30,23 +33,24 @@ say() { echo "openstack: $*" >&2; }
 # --- packages -------------------------------------------------------------------------------------
 
 packages_are_there() {
-    [ -x "$python" ] && "$python" - "$keystone_version" "$neutron_version" <<'PY' 2>/dev/null
+    [ -x "$python" ] && "$python" - "$keystone_version" "$neutron_version" "$chaining_version" <<'PY' 2>/dev/null
 import sys
 from importlib.metadata import version
 version("waitress"), version("keystonemiddleware")
-sys.exit([version("keystone"), version("neutron")] != sys.argv[1:])
+sys.exit([version(name) for name in ("keystone", "neutron", "networking-sfc")] != sys.argv[1:])
 PY
 }
 
 packages() {
     packages_are_there && return
-    say "installing keystone $keystone_version and neutron $neutron_version into $venv"
+    say "installing keystone $keystone_version, neutron $neutron_version and networking-sfc $chaining_version into $venv"
     # In place of a half-made one: a marker cannot lie about what pip did, the versions can be asked.
     rm -rf "$venv"
     mkdir -p "$(dirname "$venv")"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --prefer-binary \
-        "keystone==$keystone_version" "neutron==$neutron_version" keystonemiddleware waitress
+        "keystone==$keystone_version" "neutron==$neutron_version" "networking-sfc==$chaining_version" \
+        keystonemiddleware waitress
     packages_are_there
 }
 
@@ -88,7 +92,7 @@ log_file = $PEER_DIR/$1.log
 state_path = $PEER_DIR/$1
 api_paste_config = $venv/etc/neutron/api-paste.ini
 core_plugin = ml2
-service_plugins = router
+service_plugins = router,flow_classifier,sfc
 auth_strategy = keystone
 transport_url = fake://
 notify_nova_on_port_status_changes = false
@@ -140,6 +144,8 @@ neutron_schema() { # REGION
 import sys
 import sqlalchemy
 from neutron.db.migration.models import head
+# Its import adds the tables of service function chaining to the same metadata.
+import networking_sfc.db.migration.models.head
 head.get_metadata().create_all(sqlalchemy.create_engine("sqlite:///" + sys.argv[1]))
 PY
 }

@@ -18,7 +18,7 @@ use crate::document::{Kind, Node, Span};
 use crate::plan::{BackendIdSource, Verb, Way};
 use crate::relay::answer::{self, ReadAnswer};
 use crate::relay::outcome::{self, Verdict};
-use crate::transform::{AnswerView, Condition, JsonPath, Root, Scope};
+use crate::transform::{AnswerView, Condition, JsonPath, Root, Scope, link};
 
 /// What has been looked for so far, by where it is written.
 #[derive(Default)]
@@ -202,6 +202,15 @@ impl Evidence {
                 Some(found.into_iter().map(text_of).collect())
             });
             self.nearest(place.span, snippet.text, done);
+            let texts = self.taken(node, texts, done);
+            self.matched(regex, &texts, done);
+        } else if let Some(place) = node.get("link") {
+            let relation = place.as_text().unwrap_or_default().to_owned();
+            let texts = self.look(place.span, format!("the link `{relation}`"), done, |seen| {
+                let target = link::target(&seen.read.headers, &relation);
+                Some(target.into_iter().collect())
+            });
+            let texts = self.taken(node, texts, done);
             self.matched(regex, &texts, done);
         } else if let Some(place) = node.get("header") {
             let name = place.as_text().unwrap_or_default().to_owned();
@@ -213,11 +222,32 @@ impl Evidence {
                         .collect(),
                 )
             });
+            let texts = self.taken(node, texts, done);
             self.matched(regex, &texts, done);
         } else if node.get("text").is_some() {
             let texts: Vec<String> = done.iter().map(|seen| seen.read.text.clone()).collect();
             self.matched(regex, &texts, done);
         }
+    }
+
+    /// Of URLs that a source found, the parameter that it takes, where it takes one.
+    fn taken(&mut self, node: &Node, texts: Vec<String>, done: &[&Seen]) -> Vec<String> {
+        let Some((place, name)) = node
+            .get("param")
+            .and_then(|place| Some((place, place.as_text()?)))
+        else {
+            return texts;
+        };
+        let found: Vec<String> = texts
+            .iter()
+            .filter_map(|url| link::parameter(url, name))
+            .collect();
+        // Where there is no URL, it is the URL that is missed.
+        if !texts.is_empty() {
+            let what = format!("the parameter `{name}`");
+            self.look(place.span, what, done, |_| Some(found.clone()));
+        }
+        found
     }
 
     /// What a source finds, and a note whether that is anything.

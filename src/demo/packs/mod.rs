@@ -4,6 +4,7 @@
 //! A configuration folder may have any of them.
 
 pub mod firewalls;
+pub mod neo;
 pub mod openstack;
 pub mod switches;
 
@@ -16,7 +17,12 @@ use super::simulate::devices::SshEndpoint;
 use super::story::{Scene, Step};
 
 /// Every pack, in the order of the story.
-pub const PACKS: &[&Pack] = &[&openstack::PACK, &switches::PACK, &firewalls::PACK];
+pub const PACKS: &[&Pack] = &[
+    &openstack::PACK,
+    &switches::PACK,
+    &neo::PACK,
+    &firewalls::PACK,
+];
 
 /// What ships together.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +51,12 @@ macro_rules! embed {
 use embed;
 
 /// What packs have in common.
-pub const SHARED: &[File] = embed!["routes.d/schemas/cmp-id.yaml", "routes.d/schemas/name.yaml"];
+pub const SHARED: &[File] = embed![
+    "routes.d/schemas/cmp-id.yaml",
+    "routes.d/schemas/name.yaml",
+    "routes.d/schemas/switch-port.yaml",
+    "routes.d/schemas/vlan-id.yaml",
+];
 
 /// Every file of every pack.
 pub fn files() -> impl Iterator<Item = File> {

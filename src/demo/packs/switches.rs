@@ -15,8 +15,6 @@ pub const PACK: Pack = Pack {
     files: embed![
         "backends.d/sw-1-netconf.yaml",
         "backends.d/sw-1.yaml",
-        "routes.d/schemas/switch-port.yaml",
-        "routes.d/schemas/vlan-id.yaml",
         "routes.d/shared/switch-response.yaml",
         "routes.d/switch_descriptions.yaml",
         "routes.d/switch_interfaces.yaml",

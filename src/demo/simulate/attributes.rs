@@ -1,11 +1,15 @@
 //! What each kind of Neutron object consists of: its attributes, who may set them and their defaults.
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::error::NeutronError;
 
 /// A Neutron object.
 pub(super) type Object = Map<String, Value>;
+
+/// What begins the paths of service function chaining.
+pub(super) const CHAINING: &str = "sfc/";
 
 /// One kind of object: `/v2.0/<path>`, `{"<member>": ...}`, `{"<members>": [...]}`.
 #[derive(Debug)]
@@ -40,6 +44,11 @@ enum Shape {
     Bool,
     Int,
     List,
+    /// A UUID.
+    Id,
+    IdOrNull,
+    /// A list of different UUIDs.
+    Ids,
     /// May be `null`.
     Any,
 }
@@ -63,9 +72,13 @@ const fn fixed(name: &'static str, shape: Shape, default: &'static str) -> Attri
 }
 
 const fn required(name: &'static str) -> Attribute {
+    required_as(name, Shape::Text)
+}
+
+const fn required_as(name: &'static str, shape: Shape) -> Attribute {
     Attribute {
         name,
-        shape: Shape::Text,
+        shape,
         create: Some(Create::Required),
         update: false,
     }
@@ -93,7 +106,7 @@ const COMMON: &[Attribute] = &[
     settable("description", Shape::Text, "\"\""),
 ];
 
-pub(super) static COLLECTIONS: [Collection; 7] = [
+pub(super) static COLLECTIONS: [Collection; 11] = [
     Collection {
         path: "networks",
         member: "network",
@@ -117,12 +130,7 @@ pub(super) static COLLECTIONS: [Collection; 7] = [
         attributes: &[
             required("network_id"),
             required("cidr"),
-            Attribute {
-                name: "ip_version",
-                shape: Shape::Int,
-                create: Some(Create::Required),
-                update: false,
-            },
+            required_as("ip_version", Shape::Int),
             settable("name", Shape::Text, "\"\""),
             settable("gateway_ip", Shape::Any, "\"auto\""),
             settable("enable_dhcp", Shape::Bool, "true"),
@@ -206,6 +214,69 @@ pub(super) static COLLECTIONS: [Collection; 7] = [
             fixed("port_range_max", Shape::Any, "null"),
             fixed("remote_ip_prefix", Shape::Any, "null"),
             fixed("remote_group_id", Shape::Any, "null"),
+        ],
+    },
+    Collection {
+        path: "sfc/port_pairs",
+        member: "port_pair",
+        members: "port_pairs",
+        missing: ("PortPairNotFound", "Port Pair {} not found."),
+        attributes: &[
+            required_as("ingress", Shape::Id),
+            required_as("egress", Shape::Id),
+            settable("name", Shape::Text, "\"\""),
+            fixed("service_function_parameters", Shape::Any, "null"),
+        ],
+    },
+    Collection {
+        path: "sfc/port_pair_groups",
+        member: "port_pair_group",
+        members: "port_pair_groups",
+        missing: ("PortPairGroupNotFound", "Port Pair Group {} not found."),
+        attributes: &[
+            settable("name", Shape::Text, "\"\""),
+            settable("port_pairs", Shape::Ids, "[]"),
+            fixed("port_pair_group_parameters", Shape::Any, "null"),
+            fixed("tap_enabled", Shape::Bool, "false"),
+            own("group_id"),
+        ],
+    },
+    Collection {
+        path: "sfc/flow_classifiers",
+        member: "flow_classifier",
+        members: "flow_classifiers",
+        missing: ("FlowClassifierNotFound", "Flow Classifier {} not found."),
+        attributes: &[
+            settable("name", Shape::Text, "\"\""),
+            fixed("ethertype", Shape::Any, "null"),
+            fixed("protocol", Shape::Any, "null"),
+            fixed("source_port_range_min", Shape::Any, "null"),
+            fixed("source_port_range_max", Shape::Any, "null"),
+            fixed("destination_port_range_min", Shape::Any, "null"),
+            fixed("destination_port_range_max", Shape::Any, "null"),
+            fixed("source_ip_prefix", Shape::Any, "null"),
+            fixed("destination_ip_prefix", Shape::Any, "null"),
+            fixed("logical_source_port", Shape::IdOrNull, "null"),
+            fixed("logical_destination_port", Shape::IdOrNull, "null"),
+            fixed("l7_parameters", Shape::Any, "{}"),
+        ],
+    },
+    Collection {
+        path: "sfc/port_chains",
+        member: "port_chain",
+        members: "port_chains",
+        missing: ("PortChainNotFound", "Port Chain {} not found."),
+        attributes: &[
+            Attribute {
+                name: "port_pair_groups",
+                shape: Shape::Ids,
+                create: Some(Create::Required),
+                update: true,
+            },
+            settable("name", Shape::Text, "\"\""),
+            settable("flow_classifiers", Shape::Ids, "[]"),
+            fixed("chain_parameters", Shape::Any, "null"),
+            fixed("chain_id", Shape::Int, "0"),
         ],
     },
 ];
@@ -303,8 +374,27 @@ impl Attribute {
             )))
         };
         match (self.shape, value) {
-            (Shape::Any, _) | (Shape::Bool, Value::Bool(_)) | (Shape::List, Value::Array(_)) => {
-                Ok(())
+            (Shape::Any, _)
+            | (Shape::Bool, Value::Bool(_))
+            | (Shape::List, Value::Array(_))
+            | (Shape::IdOrNull, Value::Null) => Ok(()),
+            (Shape::Id | Shape::IdOrNull, id) if is_uuid(id) => Ok(()),
+            (Shape::Id | Shape::IdOrNull, other) => {
+                refuse(format!("{} is not a valid UUID.", quoted(other)))
+            }
+            (Shape::Ids, Value::Array(ids)) => {
+                let twice = ids
+                    .iter()
+                    .enumerate()
+                    .find(|(at, id)| ids[..*at].contains(id));
+                if let Some((_, id)) = twice {
+                    let id = quoted(id);
+                    return refuse(format!("Duplicate items in the list: {id}."));
+                }
+                match ids.iter().find(|id| !is_uuid(id)) {
+                    Some(id) => refuse(format!("{} is not a valid UUID.", quoted(id))),
+                    None => Ok(()),
+                }
             }
             (Shape::Text, Value::String(text)) if text.chars().count() > 255 => {
                 refuse(format!("'{text}' exceeds maximum length of 255."))
@@ -318,7 +408,21 @@ impl Attribute {
             },
             (Shape::Int, other) => refuse(format!("'{other}' is not an integer.")),
             (Shape::Bool, other) => refuse(format!("'{other}' cannot be converted to boolean.")),
-            (Shape::List, other) => refuse(format!("'{other}' is not a list.")),
+            (Shape::List | Shape::Ids, other) => {
+                refuse(format!("{} is not a list.", quoted(other)))
+            }
         }
+    }
+}
+
+fn is_uuid(value: &Value) -> bool {
+    value.as_str().is_some_and(|id| Uuid::parse_str(id).is_ok())
+}
+
+/// The value as Python's `'%s'` shows it.
+fn quoted(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("'{text}'"),
+        other => format!("'{other}'"),
     }
 }

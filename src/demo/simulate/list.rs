@@ -4,7 +4,7 @@ use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
-use super::attributes::{Collection, Object};
+use super::attributes::{CHAINING, Collection, Object};
 use super::error::NeutronError;
 use super::region::{Region, text};
 
@@ -40,14 +40,25 @@ pub(super) fn list(
     if wanted.backwards {
         objects.reverse();
     }
-    if let Some(marker) = &wanted.marker {
-        region.get(kind.path, marker)?;
+    let limit = wanted.limit.unwrap_or(0);
+    // Without a limit there are no pages, and a marker says nothing.
+    let marker = wanted.marker.as_ref().filter(|_| limit > 0);
+    if let Some(marker) = marker {
         let at = objects
             .iter()
             .position(|object| text(object, "id") == marker);
-        objects.drain(..at.map_or(0, |at| at + 1));
+        let begin = match (at, region.find(kind.path, marker)) {
+            (Some(at), _) => at + 1,
+            (None, Some(_)) => 0,
+            // An id that is not there: each of Neutron's plugins has a way of its own.
+            (None, None) => match kind.path {
+                "networks" | "ports" | "routers" => return Err(kind.missing(marker)),
+                "subnets" | "security-groups" => 0,
+                _ => objects.len(),
+            },
+        };
+        objects.drain(..begin);
     }
-    let limit = wanted.limit.unwrap_or(0);
     let full = limit > 0 && objects.len() >= limit;
     if limit > 0 {
         objects.truncate(limit);
@@ -85,6 +96,8 @@ fn read(kind: &Collection, pairs: &[(String, String)]) -> Result<Wanted, Neutron
                     NeutronError::new(StatusCode::BAD_REQUEST, "BadRequest", why)
                 })?);
             }
+            // The plugins of an extension do not mind what they do not know.
+            other if !kind.has(other) && kind.path.starts_with(CHAINING) => {}
             other if !kind.has(other) => {
                 return Err(NeutronError::bad(format!(
                     "['{other}'] is invalid attribute for filtering"

@@ -1,5 +1,5 @@
-//! Simulated backends, in this process: [`openstack`]'s Keystone and any number of Neutron regions, and
-//! [`devices`] behind SSH.
+//! Simulated backends, in this process: [`openstack`]'s Keystone and any number of Neutron regions, [`neo`]'s
+//! fabric manager, and [`devices`] behind SSH.
 //!
 //! They answer as the real ones do (shapes, statuses, errors, 401s, paging), keep their objects, and
 //! check what a CMP runs into: addresses, overlaps, references, what is in use. What the relay never asks of
@@ -8,6 +8,7 @@
 mod address;
 mod attributes;
 mod authority;
+mod chaining;
 pub mod devices;
 mod error;
 pub mod fortios;

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::attributes::{Collection, collection};
+use super::attributes::{CHAINING, Collection, collection};
 use super::error::NeutronError;
 use super::keystone::Tokens;
 use super::openstack::Counters;
@@ -94,8 +94,13 @@ fn answer(
 ) -> Result<(StatusCode, Value), NeutronError> {
     let no_resource = || NeutronError::missing("HTTPNotFound", "The resource could not be found.");
     let path = uri.path().strip_prefix("/v2.0/").ok_or_else(no_resource)?;
-    let mut parts = path.split('/');
-    let kind = parts.next().and_then(collection).ok_or_else(no_resource)?;
+    // The collections of an extension have its prefix: `sfc/port_chains`.
+    let prefix = path.strip_prefix(CHAINING).map_or(0, |_| CHAINING.len());
+    let name = path[prefix..]
+        .find('/')
+        .map_or(path.len(), |end| prefix + end);
+    let kind = collection(&path[..name]).ok_or_else(no_resource)?;
+    let mut parts = path[name..].split('/').skip(1);
     let (id, action) = (parts.next(), parts.next());
     if let Some(action) = action {
         let (Some(id), "routers", &Method::PUT) = (id, kind.path, method) else {

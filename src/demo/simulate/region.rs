@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use uuid::Uuid;
 
-use super::attributes::{Collection, Object, collection};
+use super::attributes::{CHAINING, Collection, Object, collection};
 use super::error::NeutronError;
 use super::kept;
 use super::keystone::PROJECT;
@@ -144,6 +144,12 @@ impl Region {
                             "device_id": port["device_id"], "device_owner": port["device_owner"] })
                     });
                 shown.insert("port_details".to_owned(), json!(details));
+            }
+            // The plugins of an extension keep no times, no tags and no revisions.
+            _ if kind.path.starts_with(CHAINING) => {
+                for name in ["created_at", "updated_at", "revision_number", "tags"] {
+                    shown.shift_remove(name);
+                }
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! What may be made, changed and deleted: networks, subnets, ports, security groups and their rules.
 //!
-//! Routers, their interfaces and floating IPs are in `routing`.
+//! Routers, their interfaces and floating IPs are in `routing`, service function chains in `chaining`.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::attributes::{Collection, Object};
 use super::error::NeutronError;
 use super::region::{Region, text};
-use super::{address, routing};
+use super::{address, chaining, routing};
 
 /// Makes an object out of its checked attributes; gives its id.
 pub(super) fn create(
@@ -31,6 +31,7 @@ pub(super) fn create(
         "floatingips" => return routing::create_floating_ip(region, object),
         "security-groups" => return group(region, object),
         "security-group-rules" => rule(region, &mut object)?,
+        _ if chaining::has(kind) => chaining::create(region, kind, &mut object)?,
         _ => {}
     }
     Ok(region.insert(kind.path, object))
@@ -47,6 +48,7 @@ pub(super) fn update(
         "ports" => change_port(region, id, &mut changes)?,
         "routers" => routing::change_router(region, id, &mut changes)?,
         "floatingips" => routing::change_floating_ip(region, id, &mut changes)?,
+        _ if chaining::has(kind) => chaining::update(region, kind, id, &mut changes)?,
         _ => {}
     }
     region.change(kind.path, id, changes);
@@ -95,6 +97,7 @@ pub(super) fn delete(region: &mut Region, kind: &Collection, id: &str) -> Result
                     ),
                 ));
             }
+            chaining::release_port(region, id)?;
             routing::release_port(region, id);
         }
         "routers" => routing::delete_router(region, id)?,
@@ -113,6 +116,7 @@ pub(super) fn delete(region: &mut Region, kind: &Collection, id: &str) -> Result
             }
             remove_with(region, "security-group-rules", "security_group_id", id);
         }
+        _ if chaining::has(kind) => chaining::delete(region, kind, id)?,
         _ => {}
     }
     region.remove(kind.path, id);

@@ -22,7 +22,7 @@ type Case<'a> = (&'a [&'a str], &'a str, &'a str);
 
 /// The pack, with a secret that tests have.
 fn shipped(relay: &str) -> Vec<(String, String)> {
-    let mut files = over(&openstack::PACK, &[]);
+    let mut files = over(&[&openstack::PACK], &[]);
     files.push(("relay.yaml".to_owned(), relay.to_owned()));
     files
 }

@@ -319,7 +319,7 @@ async fn every_route_of_the_pack_sends_what_is_shown() {
     let recorder = Recorder::start().await;
     let url = recorder.url();
     let backends = openstack::at(&format!("{url}/v3"), [&url, &url]);
-    let files = over(&openstack::PACK, &backends);
+    let files = over(&[&openstack::PACK], &backends);
     let pair = pair(&recorder, &files).await;
     let routes = pair.plan.routes.len();
     let mut called = std::collections::BTreeSet::new();

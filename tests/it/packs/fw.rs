@@ -36,7 +36,7 @@ impl Site {
         let fortios = Arc::new(Fortios::open(secret.to_owned(), None).unwrap());
         let panos = Arc::new(Panos::open(secret.to_owned(), None).unwrap());
         let backends = firewalls::at(&mut stage, &fortios, &panos).unwrap();
-        let files = over(&firewalls::PACK, &backends);
+        let files = over(&[&firewalls::PACK], &backends);
         let folder = tempfile::tempdir().unwrap();
         let relay = TestRelay::start_in(folder.path(), &files).await;
         Self {
@@ -52,7 +52,7 @@ impl Site {
     /// The relay ends, and another begins over its database.
     async fn restart(&mut self) {
         self.relay = None;
-        self.relay = Some(TestRelay::start_again(self.folder.path(), &self.files).await);
+        self.relay = Some(TestRelay::start_in(self.folder.path(), &self.files).await);
     }
 
     /// Another relay begins, which knows of nothing.
@@ -80,7 +80,9 @@ impl Site {
             (status, &json!(code)),
             "{method} {path}: {said}"
         );
-        assert_eq!(said["side_effect"], "none", "{method} {path}: {said}");
+        if method != "GET" {
+            assert_eq!(said["side_effect"], "none", "{method} {path}: {said}");
+        }
     }
 
     /// Refused before any firewall hears of it.

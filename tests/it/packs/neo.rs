@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use cmp_relay::demo::packs::neo;
+use cmp_relay::demo::simulate::Stage;
 use cmp_relay::demo::simulate::neo::{Manner, Neo};
 use cmp_relay::relay::Reply;
 use cmp_relay::store::Mapping;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::pack::shipped;
+use crate::support::pack::over;
 use crate::support::relay::{BACKEND_TOKEN, CmpRequest, TestRelay};
 
 /// The relay over a NEO of its own.
 struct Site {
     neo: Arc<Neo>,
+    _stage: Stage,
     relay: Option<TestRelay>,
     files: Vec<(String, String)>,
     folder: tempfile::TempDir,
@@ -26,25 +29,15 @@ impl Site {
 
     /// Where NEO wants this password, and the relay gives the one of the tests.
     async fn with_password(password: &str) -> Self {
+        let mut stage = Stage::new(None, None);
         let neo = Arc::new(Neo::open(password.to_owned(), None).unwrap());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = neo.router();
-        tokio::spawn(async move { axum::serve(listener, router).await });
-
-        let mut files = shipped(|path| {
-            let own = ["fabric_", "shared/neo-", "schemas/"];
-            let path = path.strip_prefix("routes.d/").unwrap_or("-");
-            own.iter().any(|begin| path.starts_with(begin))
-        });
-        let backend = include_str!("../../../backends.d/neo-1.yaml")
-            .replace("https://neo-1.example.net", &url)
-            .replace("NEO_PASSWORD", "BACKEND_TOKEN");
-        files.push(("backends.d/neo-1.yaml".to_owned(), backend));
+        let url = stage.serve(neo.router()).unwrap();
+        let files = over(&neo::PACK, &neo::at(&url));
         let folder = tempfile::tempdir().unwrap();
         let relay = TestRelay::start_in(folder.path(), &files).await;
         Self {
             neo,
+            _stage: stage,
             relay: Some(relay),
             files,
             folder,
@@ -55,11 +48,10 @@ impl Site {
         self.relay.as_ref().unwrap()
     }
 
-    /// The relay ends without a word, and another begins over its database once that is free.
+    /// The relay ends without a word, and another begins over its database.
     async fn restart(&mut self) {
         self.relay = None;
-        let relay = TestRelay::start_again(self.folder.path(), &self.files).await;
-        self.relay = Some(relay);
+        self.relay = Some(TestRelay::start_in(self.folder.path(), &self.files).await);
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<Value>, key: &str) -> Reply {

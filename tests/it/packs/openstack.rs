@@ -10,7 +10,7 @@ use crate::support::relay::TestRelay;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mapping_is_found_again_after_a_restart_and_a_second_delete_calls_nobody() {
     let mut stage = Stage::new(None, None);
-    let files = simulated(&openstack::PACK, &mut stage);
+    let files = simulated(&[&openstack::PACK], &mut stage);
     let folder = tempfile::tempdir().unwrap();
     let relay = TestRelay::start_in(folder.path(), &files).await;
     let network = json!({ "id": "net-1", "region": "RegionTwo", "name": "front" });

@@ -21,29 +21,39 @@ pub(crate) fn shipped(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     wanted.chain([server]).collect()
 }
 
-/// A pack over these backends, with a secret that tests have.
-pub(crate) fn over(pack: &Pack, backends: &[Backend]) -> Vec<(String, String)> {
-    let files = pack.whole().map(|(path, text)| {
+/// Packs over these backends, with a secret that tests have.
+pub(crate) fn over(packs: &[&Pack], backends: &[Backend]) -> Vec<(String, String)> {
+    let own = packs.iter().flat_map(|pack| pack.files);
+    let secrets: Vec<&str> = packs
+        .iter()
+        .flat_map(|pack| pack.secrets)
+        .copied()
+        .collect();
+    let files = packs::SHARED.iter().chain(own).map(|(path, text)| {
         let text = packs::put_into(backends, None, path, text);
-        let secrets = pack.secrets.iter();
-        let text = secrets.fold(text, |text, secret| text.replace(secret, "BACKEND_TOKEN"));
-        (path.to_owned(), text)
+        let text = secrets
+            .iter()
+            .fold(text, |text, secret| text.replace(secret, "BACKEND_TOKEN"));
+        ((*path).to_owned(), text)
     });
     files.collect()
 }
 
-/// A pack over its simulated backends, which want the secret that tests have.
-pub(crate) fn simulated(pack: &Pack, stage: &mut Stage) -> Vec<(String, String)> {
-    for secret in pack.secrets {
-        stage.set_secret(secret, BACKEND_TOKEN);
+/// Packs over their simulated backends, which want the secret that tests have.
+pub(crate) fn simulated(packs: &[&Pack], stage: &mut Stage) -> Vec<(String, String)> {
+    let mut backends = Vec::new();
+    for pack in packs {
+        for secret in pack.secrets {
+            stage.set_secret(secret, BACKEND_TOKEN);
+        }
+        backends.extend((pack.start)(stage).unwrap());
     }
-    let backends = (pack.start)(stage).unwrap();
-    over(pack, &backends)
+    over(packs, &backends)
 }
 
 /// The pack of switches over the simulated devices.
 pub(crate) fn switches_over(devices: &Devices) -> Vec<(String, String)> {
-    over(&switches::PACK, &switches::at(devices))
+    over(&[&switches::PACK], &switches::at(devices))
 }
 
 /// Asks for something of a switch: `sw-1/vlans`; status and body of the reply.

@@ -45,19 +45,6 @@ impl TestRelay {
         Self::start_over(store, folder, files).await
     }
 
-    /// Starts over the database of a relay that has just ended, once it lets go of it.
-    pub async fn start_again(folder: &Path, files: &[(String, String)]) -> Self {
-        let database = Database::Sqlite(folder.join("relay.db"));
-        let store = loop {
-            match store::open(&database).await {
-                Ok(store) => break store,
-                Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
-        };
-        Self::start_over(store, folder, files).await
-    }
-
     /// Starts over a store that the test has in its hands.
     pub async fn start_over(
         store: Arc<dyn Store>,
@@ -133,11 +120,15 @@ pub async fn request_of(relay: &Arc<Relay>, request: CmpRequest) -> Reply {
     }
 }
 
-/// Opens and migrates the SQLite store of `folder`.
+/// Opens and migrates the SQLite store of `folder`, once a relay that was dropped has let go of it.
 pub async fn open(folder: &Path) -> Arc<dyn Store> {
-    let store = store::open(&Database::Sqlite(folder.join("relay.db")))
-        .await
-        .unwrap();
+    let database = Database::Sqlite(folder.join("relay.db"));
+    let store = loop {
+        match store::open(&database).await {
+            Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
+            opened => break opened.unwrap(),
+        }
+    };
     store.migrate().await.unwrap();
     store
 }
