@@ -13,6 +13,8 @@ pub enum FileKind {
     Routes,
     /// What a file of routes.d/shared/ holds, where `response` refers to it
     Response,
+    /// What a file of routes.d/shared/ holds, where a source refers to it
+    Source,
     /// A file of backends.d/
     Backend,
     /// A file of backends.d/profiles/
@@ -38,6 +40,7 @@ pub fn text(file: FileKind) -> Result<String> {
     let schema = match file {
         FileKind::Routes => editor::route_schema(),
         FileKind::Response => editor::response_schema(),
+        FileKind::Source => editor::source_schema(),
         FileKind::Backend => editor::backend_schema(),
         FileKind::Profile => editor::profile_schema(),
         FileKind::Relay => editor::server_schema(),

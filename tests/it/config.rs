@@ -374,6 +374,7 @@ fn the_committed_schemas_are_what_the_command_prints_and_shipped_files_fit_them(
     for (kind, name, files) in [
         (FileKind::Routes, "routes", "routes.d"),
         (FileKind::Response, "response", "routes.d/shared"),
+        (FileKind::Source, "source", "routes.d/shared"),
         (FileKind::Backend, "backend", "backends.d"),
         (FileKind::Profile, "profile", "profiles"),
         (FileKind::Relay, "relay", "."),
@@ -399,10 +400,16 @@ fn the_committed_schemas_are_what_the_command_prints_and_shipped_files_fit_them(
             }
             let shipped = fs::read_to_string(&file).unwrap();
             let header = shipped.lines().next().unwrap_or_default();
-            assert!(
-                header.ends_with(&format!("schema/{name}.schema.json")),
-                "{file:?}: {header}"
-            );
+            let is_named = |name: &str| header.ends_with(&format!("schema/{name}.schema.json"));
+            // Two sorts of pieces stand beside each other.
+            if files == "routes.d/shared"
+                && ["response", "source"]
+                    .iter()
+                    .any(|other| *other != name && is_named(other))
+            {
+                continue;
+            }
+            assert!(is_named(name), "{file:?}: {header}");
             let node: serde_json::Value = serde_yaml::from_str(&shipped).unwrap();
             let wrong: Vec<_> = validator
                 .iter_errors(&node)

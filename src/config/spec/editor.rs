@@ -20,6 +20,40 @@ pub fn response_schema() -> Value {
     schema_of::<ResponseSpec>(true)
 }
 
+/// The schema of a shared piece that is a source: where a value stands in an answer.
+pub fn source_schema() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let places = ["path", "header", "link", "text", "value", "first"];
+    let places = places.map(|place| json!({ "required": [place] }));
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "a source",
+        "description": "Where a value stands in an answer: a JSONPath, or a map with one place and how it is read.",
+        "if": { "type": "object" },
+        "then": {
+            "additionalProperties": false,
+            "properties": {
+                "path": text("A JSONPath into the body."),
+                "header": text("The name of a header."),
+                "link": text("A relation: the target of the `Link` header that has it (RFC 8288)."),
+                "text": { "const": true, "description": "The whole text of the answer." },
+                "value": { "description": "A text or a tree with expressions." },
+                "first": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": { "$ref": "#" },
+                    "description": "Sources, one after the other: the first that is there.",
+                },
+                "param": text("A query parameter of the URL that was found, decoded."),
+                "regex": text("Its first group is the value."),
+                "optional": { "type": "boolean", "description": "It may be absent. Default: false." },
+            },
+            "oneOf": places,
+        },
+        "else": { "type": "string", "pattern": "^\\$", "description": "A JSONPath into the body." },
+    })
+}
+
 /// The schema of a backend file.
 pub fn backend_schema() -> Value {
     schema_of::<BackendSpec>(false)
@@ -289,6 +323,7 @@ mod tests {
         for (name, schema) in [
             ("routes", route_schema()),
             ("response", response_schema()),
+            ("source", source_schema()),
             ("backend", backend_schema()),
             ("profile", profile_schema()),
             ("relay", server_schema()),

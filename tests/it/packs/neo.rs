@@ -32,7 +32,7 @@ impl Site {
         let mut stage = Stage::new(None, None);
         let neo = Arc::new(Neo::open(password.to_owned(), None).unwrap());
         let url = stage.serve(neo.router()).unwrap();
-        let files = over(&neo::PACK, &neo::at(&url));
+        let files = over(&[&neo::PACK], &neo::at(&url));
         let folder = tempfile::tempdir().unwrap();
         let relay = TestRelay::start_in(folder.path(), &files).await;
         Self {
