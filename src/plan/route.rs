@@ -386,6 +386,8 @@ pub struct ResponseRules {
     pub format: Option<BodyFormat>,
     /// XML names that always become lists.
     pub lists: Vec<Box<str>>,
+    /// XML attributes that are kept; `None`: all.
+    pub attributes: Option<Vec<Box<str>>>,
     pub parse: Option<Parse>,
     /// Statuses that are a success; empty: any 2xx, or 0 where that is what a success is.
     pub success: Vec<u16>,

@@ -123,9 +123,9 @@ pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
                 .map(Some)
                 .map_err(|error| format!("the body is not JSON: {error}")),
             BodyFormat::Xml if answer.protocol == Protocol::Netconf => {
-                xml::of_reply(&text, &rules.lists).map(Some)
+                xml::of_reply(&text, rules).map(Some)
             }
-            BodyFormat::Xml => xml::to_json(&text, &rules.lists).map(Some),
+            BodyFormat::Xml => xml::to_json(&text, rules).map(Some),
             BodyFormat::Text => Ok(None),
         };
         let parsed = match (&rules.parse, parsed) {

@@ -331,11 +331,14 @@ fn integer(value: &Value) -> Result<Number, &'static str> {
 }
 
 fn cidr(value: &Value) -> Result<IpNet, &'static str> {
-    const NOT: &str = "it is not an address with a prefix length, such as 10.0.0.0/24";
-    match value {
-        Value::String(text) => IpNet::from_str(text).map_err(|_| NOT),
-        _ => Err(NOT),
-    }
+    const NOT: &str = "it is not an address with a prefix length or a netmask, such as 10.0.0.0/24";
+    let text = value.as_str().ok_or(NOT)?;
+    // Devices write `10.0.0.0 255.255.255.0`, too.
+    let masked = || {
+        let (address, mask) = text.split_once(['/', ' '])?;
+        IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()
+    };
+    IpNet::from_str(text).ok().or_else(masked).ok_or(NOT)
 }
 
 #[cfg(test)]
@@ -406,7 +409,16 @@ mod tests {
             value(Func::CidrPrefix, &[json!("fd00::/64")]),
             Ok(json!(64))
         );
-        assert!(value(Func::CidrPrefix, &[json!("10.0.0.1")]).is_err());
+        for masked in ["10.1.2.3 255.255.240.0", "10.1.2.3/255.255.240.0"] {
+            assert_eq!(value(Func::CidrPrefix, &[json!(masked)]), Ok(json!(20)));
+            assert_eq!(
+                value(Func::CidrAddress, &[json!(masked)]),
+                Ok(json!("10.1.2.3"))
+            );
+        }
+        for bad in ["10.0.0.1", "10.0.0.0 255.0.255.0", "10.0.0.0 - 10.0.0.9"] {
+            assert!(value(Func::CidrPrefix, &[json!(bad)]).is_err(), "{bad}");
+        }
     }
 
     #[test]

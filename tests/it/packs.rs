@@ -1,5 +1,6 @@
 //! Each shipped pack over its simulated backends, through the whole relay, and over a restart of it.
 
+mod fw;
 mod neo;
 mod openstack;
 mod waf;

@@ -103,6 +103,8 @@ pub struct BackendAccount {
     pub words: String,
     /// `active` or `drain`.
     pub state: Option<&'static str>,
+    /// Where the call has variants, `when` of the one that the instance takes: `vendor: acme`.
+    pub variant: Option<String>,
     /// With `select`: every instance of the kind.
     pub considered: Vec<ConsideredAccount>,
 }

@@ -3,7 +3,7 @@
 use super::account::{BackendAccount, ConsideredAccount, LabelAccount};
 use super::tell::Known;
 use crate::backend::why::{Choice, Considered, Taken, Verdict};
-use crate::plan::{BackendState, Plan, Prefer, Route};
+use crate::plan::{BackendState, Plan, Prefer, Route, Way};
 use crate::relay::witness::{Purpose, Sought};
 
 /// The choice, if it came to one.
@@ -34,6 +34,8 @@ pub fn of(known: &Known<'_>) -> Option<BackendAccount> {
     };
     let backend = name.as_deref().and_then(|name| plan.backend_named(name));
     let state = backend.map(|id| plan.backend(id).state);
+    let taken = backend.and_then(|id| route.ways.get(route.way_to(id)?));
+    let variant = taken.filter(|way| way.takes.is_some()).map(Way::label);
     Some(BackendAccount {
         words: match state {
             Some(BackendState::Drain) => {
@@ -45,6 +47,7 @@ pub fn of(known: &Known<'_>) -> Option<BackendAccount> {
             BackendState::Active => "active",
             BackendState::Drain => "drain",
         }),
+        variant,
         name,
         by,
         considered,

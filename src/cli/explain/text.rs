@@ -179,6 +179,11 @@ fn backend(backend: &BackendAccount, page: &mut Page) {
     for one in &backend.considered {
         page.line(&format!("{:<width$}  {}", one.name, one.words));
     }
+    match backend.variant.as_deref() {
+        Some("") => page.line("the call is its variant for all that are left"),
+        Some(when) => page.line(&format!("the call is its variant for {when}")),
+        None => {}
+    }
 }
 
 fn call(call: &CallAccount, page: &mut Page) {

@@ -149,6 +149,7 @@ impl<'a> Endpoint<'a> {
             resource: right(&self.sheet.spec.resource).map_or("", Written::text),
             kind: self.sheet.kind(),
             protocol,
+            format: response.as_ref().and_then(|response| response.format),
             around,
         };
         let examples = right(&spec.examples)

@@ -31,7 +31,7 @@ use crate::config::spec::response::ResponseSpec;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Kind, Node, Span};
 use crate::driver::Protocol;
-use crate::plan::PublishedExample;
+use crate::plan::{BodyFormat, PublishedExample};
 use crate::transform::encode::{percent, text_of};
 
 /// The route that examples are of.
@@ -45,6 +45,8 @@ pub(super) struct Of<'a> {
     pub kind: &'a str,
     /// What its call speaks.
     pub protocol: Protocol,
+    /// How its answers are read, where it says so.
+    pub format: Option<BodyFormat>,
     pub around: &'a Surroundings<'a>,
 }
 
@@ -148,7 +150,7 @@ fn one(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Example {
         act: spec
             .response
             .as_ref()
-            .map(|at| (act(&at.value, of.protocol, diags), at.span)),
+            .map(|at| (act(&at.value, of, diags), at.span)),
         reply: spec
             .expect_reply
             .as_ref()
@@ -504,15 +506,16 @@ fn header_name(key: &At<String>, diags: &mut Diagnostics) -> Option<HeaderName> 
     name.ok()
 }
 
-fn act(spec: &ExampleActSpec, protocol: Protocol, diags: &mut Diagnostics) -> ExampleAct {
+fn act(spec: &ExampleActSpec, of: &Of<'_>, diags: &mut Diagnostics) -> ExampleAct {
     match spec {
         ExampleActSpec::Silence(ExampleSilence::Unreachable) => ExampleAct::Unreachable,
         ExampleActSpec::Silence(ExampleSilence::Timeout) => ExampleAct::Timeout,
-        ExampleActSpec::Answer(answer) => self::answer(answer, protocol, diags),
+        ExampleActSpec::Answer(answer) => self::answer(answer, of, diags),
     }
 }
 
-fn answer(spec: &ExampleResponseSpec, protocol: Protocol, diags: &mut Diagnostics) -> ExampleAct {
+fn answer(spec: &ExampleResponseSpec, of: &Of<'_>, diags: &mut Diagnostics) -> ExampleAct {
+    let protocol = of.protocol;
     let is_http = protocol == Protocol::Http;
     match &spec.status {
         // The number of a line has no such bound.
@@ -532,9 +535,13 @@ fn answer(spec: &ExampleResponseSpec, protocol: Protocol, diags: &mut Diagnostic
     let headers = entries(spec.headers.as_ref());
     let headers = headers.map(|(name, text)| (name, Cow::Borrowed(text.text()), text.span()));
     let mut headers = header_map(headers.collect(), diags);
+    let text_kind = match of.format {
+        Some(BodyFormat::Xml) => "application/xml",
+        _ => "text/plain",
+    };
     let (kind, body) = match (&spec.body, &spec.text) {
         (Some(body), _) => ("application/json", Bytes::from(body.to_json().to_string())),
-        (None, Some(text)) => ("text/plain", Bytes::from(text.text().to_owned())),
+        (None, Some(text)) => (text_kind, Bytes::from(text.text().to_owned())),
         (None, None) => ("", Bytes::new()),
     };
     if is_http && !kind.is_empty() && !headers.contains_key(CONTENT_TYPE) {

@@ -7,7 +7,7 @@ use super::codes;
 use super::names::{Names, Stage, Surroundings, check_name, check_names};
 use super::textfsm;
 use crate::config::spec::decode::{At, Entries};
-use crate::config::spec::part::{Written, misplaced, right, wrong};
+use crate::config::spec::part::{Part, Written, misplaced, right, wrong};
 use crate::config::spec::response::{
     CaptureWord, ErrorRuleSpec, FormatWord, ParseMapSpec, ParseSpec, ResponseSpec, SideEffectWord,
 };
@@ -44,13 +44,9 @@ pub(super) fn compile(
     });
     let format = specs().find_map(|spec| right(&spec.format));
     let lists = specs().find_map(|spec| right(&spec.lists));
-    let lists = lists.map(|lists| {
-        lists
-            .iter()
-            .filter_map(|name| name.literal("`lists`", diags))
-            .map(Into::into)
-            .collect()
-    });
+    let lists = lists.map(|lists| names_in(lists, "`lists`", diags));
+    let attributes = specs().find_map(|spec| right(&spec.attributes));
+    let attributes = attributes.map(|names| names_in(names, "`attributes`", diags));
     let parse = specs().find_map(|spec| right(&spec.parse));
     let parse = parse.and_then(|parse| self::parse(&parse.value, around, diags));
 
@@ -75,6 +71,7 @@ pub(super) fn compile(
             || wrong(&spec.errors)
             || wrong(&spec.format)
             || wrong(&spec.lists)
+            || wrong(&spec.attributes)
             || wrong(&spec.parse)
             || right(&spec.errors).is_some_and(|rules| rules.iter().any(|rule| rule.0.is_none()))
     });
@@ -88,6 +85,7 @@ pub(super) fn compile(
             FormatWord::Text => BodyFormat::Text,
         }),
         lists: lists.unwrap_or_default(),
+        attributes,
         parse,
         success: success.unwrap_or_default(),
         zero_is_success: !is_http,
@@ -95,6 +93,12 @@ pub(super) fn compile(
         fail_when: fail_when.unwrap_or_default(),
         errors: compiled.into_iter().collect::<Option<_>>()?,
     })
+}
+
+/// Names of XML, as written.
+fn names_in(names: &[Written], key: &str, diags: &mut Diagnostics) -> Vec<Box<str>> {
+    let names = names.iter().filter_map(|name| name.literal(key, diags));
+    names.map(Into::into).collect()
 }
 
 /// Keys of a route that its format leaves unread.
@@ -108,8 +112,12 @@ fn without_effect(own: &ResponseSpec, format: Option<&FormatWord>, diags: &mut D
         }
     };
     if let Some(FormatWord::Json | FormatWord::Text) = format {
-        let lists = right(&own.lists).and_then(|lists| lists.first());
-        warn(lists.map(Written::span), "`lists` is about XML");
+        let first = |names: &Option<Part<Vec<Written>>>| {
+            let first = right(names).and_then(|names| names.first());
+            first.map(Written::span)
+        };
+        warn(first(&own.lists), "`lists` is about XML");
+        warn(first(&own.attributes), "`attributes` is about XML");
     }
     if let Some(FormatWord::Json | FormatWord::Xml) = format {
         let parse = right(&own.parse).map(|at| at.span);

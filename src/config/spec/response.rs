@@ -25,6 +25,8 @@ crate::spec! {
         format: Option<Part<FormatWord>>,
         /// XML names that always become lists.
         lists: Option<Part<Vec<Written>>>,
+        /// XML attributes that are kept. Default: all.
+        attributes: Option<Part<Vec<Written>>>,
         /// How text becomes `response.body`.
         parse: Option<Part<At<ParseSpec>>>,
     }

@@ -3,6 +3,7 @@
 //! A pack is one file here: what belongs to it, how its backends are simulated, and its part of the demo's story.
 //! A configuration folder may have any of them.
 
+pub mod firewalls;
 pub mod neo;
 pub mod openstack;
 pub mod switches;
@@ -17,7 +18,13 @@ use super::simulate::devices::SshEndpoint;
 use super::story::{Scene, Step};
 
 /// Every pack, in the order of the story.
-pub const PACKS: &[&Pack] = &[&openstack::PACK, &switches::PACK, &waf::PACK, &neo::PACK];
+pub const PACKS: &[&Pack] = &[
+    &openstack::PACK,
+    &switches::PACK,
+    &firewalls::PACK,
+    &waf::PACK,
+    &neo::PACK,
+];
 
 /// What ships together.
 #[derive(Clone, Copy, Debug)]

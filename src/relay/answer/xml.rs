@@ -4,21 +4,27 @@ use roxmltree::Document;
 use serde_json::{Map, Value};
 
 use crate::driver::netconf::{self, RpcError};
+use crate::plan::ResponseRules;
 
 /// Element = object, attribute = `@name`, text = `#text` (alone: the string), repeated = list; names
-/// in `lists` are always lists; namespaces are dropped. The root element's name is the only key.
-pub(super) fn to_json(text: &str, lists: &[Box<str>]) -> Result<Value, String> {
+/// in `lists` are always lists, attributes that `attributes` does not name are left out; namespaces are
+/// dropped. The root element's name is the only key.
+pub(super) fn to_json(text: &str, rules: &ResponseRules) -> Result<Value, String> {
     let document =
         Document::parse(text).map_err(|error| format!("the body is not XML: {error}"))?;
     let root = document.root_element();
     let mut value = Map::new();
-    value.insert(root.tag_name().name().to_owned(), element(root, lists));
+    value.insert(root.tag_name().name().to_owned(), element(root, rules));
     Ok(Value::Object(value))
 }
 
-fn element(node: roxmltree::Node<'_, '_>, lists: &[Box<str>]) -> Value {
+fn element(node: roxmltree::Node<'_, '_>, rules: &ResponseRules) -> Value {
     let mut map = Map::new();
-    for attribute in node.attributes() {
+    let kept = |name: &str| match &rules.attributes {
+        Some(names) => names.iter().any(|kept| **kept == *name),
+        None => true,
+    };
+    for attribute in node.attributes().filter(|at| kept(at.name())) {
         map.insert(format!("@{}", attribute.name()), attribute.value().into());
     }
     let mut text = String::new();
@@ -32,8 +38,8 @@ fn element(node: roxmltree::Node<'_, '_>, lists: &[Box<str>]) -> Value {
         add(
             &mut map,
             child.tag_name().name(),
-            element(child, lists),
-            lists,
+            element(child, rules),
+            &rules.lists,
         );
     }
     let text = text.trim();
@@ -62,14 +68,14 @@ fn add(map: &mut Map<String, Value>, name: &str, value: Value, lists: &[Box<str>
 
 /// An `<rpc-reply>` (RFC 6241, section 4.2): what it holds as one object, and its `<rpc-error>`s beside
 /// that as `errors`, warnings included.
-pub(super) fn of_reply(text: &str, lists: &[Box<str>]) -> Result<Value, String> {
+pub(super) fn of_reply(text: &str, rules: &ResponseRules) -> Result<Value, String> {
     let document =
         Document::parse(text).map_err(|error| format!("the reply is not XML: {error}"))?;
     let root = document.root_element();
     if root.tag_name().name() != "rpc-reply" {
         return Err("the reply is not an <rpc-reply>".to_owned());
     }
-    let mut body = match element(root, lists) {
+    let mut body = match element(root, rules) {
         Value::Object(mut map) => {
             // Attributes are about the message: its id and its namespaces.
             map.retain(|name, _| !name.starts_with('@') && name != "#text" && name != "rpc-error");
@@ -121,8 +127,12 @@ mod tests {
               <x:hint xmlns:x="urn:x">a</x:hint><x:hint xmlns:x="urn:x">b</x:hint></nc:error-info>
               <nc:error-severity>warning</nc:error-severity><nc:error-message xml:lang="en">it is late</nc:error-message></nc:rpc-error>
         </nc:rpc-reply>"#;
+        let rules = ResponseRules {
+            lists: vec!["interface".into()],
+            ..ResponseRules::default()
+        };
         assert_eq!(
-            of_reply(text, &["interface".into()]).unwrap(),
+            of_reply(text, &rules).unwrap(),
             json!({
                 "data": { "interfaces": { "interface": [{ "name": "e1" }] } },
                 "errors": [{ "tag": "in-use", "type": "application", "severity": "warning", "app_tag": "late",
@@ -131,9 +141,27 @@ mod tests {
         );
         let ok = r#"<rpc-reply message-id="1"><ok/></rpc-reply>"#;
         assert_eq!(
-            of_reply(ok, &[]).unwrap(),
+            of_reply(ok, &ResponseRules::default()).unwrap(),
             json!({ "ok": "", "errors": [] })
         );
-        assert!(of_reply("<data/>", &[]).is_err());
+        assert!(of_reply("<data/>", &ResponseRules::default()).is_err());
+    }
+
+    #[test]
+    fn attributes_that_are_not_wanted_leave_a_text_alone() {
+        let text = r#"<r status="ok"><m admin="a" time="t">x</m><m>y</m></r>"#;
+        let rules = ResponseRules {
+            attributes: Some(vec!["status".into()]),
+            ..ResponseRules::default()
+        };
+        assert_eq!(
+            to_json(text, &rules).unwrap(),
+            json!({ "r": { "@status": "ok", "m": ["x", "y"] } })
+        );
+        let all = to_json(text, &ResponseRules::default()).unwrap();
+        assert_eq!(
+            all["r"]["m"][0],
+            json!({ "@admin": "a", "@time": "t", "#text": "x" })
+        );
     }
 }

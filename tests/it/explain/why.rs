@@ -455,6 +455,33 @@ fn the_keys_of_the_json_are_a_contract() {
     );
 }
 
+#[test]
+fn the_variant_of_the_call_is_named() {
+    let plan = boxes("      labels: { site: \"{{ body.site }}\" }\n      prefer: first\n");
+    let plain = told(&plan, &["POST", "/v1/jobs", "--body", r#"{"site":"khh"}"#]);
+    assert_eq!(plain.backend.unwrap().variant, None);
+
+    let route = "version: 1\nresource: report\nkind: box\nroutes:\n  read:\n    match: GET /v1/reports/{site}\n    select:\n      \
+                 labels: { site: \"{{ path.site }}\" }\n    call:\n      variants:\n        - when: { site: [khh, tnn] }\n          \
+                 http: GET /a\n        - when: {}\n          http: GET /b\n";
+    let two = "version: 1\nname: two\nkind: box\nlabels: { site: khh }\nvars: { vdom: root }\ndriver:\n  \
+               https:\n    url: http://two.example.net\n";
+    let plan = self::plan(&base(&[
+        ("backends.d/two.yaml", two),
+        ("routes.d/report.yaml", route),
+    ]));
+    for (site, variant, words) in [
+        ("khh", "site: khh | tnn", "its variant for site: khh | tnn"),
+        ("tpe", "", "its variant for all that are left"),
+    ] {
+        let account = told(&plan, &["GET", &format!("/v1/reports/{site}")]);
+        let backend = account.backend.as_ref().unwrap();
+        assert_eq!(backend.variant.as_deref(), Some(variant));
+        let page = cmp_relay::cli::explain::text::render(&account);
+        assert!(page.contains(words), "{page}");
+    }
+}
+
 /// `why` only tells what `choose` does: over every preference, state, turn and label they agree.
 #[test]
 fn what_is_told_of_a_choice_is_the_choice() {

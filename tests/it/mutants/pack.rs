@@ -43,6 +43,7 @@ impl Pack {
             "routes.d",
             "routes.d/shared",
             "routes.d/schemas",
+            "templates/fw",
             "templates/switch",
         ] {
             let mut paths: Vec<_> = fs::read_dir(folder)

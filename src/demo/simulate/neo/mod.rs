@@ -268,7 +268,7 @@ fn refused(status: StatusCode, why: &str) -> Response {
 }
 
 /// The fields of a form.
-fn form(body: &[u8]) -> Vec<(String, String)> {
+pub(super) fn form(body: &[u8]) -> Vec<(String, String)> {
     let uri = format!("/?{}", String::from_utf8_lossy(body)).parse();
     let fields = uri.ok().and_then(|uri| Query::try_from_uri(&uri).ok());
     fields.map(|Query(fields)| fields).unwrap_or_default()
