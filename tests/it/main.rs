@@ -27,6 +27,7 @@ mod packs;
 mod program;
 mod relay;
 mod sarif;
+mod selection;
 mod ssh;
 mod store;
 mod support;

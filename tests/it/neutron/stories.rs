@@ -96,10 +96,10 @@ impl<'s> Scene<'s> {
             let expected = step["calls"].as_u64().unwrap_or(1);
             assert_eq!(calls, expected, "calls: {place}\n{answer}");
         }
-        if let Some(wanted) = step.get("reply") {
-            if let Some(why) = differs(wanted, &answer) {
-                panic!("{place}\n{why}, of {answer}");
-            }
+        if let Some(wanted) = step.get("reply")
+            && let Some(why) = differs(wanted, &answer)
+        {
+            panic!("{place}\n{why}, of {answer}");
         }
     }
 
