@@ -535,11 +535,11 @@ fn the_shipped_packs_compile_without_a_warning() {
     let said = text::render_text(&loaded.diagnostics, &loaded.files, false);
     assert_eq!(said, "");
     let plan = loaded.plan.unwrap();
-    // Eight resources with five routes each, less the two that Neutron does not update; six of switches; three
-    // of a fabric.
+    // Eight resources of Neutron with five routes each, less the two that it does not update; four of chaining;
+    // six of switches; five of firewalls; six of WAFs; three of a fabric.
     assert_eq!(
         (plan.resources.len(), plan.routes.len()),
-        (8 + 6 + 3, 38 + 16 + 10)
+        (8 + 4 + 6 + 5 + 6 + 3, 38 + 20 + 16 + 23 + 19 + 10)
     );
     // Each says what it does, and shows it.
     for route in &plan.routes {

@@ -31,7 +31,7 @@ pub const PACKS: &[&Pack] = &[
 pub struct Pack {
     /// The heading of its part of the story.
     pub title: &'static str,
-    /// Its own files; those of [`SHARED`] come with each.
+    /// Its own files; those of [`SHARED`] that they name come with them.
     pub files: &'static [File],
     /// The environment variables that its backends take their secrets from.
     pub secrets: &'static [&'static str],
@@ -72,9 +72,14 @@ pub fn secrets() -> impl Iterator<Item = &'static str> {
 }
 
 impl Pack {
-    /// All that a folder with this pack alone has.
+    /// All that a folder with this pack alone has: its own files, and what of [`SHARED`] they name.
     pub fn whole(&self) -> impl Iterator<Item = File> {
-        SHARED.iter().chain(self.files).copied()
+        let is_named = |path: &str| {
+            let name = path.trim_start_matches("routes.d/");
+            self.files.iter().any(|(_, text)| text.contains(name))
+        };
+        let shared = SHARED.iter().filter(move |(path, _)| is_named(path));
+        shared.chain(self.files).copied()
     }
 }
 
