@@ -23,8 +23,6 @@ pub fn response_schema() -> Value {
 /// The schema of a shared piece that is a source: where a value stands in an answer.
 pub fn source_schema() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
-    let places = ["path", "header", "link", "text", "value", "first"];
-    let places = places.map(|place| json!({ "required": [place] }));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "a source",
@@ -32,6 +30,7 @@ pub fn source_schema() -> Value {
         "if": { "type": "object" },
         "then": {
             "additionalProperties": false,
+            "minProperties": 1,
             "properties": {
                 "path": text("A JSONPath into the body."),
                 "header": text("The name of a header."),
@@ -48,7 +47,6 @@ pub fn source_schema() -> Value {
                 "regex": text("Its first group is the value."),
                 "optional": { "type": "boolean", "description": "It may be absent. Default: false." },
             },
-            "oneOf": places,
         },
         "else": { "type": "string", "pattern": "^\\$", "description": "A JSONPath into the body." },
     })
