@@ -253,13 +253,15 @@ fn lint_braces(value: &Node, diags: &mut Diagnostics) {
     }
 }
 
-/// A required property of a closed object that it does not have can never be given.
+/// A property of a closed object that it does not have can never be given: neither one that is required, nor one
+/// that requires others.
 fn lint_required(root: &Node, node: &Node, diags: &mut Diagnostics) {
-    let (Some(Kind::List(required)), Some(Kind::Map(properties))) = (
-        node.get("required").map(|n| &n.kind),
-        node.get("properties").map(|n| &n.kind),
-    ) else {
+    let Some(Kind::Map(properties)) = node.get("properties").map(|n| &n.kind) else {
         return;
+    };
+    let required = match node.get("required").map(|n| &n.kind) {
+        Some(Kind::List(required)) => required.as_slice(),
+        _ => &[],
     };
     let open = [
         "additionalProperties",
@@ -285,6 +287,23 @@ fn lint_required(root: &Node, node: &Node, diags: &mut Diagnostics) {
                 )
                 .did_you_mean(nearest)
                 .help("the object is closed, so no request could be right"),
+            );
+        }
+    }
+    for entry in node.get("dependentRequired").map_or(&[][..], Node::entries) {
+        let names = || properties.iter().map(|known| known.key.as_str());
+        if !names().any(|known| known == entry.key) {
+            diags.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_FIELD,
+                    entry.key_span,
+                    format!(
+                        "`{}` requires others, but is not one of the `properties`",
+                        entry.key
+                    ),
+                )
+                .did_you_mean(suggest::nearest(&entry.key, names()))
+                .help("the object is closed, so it never comes, and never requires anything"),
             );
         }
     }
