@@ -134,9 +134,9 @@ impl Ground<'_> {
             }
         }
         self.check(list, &found, diags.errors() == errors, diags);
-        let mut examples = self.examples(route, &found, diags);
-        let ways = read.iter().zip(&mut examples);
-        let ways = ways.map(|(item, examples)| way(route, item, std::mem::take(examples)));
+        let examples = self.examples(route, &found, diags);
+        let ways = read.into_iter().zip(examples);
+        let ways = ways.map(|(item, examples)| way(route, item, examples));
         let ways = ways.collect();
         variants.insert(route.key_span, found);
         ways
@@ -247,10 +247,8 @@ impl Ground<'_> {
         };
         for example in examples {
             let about = self.about(example);
-            let variant = match about {
-                Some(id) => found.iter().position(|variant| variant.takes.contains(&id)),
-                None => None,
-            };
+            let takes = |id| found.iter().position(|variant| variant.takes.contains(&id));
+            let variant = about.and_then(takes);
             let asks = example.get("response").is_some() || example.get("expect_call").is_some();
             if about.is_none() && asks && found.len() > 1 && self.all_known {
                 let place = example.get("name").unwrap_or(example);

@@ -153,12 +153,7 @@ fn answer(
         return refuse(-20001, "invalid URL");
     };
     match (method, mkey) {
-        (&Method::GET, None) => Ok(objects
-            .all(table)
-            .iter()
-            .cloned()
-            .map(Value::from)
-            .collect()),
+        (&Method::GET, None) => Ok(listed(objects, table)),
         (&Method::GET, Some(name)) => match objects.find(table, "name", name) {
             Some(object) => Ok(object.clone().into()),
             None => not_found(),
@@ -208,6 +203,12 @@ fn answer(
     }
 }
 
+/// All of a table, as a list shows it.
+fn listed(objects: &Objects, table: &str) -> Value {
+    let all = objects.all(table).iter().cloned();
+    all.map(Value::from).collect()
+}
+
 /// The rows of one object, numbered from one on.
 fn rows(
     objects: &mut Objects,
@@ -217,12 +218,7 @@ fn rows(
     body: &[u8],
 ) -> Result<Value, Refusal> {
     match (method, id) {
-        (&Method::GET, None) => Ok(objects
-            .all(table)
-            .iter()
-            .cloned()
-            .map(Value::from)
-            .collect()),
+        (&Method::GET, None) => Ok(listed(objects, table)),
         (&Method::POST, None) => {
             let mut row = data(body)?;
             if text(&row, "ip").parse::<Ipv4Addr>().is_err() {
