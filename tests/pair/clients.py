@@ -207,8 +207,9 @@ class Clients:
         """The journal's last line of a key."""
         return next((line for line in reversed(self.requests) if line["key"] == key), None)
 
-    def acks(self):
-        return [line for line in self.requests if acknowledges(line)]
+    def acks(self, since=0.0):
+        """The acknowledged requests that were sent after `since`."""
+        return [line for line in self.requests if line["sent"] > since and acknowledges(line)]
 
     def gap(self, since, until):
         """The longest time without a 2xx, in seconds, of a stretch of this run."""

@@ -22,16 +22,19 @@ PATIENCE = 90
 
 
 class Lab:
-    """One pair; `async with Lab(...)` sets it up and takes it down. `confirm` is relay.yaml's."""
+    """One pair; `async with Lab(...)` sets it up and takes it down.
 
-    def __init__(self, folder, program, confirm="required", **settings):
-        self.folder, self.program, self.confirm = folder, program, confirm
-        self.settings = settings
+    `confirm`, `failover` and `block` are relay.yaml's, `priorities` keepalived's; `room` is the size of each server's
+    disk in MiB, where it has a small one of its own. A `long` run takes the time that a short one has not.
+    """
+
+    def __init__(self, folder, program, long=False, confirm="required", priorities=(101, 100), room=None, **settings):
+        self.folder, self.program, self.long, self.confirm = folder, program, long, confirm
+        self.priorities, self.room, self.settings = priorities, room, settings
         self.nodes = {name: Node(name, f"{folder}/{name}", program) for name in net.ADDRESS}
         self.a, self.b = self.nodes.values()
         self.backend = Backend()
         self.listed, self.lost = [], None
-        self.marks = {}
 
     async def __aenter__(self):
         try:
@@ -46,8 +49,8 @@ class Lab:
             await self.clients.stop()
         self.backend.stop()
         await asyncio.gather(*(unit.stop(signal.SIGKILL) for node in self.nodes.values() for unit in node.units))
-        for name in self.nodes:
-            await run("ip", "-n", name, "addr", "flush", "dev", "eth0", "to", f"{net.VIP}/32", check=False)
+        for node in self.nodes.values():
+            await node.leave()
 
     async def _set_up(self):
         base = os.environ["PAIR_FOLDER"]
@@ -58,8 +61,9 @@ class Lab:
         self.tls = context(f"{certs}/ca.pem")
         self.clients = Clients(self.tls)
         await self.backend.start(net.CLIENTS, files.BACKEND_PORT)
-        for node, priority in ((self.a, 101), (self.b, 100)):
-            node.prepare(f"{base}/template", certs, priority, files.relay_yaml(node.name, self.confirm, **self.settings))
+        for node, priority in zip(self.nodes.values(), self.priorities):
+            text = files.relay_yaml(node.name, self.confirm, **self.settings)
+            node.prepare(f"{base}/template", certs, priority, text, self.room)
         await asyncio.gather(*(node.start_db() for node in self.nodes.values()))
         for node in self.nodes.values():
             await node.sql(files.accounts())
@@ -148,6 +152,101 @@ class Lab:
     def other(self, node):
         return self.b if node is self.a else self.a
 
+    def now(self):
+        return time.monotonic()
+
+    async def until(self, ask, complaint, patience=PATIENCE):
+        return await until(ask, patience, complaint)
+
+    async def acknowledges(self, node, since, patience=PATIENCE):
+        """Until `node` has acknowledged something that was asked after `since`."""
+
+        async def does():
+            return any(line["node"] == node.name and line["sent"] > since for line in self.clients.acks(since))
+
+        try:
+            await until(does, patience, "")
+        except Failed:
+            said = {name: await self.status(one) for name, one in self.nodes.items()}
+            last = self.clients.requests[-3:]
+            complaint = f"{node.name} acknowledges nothing after {patience} s: address at {net.holders()}"
+            raise Failed(f"{complaint}, last answers {last}, {json.dumps(said)}") from None
+
+    async def any_acknowledges(self, since):
+        async def does():
+            return self.clients.acks(since)
+
+        await until(does, PATIENCE, "nobody acknowledges anything")
+
+    async def epochs(self):
+        """The promotions that the active node knows."""
+        return (await (await self.active()).tables())["ha_epoch"]
+
+    async def never_active(self, node, seconds):
+        """For so long, `node` answers and is not active."""
+        await self.answers(node)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            status = await self.status(node)
+            expect(not status or status["role"] != "active", f"{node.name} became active: {json.dumps(status)}")
+            await asyncio.sleep(0.2)
+
+    async def address_at(self, node):
+        async def is_there():
+            return net.holders() == [node.name]
+
+        await until(is_there, PATIENCE, f"the address is not at {node.name} alone, but at {net.holders()}")
+
+    async def get(self, cmp_id):
+        """A read of one thing through the address."""
+        token = files.TOKENS["cmp"]
+        return await once(net.VIP, files.CMP_PORT, self.tls, "GET", f"/v1/things/{cmp_id}", token)
+
+    async def dump(self, node):
+        """The relay's tables of a node, as plain SQL."""
+        dump = ["mariadb-dump", "--no-defaults", "--user=root", f"--socket={node.folder}/db.sock"]
+        _, text = await run(*dump, "--single-transaction", "--databases", "relay")
+        return text
+
+    # --- the way back -----------------------------------------------------------------------------
+
+    async def heal(self, node=None, held=None, by_hand=True, active=None):
+        """The pair whole again, as its operator would: `ha rejoin` on a node that does not come back by itself.
+
+        `held` is what the node had, where it may have forgotten some of it since. What took how long is measured.
+        """
+        first = await self.active()
+        node = node or self.other(first)
+        await self.answers(node)
+        began = time.monotonic()
+        how = "by itself"
+        try:
+            await self.role(node, "standby", PATIENCE if not by_hand else 6)
+        except Failed:
+            if not by_hand:
+                raise
+            how = await self.by_hand(node, held)
+        await self.healthy(active)
+        return {"back": time.monotonic() - began, "how": how}
+
+    async def by_hand(self, node, held):
+        """`ha rejoin`, and with `--rebuild` where that is refused; what was lost is held against what it lists."""
+        if held is None:
+            held = await self.operations(node)
+        kept = await self.operations(self.other(node))
+        self.lost = sorted({*(self.lost or ()), *(name for name, row in held.items() if is_lost(row, kept.get(name)))})
+        status, output = await self.rejoin(node)
+        if status != 0:
+            await self.rejoin(node, "--rebuild", check=True)
+        self.listed = self.archives(node)
+        return "rejoin" if status == 0 else f"rebuild, since {output.strip().splitlines()[-1][:80]}"
+
+    async def rejoin(self, node, *words, check=False):
+        return await node.command("ha", "rejoin", *words, patience=240, check=check)
+
+    async def operations(self, node):
+        return {row["id"]: row for row in (await node.tables())["operation"]}
+
     # --- the end of a run -------------------------------------------------------------------------
 
     async def judge(self, master=None, both=True):
@@ -206,25 +305,32 @@ class Lab:
         reader.db.argv[-1] = "--init-rpl-role=MASTER"
         await reader.start_db()
         try:
-            return {row["id"]: row for row in (await reader.tables())["operation"]}
+            return await self.operations(reader)
         finally:
             await reader.db.stop()
 
     def archives(self, node):
-        """What `ha rejoin` archived on a node: every listed operation."""
-        listed = []
-        for path in sorted(glob.glob(f"{node.config}/state/**/*.json", recursive=True)):
+        """What `ha rejoin` archived on a node: every operation that it listed, once."""
+        listed = {}
+        for path in glob.glob(f"{node.config}/state/lost-*.json"):
             with open(path, encoding="utf-8") as file:
-                content = json.load(file)
-            listed += content.get("operations", []) if isinstance(content, dict) else []
-        return listed
+                for one in json.load(file)["operations"]:
+                    name = one["operation"].replace("-", "").upper()
+                    listed[name] = {"id": name, "key": one["idempotency_key"]}
+        return list(listed.values())
 
-    # --- marks ------------------------------------------------------------------------------------
 
-    def mark(self, name):
-        """Remembers now; what is measured is measured from there."""
-        self.marks[name] = time.monotonic()
-        return self.marks[name]
+def is_lost(row, kept):
+    """An operation that the other node does not have, or does not know the outcome of."""
+    if kept is None:
+        return True
+    settled = row["state"] in ("succeeded", "failed")
+    return settled and kept["state"] in ("pending", "unknown") and kept["attempt"] == row["attempt"]
+
+
+def expect(so, complaint):
+    if not so:
+        raise Failed(complaint)
 
 
 async def template(folder):

@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 
 import files
-from net import ADDRESS
+from net import ADDRESS, VIP
 from unit import Failed, Unit, run
 
 # Ids are binary; everything else that the tables hold is text or a number.
@@ -43,10 +44,14 @@ class Node:
     def units(self):
         return [self.vrrp, self.relay, self.db]
 
-    def prepare(self, template, certs, priority, relay_yaml):
-        """A fresh node: an empty server of `template`, and every file."""
+    def prepare(self, template, certs, priority, relay_yaml, room=None):
+        """A fresh node: an empty server of `template`, on a disk of `room` MiB where that is said, and every file."""
         os.makedirs(f"{self.folder}/tmp")
-        shutil.copytree(template, f"{self.folder}/data")
+        data = f"{self.folder}/data"
+        os.makedirs(data)
+        if room:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}M", "none", data], check=True)
+        shutil.copytree(template, data, dirs_exist_ok=True)
         files.write(f"{self.folder}/my.cnf", files.my_cnf(self.name, self.folder))
         self.set_priority(priority)
         files.scripts(self.folder, self.program)
@@ -116,13 +121,15 @@ class Node:
     async def crash(self):
         """As if its power was cut; it stays off."""
         await asyncio.gather(*(unit.stop(signal.SIGKILL) for unit in self.units))
-        # An address outlives the keepalived that set it; a machine that is off has none.
-        await run("ip", "-n", self.name, "addr", "flush", "dev", "eth0", "label", "eth0")
         await run("ip", "-n", self.name, "link", "set", "eth0", "down")
+        await self.leave()
+
+    async def leave(self):
+        """The virtual address outlives the keepalived that set it; a machine that is off has none."""
+        await run("ip", "-n", self.name, "addr", "flush", "dev", "eth0", "to", f"{VIP}/32", check=False)
 
     async def boot(self):
         """Switches it on again."""
-        await run("ip", "-n", self.name, "addr", "replace", f"{self.address}/24", "dev", "eth0")
         await run("ip", "-n", self.name, "link", "set", "eth0", "up")
         await self.start_db()
         await self.relay.start()
