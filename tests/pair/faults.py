@@ -211,7 +211,7 @@ async def unapplied_standby(lab):
 async def stale_standby_first(lab):
     await load(lab)
     await lab.b.crash()
-    await lab.a.command("ha", "standalone")
+    await lab.a.order("standalone")
     alone = lab.now()
     await lab.acknowledges(lab.a, alone)
     await asyncio.sleep(2)
@@ -241,7 +241,7 @@ async def switchovers(lab, count):
     for _ in range(count):
         active = await lab.active()
         since = lab.now()
-        await active.command("ha", "switchover")
+        await active.order("switchover")
         commands.append(lab.now() - since)
         measured = await gap_until(lab, since, lab.other(active))
         gaps.append(measured["gap"])
@@ -267,7 +267,7 @@ async def switchover_refused(lab):
     ):
         holding = asyncio.create_task(node.sql(disturb, patience=60))
         await asyncio.sleep(2)
-        status, output = await lab.a.command("ha", "switchover", check=False)
+        status, output = await lab.a.order("switchover", check=False)
         expect(status != 0, f"a switchover was not refused though {node.name} was in {disturb!r}: {output}")
         expect((await lab.roles())["b"] != "active", f"b became active though {node.name} was in {disturb!r}")
         await holding
@@ -325,7 +325,7 @@ async def diverged(lab):
 async def purged(lab):
     await load(lab)
     await lab.b.crash()
-    await lab.a.command("ha", "standalone")
+    await lab.a.order("standalone")
     alone = lab.now()
     await lab.acknowledges(lab.a, alone)
     await asyncio.sleep(1)

@@ -41,13 +41,13 @@ async def switchover_killed(lab):
         if point in ASKED:
             # It is the active one that must be armed, and arming restarts it: so it becomes active armed.
             await armed(lab, standby, point)
-            await active.command("ha", "switchover")
+            await active.order("switchover")
             active, standby = standby, active
             await lab.role(active, "active")
         else:
             await armed(lab, standby, point)
         victim = active if point in ASKED else standby
-        order = asyncio.create_task(active.command("ha", "switchover", check=False))
+        order = asyncio.create_task(active.order("switchover", check=False))
         await died(lab, victim.relay, point)
         await order
         await lab.clients.stop()
@@ -59,7 +59,7 @@ async def killed_in_requests(lab, point, whole):
     """The active node ends itself in the middle of a request; `whole`: and its server and keepalived with it."""
     standby = lab.other(await lab.active())
     await armed(lab, standby, point)
-    await lab.other(standby).command("ha", "switchover")
+    await lab.other(standby).order("switchover")
     victim = standby
     await lab.role(victim, "active")
     if whole:
@@ -77,7 +77,7 @@ async def killed_in_requests(lab, point, whole):
         await victim.boot()
     await lab.heal()
     # A second failover so soon is a person's decision.
-    await (await lab.active()).command("ha", "acknowledge")
+    await (await lab.active()).order("acknowledge")
 
 
 @fault(18, "kill -9 of the relay at each point of a request")

@@ -137,11 +137,9 @@ vrrp_instance RELAY {{
 
 
 def scripts(folder, program):
-    check = f'#!/bin/sh\nexec "{program}" ha check --config "{folder}/relay"\n'
-    # keepalived calls it with the sort, the name, the state and the priority.
-    notify = f'#!/bin/sh\nexec "{program}" ha notify --config "{folder}/relay" "$3"\n'
-    write(f"{folder}/check", check, 0o700)
-    write(f"{folder}/notify", notify, 0o700)
+    ask = f'#!/bin/sh\nexec "{program}" ha'
+    write(f"{folder}/check", f'{ask} check --state "{folder}/relay/state"\n', 0o700)
+    write(f"{folder}/notify", f'{ask} notify --state "{folder}/relay/state" "$@"\n', 0o700)
 
 
 def relay_yaml(node, confirm, failover="auto", block="10m"):

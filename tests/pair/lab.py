@@ -71,16 +71,14 @@ class Lab:
 
     async def bring_up(self):
         """From two empty servers to a pair: the commands of the manual, in its order."""
-        await self.a.sql("SET GLOBAL read_only = 0")
         await self.a.command("migrate")
-        await self.a.sql("SET GLOBAL read_only = 1")
-        for node in self.nodes.values():
-            await node.relay.start()
-            await node.vrrp.start()
+        await self.a.relay.start()
+        await self.a.vrrp.start()
         await self.answers(self.a)
-        await self.a.command("ha", "promote", "--force")
-        await self.answers(self.b)
+        await self.a.order("promote", "--force")
         await self.b.command("ha", "bootstrap")
+        await self.b.relay.start()
+        await self.b.vrrp.start()
         await self.healthy("a")
 
     # --- what is so -------------------------------------------------------------------------------
@@ -242,7 +240,7 @@ class Lab:
         return "rejoin" if status == 0 else f"rebuild, since {output.strip().splitlines()[-1][:80]}"
 
     async def rejoin(self, node, *words, check=False):
-        return await node.command("ha", "rejoin", *words, patience=240, check=check)
+        return await node.order("rejoin", *words, patience=240, check=check)
 
     async def operations(self, node):
         return {row["id"]: row for row in (await node.tables())["operation"]}

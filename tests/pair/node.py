@@ -22,6 +22,8 @@ COLUMNS = {
     "meta": "name value#",
 }
 
+QUIET = {"RUST_BACKTRACE": "0", "NO_COLOR": "1"}
+
 
 class Node:
     def __init__(self, name, folder, program):
@@ -34,7 +36,7 @@ class Node:
         pids = ["-p", f"{folder}/ka.pid", "-r", f"{folder}/ka-vrrp.pid"]
         self.vrrp = self._unit("vrrp", ["keepalived", "-n", "-l", "-D", "-f", f"{folder}/keepalived.conf", *pids])
         self.relay = self._unit("relay", [program, "serve", "--config", self.config])
-        self.relay.env = {"RUST_BACKTRACE": "0", "NO_COLOR": "1"}
+        self.relay.env = dict(QUIET)
 
     def _unit(self, name, argv, restart=1.0):
         log = f"{self.folder}/{name}.log"
@@ -105,9 +107,15 @@ class Node:
         return tables
 
     async def command(self, *words, patience=120, check=True):
-        """A `cmp-relay` command on this node, as its operator types it: status and output."""
-        env = {"CMP_RELAY_TOKEN": files.TOKENS["operator"], "RUST_BACKTRACE": "0", "NO_COLOR": "1"}
+        """A `cmp-relay` command that reads the configuration, as it is typed on this node: status and output."""
         argv = ["ip", "netns", "exec", self.name, self.program, *words, "--config", self.config]
+        return await run(*argv, patience=patience, env=QUIET, check=check)
+
+    async def order(self, verb, *words, patience=120, check=True):
+        """A `cmp-relay ha` order to the relay of this node: status and output."""
+        argv = ["ip", "netns", "exec", self.name, self.program, "ha", verb, *words]
+        argv += ["--admin", f"https://{self.address}:{files.ADMIN_PORT}", "--ca-file", f"{self.config}/tls/ca.pem"]
+        env = {**QUIET, "CMP_RELAY_TOKEN": files.TOKENS["operator"]}
         return await run(*argv, patience=patience, env=env, check=check)
 
     def freeze(self):
