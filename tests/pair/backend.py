@@ -41,8 +41,9 @@ class Backend:
                 if method != "GET":
                     await asyncio.sleep(self.mute)
                 text = b"" if status == 204 else json.dumps(answer).encode()
-                head = f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}"
-                writer.write(head.encode() + b"\r\n\r\n" + text)
+                head = [f"HTTP/1.1 {status} {REASONS[status]}", "Content-Type: application/json"]
+                head += [f"Content-Length: {len(text)}", "", ""]
+                writer.write("\r\n".join(head).encode() + text)
         except (OSError, EOFError, asyncio.IncompleteReadError):
             pass  # The caller is gone; what it asked for has been done.
         finally:

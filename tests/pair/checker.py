@@ -3,8 +3,8 @@
 What it gets is one run:
 
     mode      none, preferred or required
-    requests  the clients' journal: each request with its key, verb, cmp_id, sent, answered, status, node, replicated, replayed
-    calls     the backend's journal: each change with its key, method, mark (the CMP's id), object, status, caller
+    requests  the clients' journal: key, verb, cmp_id, sent, answered, status, node, replicated, replayed
+    calls     the backend's journal: key, method, mark (the CMP's id), object, status, caller
     things    what the backend holds at the end: id -> { id, mark, key }
     nodes     what both databases hold: node -> table -> rows; None for a node that is down
     master    the node that is active at the end

@@ -1,4 +1,7 @@
-"""The faults that need more than a signal: kills at chosen points, a full disk, a bad link, flapping, and what clients do at once."""
+"""The faults that need more than a signal.
+
+Kills at chosen points, a full disk, a bad link, flapping, many clients with one key, a backend that hangs, a power cut.
+"""
 
 import asyncio
 import os

@@ -21,7 +21,8 @@ def spread(values, unit="s"):
     if not values:
         return "-"
     scale, digits = (1000, 1) if unit == "ms" else (1, 2)
-    return " / ".join(f"{value * scale:.{digits}f}" for value in (quantile(values, 0.5), quantile(values, 0.95), max(values)))
+    three = (quantile(values, 0.5), quantile(values, 0.95), max(values))
+    return " / ".join(f"{value * scale:.{digits}f}" for value in three)
 
 
 async def figures(numbers, times, one):
@@ -32,7 +33,8 @@ async def figures(numbers, times, one):
         for turn in range(times):
             began = time.monotonic()
             wrong, counts, measured = await one(number, False, False)
-            print(f"fault {number:2} run {turn + 1} of {times}: {'FAILED' if wrong else 'ok'}, {time.monotonic() - began:.0f} s", flush=True)
+            said, seconds = "FAILED" if wrong else "ok", time.monotonic() - began
+            print(f"fault {number:2} run {turn + 1} of {times}: {said}, {seconds:.0f} s", flush=True)
             for complaint in wrong:
                 print(f"    {complaint}", flush=True)
             failed += bool(wrong)
@@ -51,8 +53,11 @@ async def figures(numbers, times, one):
 
 def row(number, runs):
     ended = [counts for wrong, counts, _ in runs if counts]
-    gaps = [value for _, _, measured in runs for value in measured.get("gaps", [measured["gap"]] if "gap" in measured else [])]
-    total = {name: sum(counts[name] for counts in ended) for name in ("acknowledged", "acknowledged_and_lost", "unknown", "settled_by_a_person")}
+    gaps = []
+    for _, _, measured in runs:
+        gaps += measured.get("gaps", []) + ([measured["gap"]] if "gap" in measured else [])
+    names = ("acknowledged", "acknowledged_and_lost", "unknown", "settled_by_a_person")
+    total = {name: sum(counts[name] for counts in ended) for name in names}
     settings = FAULTS[number]["settings"].get("confirm", "required")
     fine = sum(1 for wrong, _, _ in runs if not wrong)
     cells = [number, FAULTS[number]["title"], settings, f"{fine} of {len(runs)}", spread(gaps), *total.values()]

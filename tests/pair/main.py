@@ -53,7 +53,8 @@ async def one(number, long, keep):
 def line(number, wrong, counts, measured, seconds):
     """What a fault came to, on one line; what is wrong follows on lines of its own."""
     said = [f"{name} {value:.2f} s" for name, value in measured.items() if isinstance(value, float)]
-    said += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("acknowledged", "acknowledged_and_lost", "unknown") if counts]
+    for name in ("acknowledged", "acknowledged_and_lost", "unknown"):
+        said += [f"{counts[name]} {name.replace('_', ' ')}"] if counts else []
     verdict = "FAILED" if wrong else "ok"
     print(f"fault {number:2} {verdict:6} {seconds:4.0f} s  {FAULTS[number]['title']}: {', '.join(said)}", flush=True)
     for complaint in wrong:

@@ -95,11 +95,11 @@ class Node:
         """Every row of the relay's tables, read at one moment."""
         selects = []
         for table, columns in COLUMNS.items():
-            pairs = ", ".join(
-                f"'{one.rstrip('#')}', HEX({one.rstrip('#')})" if one.endswith("#") else f"'{one}', CONVERT({one} USING utf8mb4)"
+            pairs = (
+                f"'{one[:-1]}', HEX({one[:-1]})" if one.endswith("#") else f"'{one}', CONVERT({one} USING utf8mb4)"
                 for one in columns.split()
             )
-            selects.append(f"SELECT '{table}', JSON_OBJECT({pairs}) FROM relay.{table};")
+            selects.append(f"SELECT '{table}', JSON_OBJECT({', '.join(pairs)}) FROM relay.{table};")
         text = "START TRANSACTION WITH CONSISTENT SNAPSHOT; " + " ".join(selects) + " COMMIT;"
         tables = {table: [] for table in COLUMNS}
         for table, row in await self.sql(text, patience=60):
