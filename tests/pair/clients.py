@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from checker import acknowledges
-from files import CMP_PORT, TOKENS
+from files import CMP_PORT
 from net import VIP
 from talk import FAILURES, Connection
 
@@ -35,8 +35,8 @@ class Wish:
 
 
 class Clients:
-    def __init__(self, tls):
-        self.tls = tls
+    def __init__(self, tls, token):
+        self.tls, self.token = tls, token
         self.requests = []
         self.wishes = {}
         self.made = 0
@@ -110,7 +110,7 @@ class Clients:
             connection.close()
 
     def connection(self):
-        return Connection(VIP, CMP_PORT, self.tls, TOKENS["cmp"])
+        return Connection(VIP, CMP_PORT, self.tls, self.token)
 
     def wish(self, verb="create", cmp_id=None):
         number = next(self._numbers)

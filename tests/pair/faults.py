@@ -56,7 +56,7 @@ async def database_dies_unconfirmed(lab):
     measured = await gap_until(lab, since, lab.b)
     await lab.clients.stop()
     held = await lab.post_mortem(lab.a)
-    lab.a.db.restart = 5.0
+    lab.a.db.restart = 1.0
     await lab.a.start_db()
     measured |= await lab.heal(lab.a, held=held)
     expect(lab.lost, "nothing was lost: the fault did not happen")
@@ -288,7 +288,7 @@ async def errant_write(lab):
         return not await lab.ready(lab.b, "/ha/vip")
 
     await lab.until(red, "b calls itself promotable in spite of an errant write")
-    status, output = await lab.b.command("ha", "doctor", check=False)
+    status, output = await lab.b.command("ha", "doctor", "--config", lab.b.config, check=False)
     expect(status == 1, f"the doctor finds nothing (status {status}): {output}")
     lab.a.db.kill()
     await lab.never_active(lab.b, 8)

@@ -147,9 +147,10 @@ async def flapping(lab):
     before = await lab.epochs()
     red = f"{lab.folder}/red"
     for node in lab.nodes.values():
-        with open(f"{node.folder}/check", encoding="utf-8") as file:
+        path = f"{node.folder}/usr/local/libexec/cmp-relay/check"
+        with open(path, encoding="utf-8") as file:
             check = file.read()
-        write(f"{node.folder}/check", check.replace("exec", f'test "$(cat {red})" = {node.name} && exit 1\nexec'), 0o700)
+        write(path, check.replace("\nexec", f'\ntest "$(cat {red})" = {node.name} && exit 1\nexec'), 0o700)
     write(red, "")
     await load(lab)
     for _ in range(20 if lab.long else 6):

@@ -31,8 +31,15 @@ class Lab:
     def __init__(self, folder, program, long=False, confirm="required", priorities=(101, 100), room=None, **settings):
         self.folder, self.program, self.long, self.confirm = folder, program, long, confirm
         self.priorities, self.room, self.settings = priorities, room, settings
-        self.nodes = {name: Node(name, f"{folder}/{name}", program) for name in net.ADDRESS}
+        base = os.environ["PAIR_FOLDER"]
+        self.rendered, self.template = f"{base}/rendered", f"{base}/template"
+        if not os.path.exists(self.rendered):
+            files.render(program, self.rendered)
+        self.operator = files.secret(self.rendered, "ops")
+        self.nodes = {name: Node(name, f"{folder}/{name}", program, self.operator) for name in net.ADDRESS}
         self.a, self.b = self.nodes.values()
+        self.tls = context(f"{self.rendered}/a/etc/cmp-relay/tls/ca.pem")
+        self.clients = Clients(self.tls, files.secret(self.rendered, "cmp"))
         self.backend = Backend()
         self.listed, self.lost = [], None
 
@@ -45,38 +52,32 @@ class Lab:
         return self
 
     async def __aexit__(self, *_):
-        if hasattr(self, "clients"):
-            await self.clients.stop()
+        await self.clients.stop()
         self.backend.stop()
         await asyncio.gather(*(unit.stop(signal.SIGKILL) for node in self.nodes.values() for unit in node.units))
         for node in self.nodes.values():
             await node.leave()
 
     async def _set_up(self):
-        base = os.environ["PAIR_FOLDER"]
-        await template(f"{base}/template")
-        certs = f"{base}/certs"
-        if not os.path.exists(certs):
-            files.certificates(certs)
-        self.tls = context(f"{certs}/ca.pem")
-        self.clients = Clients(self.tls)
+        await template(self.template)
         await self.backend.start(net.CLIENTS, files.BACKEND_PORT)
         for node, priority in zip(self.nodes.values(), self.priorities):
-            text = files.relay_yaml(node.name, self.confirm, **self.settings)
-            node.prepare(f"{base}/template", certs, priority, text, self.room)
+            files.place(self.rendered, node.name, node.folder, self.program, priority, self.confirm, self.settings)
+            node.prepare(self.template, self.room)
         await asyncio.gather(*(node.start_db() for node in self.nodes.values()))
         for node in self.nodes.values():
-            await node.sql(files.accounts())
+            with open(f"{node.folder}/root/cmp-relay-accounts.sql", encoding="utf-8") as accounts:
+                await node.sql(accounts.read())
         await self.bring_up()
 
     async def bring_up(self):
         """From two empty servers to a pair: the commands of the manual, in its order."""
-        await self.a.command("migrate")
+        await self.a.command("migrate", "--config", f"{self.a.config}-migrate")
         await self.a.relay.start()
         await self.a.vrrp.start()
         await self.answers(self.a)
         await self.a.order("promote", "--force")
-        await self.b.command("ha", "bootstrap")
+        await self.b.command("ha", "bootstrap", "--config", self.b.config)
         await self.b.relay.start()
         await self.b.vrrp.start()
         await self.healthy("a")
@@ -85,9 +86,10 @@ class Lab:
 
     async def status(self, node):
         """`GET /relay/v1/ha` of a node; None where nothing answers."""
-        token = files.TOKENS["operator"]
         try:
-            answer = await once(node.address, files.ADMIN_PORT, self.tls, "GET", "/relay/v1/ha", token, patience=3)
+            answer = await once(
+                node.address, files.ADMIN_PORT, self.tls, "GET", "/relay/v1/ha", self.operator, patience=3
+            )
         except FAILURES:
             return None
         return answer.body if answer.status == 200 else None
@@ -197,8 +199,7 @@ class Lab:
 
     async def get(self, cmp_id):
         """A read of one thing through the address."""
-        token = files.TOKENS["cmp"]
-        return await once(net.VIP, files.CMP_PORT, self.tls, "GET", f"/v1/things/{cmp_id}", token)
+        return await self.clients.connection().ask("GET", f"/v1/things/{cmp_id}")
 
     async def dump(self, node):
         """The relay's tables of a node, as plain SQL."""
@@ -298,10 +299,12 @@ class Lab:
         shutil.rmtree(copy, ignore_errors=True)
         os.makedirs(f"{copy}/tmp")
         shutil.copytree(f"{node.folder}/data", f"{copy}/data")
-        files.write(f"{copy}/my.cnf", files.my_cnf(node.name, copy).replace("bind-address=0.0.0.0", "skip-networking"))
-        reader = Node(node.name, copy, self.program)
+        with open(f"{node.folder}/my.cnf", encoding="utf-8") as options:
+            files.write(f"{copy}/my.cnf", options.read().replace(f"{node.folder}/d", f"{copy}/d") + "[mysqld]\n")
+        files.append(f"{copy}/my.cnf", f"skip-networking\ntmpdir={copy}/tmp\n")
+        reader = Node(node.name, copy, self.program, self.operator)
         # As the master that it was: nothing of its tail is cut off.
-        reader.db.argv[-1] = "--init-rpl-role=MASTER"
+        reader.db.argv = ["mariadbd", f"--defaults-file={copy}/my.cnf", "--init-rpl-role=MASTER"]
         await reader.start_db()
         try:
             return await self.operations(reader)
@@ -311,7 +314,7 @@ class Lab:
     def archives(self, node):
         """What `ha rejoin` archived on a node: every operation that it listed, once."""
         listed = {}
-        for path in glob.glob(f"{node.config}/state/lost-*.json"):
+        for path in glob.glob(f"{node.state}/lost-*.json"):
             with open(path, encoding="utf-8") as file:
                 for one in json.load(file)["operations"]:
                     name = one["operation"].replace("-", "").upper()

@@ -25,42 +25,42 @@ COLUMNS = {
 QUIET = {"RUST_BACKTRACE": "0", "NO_COLOR": "1"}
 
 
+# The unit of mariadbd with its drop-in: what is done before each start, and with which options it starts.
+MARIADBD = """
+before=$1/usr/local/libexec/cmp-relay/before-mariadbd
+"$before" "$1/data" "$1/var/lib/cmp-relay/ha" "$1/db.env" && . "$1/db.env" &&
+exec mariadbd --defaults-file="$1/my.cnf" $MYSQLD_OPTS
+"""
+
+
 class Node:
-    def __init__(self, name, folder, program):
-        self.name, self.folder, self.program = name, folder, program
+    def __init__(self, name, folder, program, token):
+        self.name, self.folder, self.program, self.token = name, folder, program, token
         self.address = ADDRESS[name]
-        self.config = f"{folder}/relay"
-        mariadbd = ["mariadbd", f"--defaults-file={folder}/my.cnf", "--init-rpl-role=SLAVE"]
-        # Debian's unit brings mariadbd back 5 s after a crash.
-        self.db = self._unit("db", mariadbd, restart=5.0)
+        self.config, self.state = f"{folder}/etc/cmp-relay", f"{folder}/var/lib/cmp-relay/ha"
+        self.db = self._unit("db", ["sh", "-c", MARIADBD, "mariadbd", folder])
         pids = ["-p", f"{folder}/ka.pid", "-r", f"{folder}/ka-vrrp.pid"]
-        self.vrrp = self._unit("vrrp", ["keepalived", "-n", "-l", "-D", "-f", f"{folder}/keepalived.conf", *pids])
+        keepalived = ["keepalived", "-n", "-l", "-D", "-f", f"{folder}/etc/keepalived/keepalived.conf", *pids]
+        self.vrrp = self._unit("vrrp", keepalived)
         self.relay = self._unit("relay", [program, "serve", "--config", self.config])
         self.relay.env = dict(QUIET)
 
-    def _unit(self, name, argv, restart=1.0):
+    def _unit(self, name, argv):
         log = f"{self.folder}/{name}.log"
-        return Unit(f"{name} of {self.name}", ["ip", "netns", "exec", self.name, *argv], log, restart)
+        return Unit(f"{name} of {self.name}", ["ip", "netns", "exec", self.name, *argv], log)
 
     @property
     def units(self):
         return [self.vrrp, self.relay, self.db]
 
-    def prepare(self, template, certs, priority, relay_yaml, room=None):
-        """A fresh node: an empty server of `template`, on a disk of `room` MiB where that is said, and every file."""
+    def prepare(self, template, room=None):
+        """An empty server like `template`, on a disk of `room` MiB where that is said."""
         os.makedirs(f"{self.folder}/tmp")
         data = f"{self.folder}/data"
         os.makedirs(data)
         if room:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}M", "none", data], check=True)
         shutil.copytree(template, data, dirs_exist_ok=True)
-        files.write(f"{self.folder}/my.cnf", files.my_cnf(self.name, self.folder))
-        self.set_priority(priority)
-        files.scripts(self.folder, self.program)
-        files.relay_folder(self.name, self.config, certs, relay_yaml)
-
-    def set_priority(self, priority):
-        files.write(f"{self.folder}/keepalived.conf", files.keepalived_conf(self.name, self.folder, priority))
 
     async def start_db(self):
         await self.db.start()
@@ -107,15 +107,15 @@ class Node:
         return tables
 
     async def command(self, *words, patience=120, check=True):
-        """A `cmp-relay` command that reads the configuration, as it is typed on this node: status and output."""
-        argv = ["ip", "netns", "exec", self.name, self.program, *words, "--config", self.config]
+        """A `cmp-relay` command as it is typed on this node: status and output."""
+        argv = ["ip", "netns", "exec", self.name, self.program, *words]
         return await run(*argv, patience=patience, env=QUIET, check=check)
 
     async def order(self, verb, *words, patience=120, check=True):
         """A `cmp-relay ha` order to the relay of this node: status and output."""
         argv = ["ip", "netns", "exec", self.name, self.program, "ha", verb, *words]
         argv += ["--admin", f"https://{self.address}:{files.ADMIN_PORT}", "--ca-file", f"{self.config}/tls/ca.pem"]
-        env = {**QUIET, "CMP_RELAY_TOKEN": files.TOKENS["operator"]}
+        env = {**QUIET, "CMP_RELAY_TOKEN": self.token}
         return await run(*argv, patience=patience, env=env, check=check)
 
     def freeze(self):
