@@ -195,7 +195,7 @@ class Lab:
         async def is_there():
             return net.holders() == [node.name]
 
-        await until(is_there, PATIENCE, f"the address is not at {node.name} alone, but at {net.holders()}")
+        await until(is_there, PATIENCE, f"the address is not at {node.name} alone")
 
     async def get(self, cmp_id):
         """A read of one thing through the address."""

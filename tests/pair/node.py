@@ -149,8 +149,9 @@ class Node:
         await self.db.stop()
 
     def tail(self, lines=15):
+        """The end of what the relay logged, requests aside."""
         with open(self.relay.log, encoding="utf-8", errors="replace") as log:
-            return log.read().splitlines()[-lines:]
+            return [line for line in log.read().splitlines() if "layers: request " not in line][-lines:]
 
 
 async def until(ask, patience, complaint, every=0.1):
