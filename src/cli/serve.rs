@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::configuration::{ConfigArgs, compile};
 use super::{Vars, housekeeping};
 use crate::clock::{Boottime, unix_micros};
+use crate::ha::confirm::Confirmer;
 use crate::http::admin::{self, Admin};
 use crate::http::layers::Edge;
 use crate::http::listener::{Bounds, bind};
@@ -86,7 +87,9 @@ async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result
     let starting = async {
         let journal = Journal::start(open_store(&plan.server).await?);
         recover_pending(&journal).await?;
-        Relay::start(plan, journal, Gate::open(), problem::render).await
+        let relay = Relay::start(plan, journal, Gate::open(), problem::render).await?;
+        ask_standby(&relay);
+        anyhow::Ok(relay)
     };
     let relay = tokio::select! {
         started = starting => started?,
@@ -106,7 +109,10 @@ async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result
 /// Opens the database for this process alone, its tables being what this version needs: an SQLite
 /// file is migrated, a MariaDB server, which may have a standby, only by `cmp-relay migrate`.
 pub async fn open_store(server: &Server) -> Result<Arc<dyn Store>> {
-    let store = store::open(&server.database).await?;
+    let store = match server.replication.standby {
+        Some(_) => store::open_replicated(&server.database).await?,
+        None => store::open(&server.database).await?,
+    };
     if matches!(server.database, Database::Sqlite(_)) {
         for migration in store
             .migrate()
@@ -121,6 +127,17 @@ pub async fn open_store(server: &Server) -> Result<Arc<dyn Store>> {
         .await
         .context("run `cmp-relay migrate`")?;
     Ok(store)
+}
+
+/// Lets the standby's server confirm what is written down, where there is one.
+pub fn ask_standby(relay: &Relay) -> Option<Arc<Confirmer>> {
+    let plan = relay.plan();
+    let replication = &plan.server.replication;
+    let standby = replication.standby.as_ref()?;
+    let store = relay.journal().store().clone();
+    let confirmer = Confirmer::start(standby, replication.timeout, store, relay.gate().clone());
+    relay.confirmed_by(confirmer.clone());
+    Some(confirmer)
 }
 
 /// What the process before this one left pending is unknown now: nobody waits for it any more.

@@ -250,6 +250,12 @@ pub fn status(error: &RelayError) -> StatusCode {
     }
 }
 
+/// Why a request that would change something was refused for now: the code of a 503 of the relay's own.
+pub fn refused_write(failure: &Failure) -> Option<&'static str> {
+    let (status, code, _) = entry(&failure.error);
+    (failure.mutating && status == StatusCode::SERVICE_UNAVAILABLE).then_some(code)
+}
+
 /// A reload whose files do not compile: the diagnostics come back, and nothing has changed.
 pub fn configuration_rejected(diagnostics: &Value, text: &str) -> (StatusCode, Vec<u8>) {
     let (status, code, title) = CONFIGURATION_REJECTED;
