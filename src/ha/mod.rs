@@ -7,7 +7,6 @@
 pub mod confirm;
 mod control;
 mod decide;
-pub mod gtid;
 mod machine;
 mod memory;
 mod peer;
