@@ -143,7 +143,9 @@ class Clients:
     async def send(self, wish, connection):
         """One request; its line of the journal."""
         method, path, body = wish.request()
-        line = {"key": wish.key, "verb": wish.verb, "cmp_id": wish.cmp_id, "sent": time.monotonic(), "status": None}
+        line = {"key": wish.key, "verb": wish.verb, "cmp_id": wish.cmp_id, "sent": time.monotonic()}
+        line |= dict.fromkeys(("status", "node", "replicated", "replayed", "operation", "code", "side_effect"))
+        line |= {"safe_to_retry": None, "failure": None}
         try:
             answer = await connection.ask(method, path, body, {"Idempotency-Key": f'"{wish.key}"'})
         except FAILURES as error:

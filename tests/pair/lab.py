@@ -204,7 +204,7 @@ class Lab:
     async def dump(self, node):
         """The relay's tables of a node, as plain SQL."""
         dump = ["mariadb-dump", "--no-defaults", "--user=root", f"--socket={node.folder}/db.sock"]
-        _, text = await run(*dump, "--single-transaction", "--databases", "relay")
+        _, text = await run(*dump, "--single-transaction", "--hex-blob", "--databases", "relay")
         return text
 
     # --- the way back -----------------------------------------------------------------------------
@@ -241,6 +241,7 @@ class Lab:
         return "rejoin" if status == 0 else f"rebuild, since {output.strip().splitlines()[-1][:80]}"
 
     async def rejoin(self, node, *words, check=False):
+        await self.answers(node)
         return await node.order("rejoin", *words, patience=240, check=check)
 
     async def operations(self, node):
