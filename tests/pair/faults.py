@@ -1,6 +1,6 @@
 """The faults, by their numbers. Each has a fresh pair under load, does one thing to it, and says what must be so afterwards.
 
-A fault is a function of the laboratory; what it returns is measured beside the counts. Those that kill at chosen points, and
+A fault is a function of the laboratory; what it measures is in `Lab.measured`. Those that kill at chosen points, and
 those from 24 on, are in `faults_more.py`; 17 to 19 need a program that heeds CMP_RELAY_FAILPOINT, as a debug build does.
 """
 
@@ -29,10 +29,10 @@ async def load(lab, seconds=3.0):
 
 
 async def gap_until(lab, since, node, seconds=2.0):
-    """Waits until `node` acknowledges, and a little more; the gap that clients saw since then."""
+    """Waits until `node` acknowledges, and a little more; measures the gap that clients saw since then."""
     await lab.acknowledges(node, since)
     await asyncio.sleep(seconds)
-    return {"gap": lab.clients.gap(since, time.monotonic())}
+    lab.measured["gap"] = lab.clients.gap(since, time.monotonic())
 
 
 @fault(1, "MS->XM: kill -9 of the active mariadbd", subset=True)
@@ -40,8 +40,8 @@ async def database_dies(lab):
     await load(lab)
     since = lab.now()
     lab.a.db.kill()
-    measured = await gap_until(lab, since, lab.b)
-    return measured | await lab.heal(lab.a)
+    await gap_until(lab, since, lab.b)
+    await lab.heal(lab.a)
 
 
 @fault(2, "the same with confirm=none, after 0.3 s without a link", confirm="none")
@@ -53,14 +53,13 @@ async def database_dies_unconfirmed(lab):
     lab.a.db.kill()
     since = lab.now()
     net.part(False)
-    measured = await gap_until(lab, since, lab.b)
+    await gap_until(lab, since, lab.b)
     await lab.clients.stop()
     held = await lab.post_mortem(lab.a)
     lab.a.db.restart = 1.0
     await lab.a.start_db()
-    measured |= await lab.heal(lab.a, held=held)
+    await lab.heal(lab.a, held=held)
     expect(lab.lost, "nothing was lost: the fault did not happen")
-    return measured
 
 
 @fault(3, "kill -9 of the active relay", subset=True)
@@ -69,8 +68,8 @@ async def relay_dies(lab):
     since = lab.now()
     lab.a.relay.kill()
     await asyncio.sleep(4)
-    measured = await gap_until(lab, since, await lab.active())
-    return measured | await lab.heal()
+    await gap_until(lab, since, await lab.active())
+    await lab.heal()
 
 
 @fault(4, "kill -9 of the active keepalived: the address on both", subset=True)
@@ -79,8 +78,8 @@ async def keepalived_dies(lab):
     since = lab.now()
     lab.a.vrrp.kill()
     await asyncio.sleep(4)
-    measured = await gap_until(lab, since, await lab.active())
-    return measured | await lab.heal()
+    await gap_until(lab, since, await lab.active())
+    await lab.heal()
 
 
 @fault(5, "SIGTERM to the active keepalived")
@@ -91,8 +90,9 @@ async def keepalived_ends(lab):
     await lab.address_at(lab.b)
     moved = lab.now() - since
     await asyncio.sleep(3)
-    measured = await gap_until(lab, since, await lab.active())
-    return measured | {"address": moved} | await lab.heal()
+    await gap_until(lab, since, await lab.active())
+    lab.measured["address"] = moved
+    await lab.heal()
 
 
 @fault(6, "the active node isolated", subset=True)
@@ -100,35 +100,34 @@ async def active_isolated(lab):
     await load(lab)
     since = lab.now()
     net.isolate("a")
-    measured = await gap_until(lab, since, lab.b)
+    await gap_until(lab, since, lab.b)
     await asyncio.sleep(3)
     net.isolate("a", False)
-    return measured | await lab.heal(lab.a)
+    await lab.heal(lab.a)
 
 
 async def parted(lab):
     await load(lab)
     since = lab.now()
     net.part()
-    measured = await gap_until(lab, since, lab.b)
+    await gap_until(lab, since, lab.b)
     await asyncio.sleep(5)
     net.part(False)
     healed = lab.now()
-    measured |= await lab.heal(lab.a)
+    await lab.heal(lab.a)
     expect((await lab.active()) is lab.b, "the side that went on did not stay the active one")
     strays = [one for one in lab.clients.acks() if one["node"] == "a" and one["sent"] > since + 5]
     expect(not strays, f"a acknowledged after it was cut off: {strays[:2]} (healed at {healed:.1f})")
-    return measured
 
 
 @fault(7, "the nodes cut from each other, clients reach both", subset=True)
 async def inter_node_cut(lab):
-    return await parted(lab)
+    await parted(lab)
 
 
 @fault(8, "the same with the priorities reversed", priorities=(100, 101))
 async def inter_node_cut_reversed(lab):
-    return await parted(lab)
+    await parted(lab)
 
 
 @fault(9, "all of the active node frozen for 10 s", subset=True)
@@ -137,7 +136,7 @@ async def frozen(lab):
     since = lab.now()
     lab.a.freeze()
     try:
-        measured = await gap_until(lab, since, lab.b)
+        await gap_until(lab, since, lab.b)
         await asyncio.sleep(max(0.0, 10 - (lab.now() - since)))
     finally:
         lab.a.thaw()
@@ -148,7 +147,7 @@ async def frozen(lab):
     expect(not calls, f"a called the backend after it had thawed: {calls[:2]}")
     acks = [one for one in lab.clients.acks() if one["node"] == "a" and one["sent"] > thawed]
     expect(not acks, f"a acknowledged after it had thawed: {acks[:2]}")
-    return measured | await lab.heal(lab.a)
+    await lab.heal(lab.a)
 
 
 @fault(10, "only the active mariadbd frozen for 10 s")
@@ -157,12 +156,12 @@ async def database_frozen(lab):
     since = lab.now()
     lab.a.db.freeze()
     try:
-        measured = await gap_until(lab, since, lab.b)
+        await gap_until(lab, since, lab.b)
         await asyncio.sleep(max(0.0, 10 - (lab.now() - since)))
     finally:
         lab.a.db.thaw()
     await lab.role(lab.b, "active")
-    return measured | await lab.heal(lab.a)
+    await lab.heal(lab.a)
 
 
 async def refused_while_alone(lab):
@@ -190,7 +189,8 @@ async def standby_dies(lab):
     await lab.b.boot()
     back = lab.now()
     await lab.acknowledges(lab.a, back)
-    return {"writes resumed": lab.now() - back} | await lab.heal(by_hand=False, active="a")
+    lab.measured["writes resumed"] = lab.now() - back
+    await lab.heal(by_hand=False, active="a")
 
 
 @fault(12, "the standby restarted with what it had received unapplied, then the active node dies")
@@ -204,7 +204,7 @@ async def unapplied_standby(lab):
     await lab.a.crash()
     await lab.never_active(lab.b, 8)
     await lab.a.boot()
-    return await lab.heal(by_hand=False, active="a")
+    await lab.heal(by_hand=False, active="a")
 
 
 @fault(13, "MS->MX->XX->XM: the stale standby returns first")
@@ -219,7 +219,7 @@ async def stale_standby_first(lab):
     await lab.b.boot()
     await lab.never_active(lab.b, 8)
     await lab.a.boot()
-    return await lab.heal(active="a")
+    await lab.heal(active="a")
 
 
 @fault(14, "MS->XM->XX->MX: the old master returns alone", subset=True)
@@ -227,12 +227,12 @@ async def old_master_alone(lab):
     await load(lab)
     since = lab.now()
     await lab.a.crash()
-    measured = await gap_until(lab, since, lab.b)
+    await gap_until(lab, since, lab.b)
     await lab.b.crash()
     await lab.a.boot()
     await lab.never_active(lab.a, 8)
     await lab.b.boot()
-    return measured | await lab.heal(lab.a, active="b")
+    await lab.heal(lab.a, active="b")
 
 
 async def switchovers(lab, count):
@@ -243,17 +243,17 @@ async def switchovers(lab, count):
         since = lab.now()
         await active.order("switchover")
         commands.append(lab.now() - since)
-        measured = await gap_until(lab, since, lab.other(active))
-        gaps.append(measured["gap"])
+        await gap_until(lab, since, lab.other(active))
+        gaps.append(lab.measured["gap"])
         await lab.healthy(lab.other(active).name)
     doubt = [one for one in lab.clients.requests if one["code"] == "outcome_unknown"]
     expect(not doubt, f"a switchover left something in doubt: {doubt[:2]}")
-    return {"gaps": gaps, "commands": commands}
+    lab.measured |= {"gap": max(gaps), "gaps": gaps, "commands": commands}
 
 
 @fault(15, "switchover under load, there and back", subset=True)
 async def switchover(lab):
-    return await switchovers(lab, 20 if lab.long else 4)
+    await switchovers(lab, 20 if lab.long else 4)
 
 
 @fault(16, "a switchover that must be refused: lag, a lock, a broken standby")
@@ -276,7 +276,6 @@ async def switchover_refused(lab):
         free = lab.now()
         await lab.acknowledges(lab.a, free)
         await lab.healthy("a")
-    return {}
 
 
 @fault(20, "an errant write on the standby, by a privileged account")
@@ -293,7 +292,7 @@ async def errant_write(lab):
     lab.a.db.kill()
     await lab.never_active(lab.b, 8)
     await lab.role(lab.a, "active")
-    return await lab.heal(lab.b, active="a")
+    await lab.heal(lab.b, active="a")
 
 
 @fault(21, "the old master diverged: rejoin refuses, lists, rebuilds", subset=True)
@@ -301,7 +300,7 @@ async def diverged(lab):
     await load(lab)
     since = lab.now()
     await lab.a.crash()
-    measured = await gap_until(lab, since, lab.b)
+    await gap_until(lab, since, lab.b)
     # What no standby ever saw: written by the old master's own server, before its relay is there again.
     await lab.a.start_db()
     columns = "route, client, fingerprint, attempt, resource, cmp_id, scope, backend, effects, state, idempotent, call_hash"
@@ -316,9 +315,8 @@ async def diverged(lab):
     await lab.a.boot()
     status, output = await lab.rejoin(lab.a)
     expect(status == 1, f"rejoin of a diverged node was not refused (status {status}): {output}")
-    measured |= await lab.heal(lab.a, held=held, active="b")
+    await lab.heal(lab.a, held=held, active="b")
     expect(len(lab.lost) >= 3, f"three rows were written, and {len(lab.lost)} are lost")
-    return measured
 
 
 @fault(22, "the binary logs that the standby needs are purged")
@@ -335,9 +333,8 @@ async def purged(lab):
     await lab.b.boot()
     status, output = await lab.rejoin(lab.b)
     expect("purged" in output, f"rejoin does not say that logs are purged (status {status}): {output}")
-    measured = await lab.heal(lab.b, active="a")
+    await lab.heal(lab.b, active="a")
     expect(not lab.listed, f"nothing was lost, and rejoin lists {lab.listed[:2]}")
-    return measured
 
 
 @fault(23, "a standby that was seeded naively: its import is in its own binary log")
@@ -356,4 +353,4 @@ async def naively_seeded(lab):
     expect(status == 1, f"rejoin took a node with a history of its own (status {status}): {output}")
     slave = await lab.b.slave()
     expect(slave.get("Slave_IO_Running", "No") == "No", f"replication runs into a node with a history of its own: {slave}")
-    return await lab.heal(lab.b, active="a")
+    await lab.heal(lab.b, active="a")

@@ -55,7 +55,7 @@ def row(number, runs):
     ended = [counts for wrong, counts, _ in runs if counts]
     gaps = []
     for _, _, measured in runs:
-        gaps += measured.get("gaps", []) + ([measured["gap"]] if "gap" in measured else [])
+        gaps += measured.get("gaps", [measured["gap"]] if "gap" in measured else [])
     names = ("acknowledged", "acknowledged_and_lost", "unknown", "settled_by_a_person")
     total = {name: sum(counts[name] for counts in ended) for name in names}
     settings = FAULTS[number]["settings"].get("confirm", "required")

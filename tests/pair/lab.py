@@ -42,6 +42,8 @@ class Lab:
         self.clients = Clients(self.tls, files.secret(self.rendered, "cmp"))
         self.backend = Backend()
         self.listed, self.lost = [], None
+        # What was measured so far: a fault that fails afterwards has it all the same.
+        self.measured = {}
 
     async def __aenter__(self):
         try:
@@ -212,7 +214,7 @@ class Lab:
     async def heal(self, node=None, held=None, by_hand=True, active=None):
         """The pair whole again, as its operator would: `ha rejoin` on a node that does not come back by itself.
 
-        `held` is what the node had, where it may have forgotten some of it since. What took how long is measured.
+        `held` is what the node had, where it may have forgotten some of it since. How long it took is measured.
         """
         first = await self.active()
         node = node or self.other(first)
@@ -226,7 +228,7 @@ class Lab:
                 raise
             how = await self.by_hand(node, held)
         await self.healthy(active)
-        return {"back": time.monotonic() - began, "how": how}
+        self.measured |= {"back": time.monotonic() - began, "how": how}
 
     async def by_hand(self, node, held):
         """`ha rejoin`, and with `--rebuild` where that is refused; what was lost is held against what it lists."""

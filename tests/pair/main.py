@@ -29,12 +29,12 @@ async def one(number, long, keep):
     """One fault on a fresh pair: what is wrong, what was counted, what was measured."""
     spec = FAULTS[number]
     folder = f"{os.environ['PAIR_FOLDER']}/{number}-{time.monotonic_ns()}"
-    wrong, counts, measured = [], {}, {}
+    wrong, counts = [], {}
     lab = Lab(folder, os.environ["CMP_RELAY"], long, **spec["settings"])
     try:
         async with lab:
             try:
-                measured = await spec["act"](lab)
+                await spec["act"](lab)
                 wrong, counts = await lab.judge()
             except (Failed, asyncio.TimeoutError) as error:
                 wrong = [str(error) or type(error).__name__]
@@ -47,7 +47,7 @@ async def one(number, long, keep):
             wrong += [f"   relay of {node.name} | {line}" for line in node.tail()]
     if not wrong and not keep:
         shutil.rmtree(folder, ignore_errors=True)
-    return wrong, counts, measured
+    return wrong, counts, lab.measured
 
 
 def line(number, wrong, counts, measured, seconds):
