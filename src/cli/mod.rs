@@ -8,6 +8,7 @@ pub mod configuration;
 pub mod demo;
 pub mod diff;
 pub mod explain;
+pub mod ha;
 pub mod help_code;
 pub mod host_keys;
 pub mod housekeeping;
@@ -109,6 +110,9 @@ pub enum Command {
     /// SSH host keys that were recorded when they were first seen: list, forget (through the admin API)
     #[command(subcommand, after_help = api::HELP)]
     HostKeys(host_keys::Command),
+    /// The pair: two nodes, one of them active
+    #[command(subcommand)]
+    Ha(ha::Command),
     /// Let a running relay take its folder anew, as SIGHUP does, and say what changed
     #[command(after_help = api::HELP)]
     Reload(reload::Args),
@@ -142,6 +146,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Operations(command) => operations::run(command, vars),
         Command::Mappings(command) => mappings::run(command, vars),
         Command::HostKeys(command) => host_keys::run(command, vars),
+        Command::Ha(command) => ha::run(&command, vars),
         Command::Reload(args) => reload::run(&args, vars),
         Command::Routes(args) => views::routes(&args, vars),
         Command::Backends(args) => views::backends(&args, vars),
