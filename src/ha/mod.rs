@@ -4,3 +4,5 @@
 //! neither is asked for permission.
 
 pub mod confirm;
+pub mod doctor;
+pub mod keepalived;
