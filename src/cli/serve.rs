@@ -12,6 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::configuration::{ConfigArgs, compile};
 use super::{Vars, housekeeping};
 use crate::clock::{Boottime, unix_micros};
+use crate::ha::status::ConfirmView;
+use crate::ha::{self, Ha, Parts};
 use crate::http::admin::{self, Admin};
 use crate::http::layers::Edge;
 use crate::http::listener::{Bounds, bind};
@@ -85,8 +87,15 @@ async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result
 
     let starting = async {
         let journal = Journal::start(open_store(&plan.server).await?);
-        recover_pending(&journal).await?;
-        Relay::start(plan, journal, Gate::open(), problem::render).await
+        // A node of a pair may not write before its role machine says so.
+        let gate = match plan.server.pair {
+            Some(_) => Gate::shut(),
+            None => {
+                recover_pending(&journal).await?;
+                Gate::open()
+            }
+        };
+        Relay::start(plan, journal, gate, problem::render).await
     };
     let relay = tokio::select! {
         started = starting => started?,
@@ -140,6 +149,22 @@ pub async fn recover_pending(journal: &Journal) -> Result<()> {
     Ok(())
 }
 
+/// The role machine, where relay.yaml makes this node one of a pair.
+fn pair(relay: &Arc<Relay>, stop: &Shutdown) -> Result<Option<Ha>> {
+    let plan = relay.plan();
+    let (Some(pair), Some(standby)) = (&plan.server.pair, &plan.server.replication.standby) else {
+        return Ok(None);
+    };
+    let parts = Parts {
+        pair: pair.clone(),
+        node: plan.server.node.to_string(),
+        standby: standby.clone(),
+        relay: relay.clone(),
+        confirm: |_| ConfirmView::default(),
+    };
+    ha::start(parts, stop.clone()).map(Some)
+}
+
 /// What writing down and logging out may take once the last deadline has passed.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -176,6 +201,7 @@ impl Running {
         ));
         let (cmp_address, admin_address) = (cmp.local_addr()?, admin.local_addr()?);
         let desk = Admin {
+            ha: pair(&relay, &stop)?,
             relay: relay.clone(),
             edge: edge.clone(),
             reloader: reloader.clone(),

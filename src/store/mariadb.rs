@@ -87,17 +87,7 @@ struct Held {
 impl SqlStore<MariaDbEngine> {
     /// Connects. Creates no tables: [`super::Store::migrate`] does.
     pub async fn connect(server: &MariaDb, exclusive: Exclusive) -> Result<Self, StoreError> {
-        let mut options = MySqlConnectOptions::new()
-            .host(&server.host)
-            .port(server.port)
-            .username(&server.user)
-            .database(&server.database)
-            .charset("utf8mb4")
-            .statement_cache_capacity(256)
-            .disable_statement_logging();
-        if let Some(password) = &server.password {
-            options = options.password(password.expose());
-        }
+        let options = connect_options(server);
         let lock = match exclusive {
             Exclusive::Yes => Some(Arc::new(Lock::take(&options, server).await?)),
             Exclusive::No => None,
@@ -131,6 +121,22 @@ impl SqlStore<MariaDbEngine> {
             .await
             .map_err(|fault| unreachable(server, &fault))?;
         Ok(SqlStore { engine })
+    }
+}
+
+/// How a server is reached, by whatever account.
+pub fn connect_options(server: &MariaDb) -> MySqlConnectOptions {
+    let options = MySqlConnectOptions::new()
+        .host(&server.host)
+        .port(server.port)
+        .username(&server.user)
+        .database(&server.database)
+        .charset("utf8mb4")
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    match &server.password {
+        Some(password) => options.password(password.expose()),
+        None => options,
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) mod echo;
 pub mod header;
 pub mod login;
 pub mod name;
+mod pair;
 pub mod parts;
 pub mod profile;
 pub mod route;
