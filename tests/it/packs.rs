@@ -2,7 +2,6 @@
 
 mod fw;
 mod life;
-
 mod lists;
 mod neo;
 mod openstack;

@@ -88,14 +88,14 @@ fn steps(scene: &Scene<'_>) -> Vec<Step> {
     for site in ["tpe", "khh"] {
         steps.extend([
             Step::post(
-                "A service",
+                &format!("A service in `{site}`"),
                 &to("/v1/firewall-services"),
                 Some(&format!("demo-fw-{site}-https")),
                 &json!({ "id": format!("https-{site}"), "site": site, "protocol": "tcp", "ports": "443" }),
                 201,
             ),
             Step::post(
-                "A policy that lets it in: addresses and services are named by our ids",
+                "and a policy that lets it in: addresses and services are named by our ids",
                 &to("/v1/firewall-policies"),
                 Some(&format!("demo-fw-{site}-in")),
                 &json!({ "id": format!("in-{site}"), "site": site, "from_zones": ["untrust"], "to_zones": ["dmz"],
