@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cmp_relay::demo::packs::{self, switches};
+use cmp_relay::demo::packs;
 use cmp_relay::demo::simulate::Stage;
 use cmp_relay::demo::simulate::devices::Devices;
 use cmp_relay::demo::simulate::openstack::{self, Options, Simulated};
@@ -19,7 +19,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::support::pack::{ask as ask_switch, devices_on, switches_over};
-use crate::support::relay::{BACKEND_TOKEN, TestRelay};
+use crate::support::relay::TestRelay;
 
 /// A printed line: its number's status and the command.
 #[derive(Debug)]

@@ -3,4 +3,5 @@
 mod fw;
 mod neo;
 mod openstack;
+mod switch;
 mod waf;

@@ -80,7 +80,7 @@ crate::choice! {
     /// How a backend is reached: exactly one driver.
     DriverSpec as "a driver" {
         /// REST, XML or text over HTTPS.
-        Https = "https" (At<HttpsSpec>),
+        Https = "https" (Box<At<HttpsSpec>>),
         /// Command lines and programs over SSH.
         Ssh = "ssh" (At<SshSpec>),
         /// NETCONF over SSH.

@@ -110,6 +110,18 @@ fn steps(scene: &Scene<'_>) -> Vec<Step> {
             &to("/v1/switches/sw-1/vlans/blue"),
             200,
         ),
+        Step::post(
+            "The same VLAN on a second switch, by the same request. Its door is HTTPS, where the lines stand in JSON",
+            &to("/v1/switches/sw-2/vlans"),
+            Some("demo-vlan-blue-2"),
+            &json!({ "id": "blue", "vid": 10 }),
+            201,
+        ),
+        Step::get(
+            "One object of the CMP, and a mapping on each switch",
+            &scene.to_admin("/relay/v1/mappings?resource=vlan"),
+            200,
+        ),
         Step::put(
             "A static route",
             &to("/v1/switches/sw-1/static-routes/r1"),

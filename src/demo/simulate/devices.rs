@@ -43,6 +43,12 @@ impl Devices {
         self.web_heard.heard()
     }
 
+    /// Enters a line in configuration mode at both switches, behind everybody's back.
+    pub fn enter(&self, line: &str) {
+        self.switch_heard.enter(line);
+        self.web_heard.enter(line);
+    }
+
     /// Ends every session at the JSON API. From now on who has none is told so, or is shown the way to the login page.
     pub fn end_sessions(&self, shows_the_way: bool) {
         self.web_heard.end_sessions(shows_the_way);

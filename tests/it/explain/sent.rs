@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use cmp_relay::cli::explain::account::{Account, CallAccount};
 use cmp_relay::cli::explain::text;
-use cmp_relay::demo::packs::{openstack, switches};
+use cmp_relay::demo::packs::openstack;
 use cmp_relay::demo::simulate::Stage;
 use cmp_relay::plan::Plan;
 use cmp_relay::relay::Reply;

@@ -61,6 +61,11 @@ impl Switch {
         self.state().heard.clone()
     }
 
+    /// Runs a line in configuration mode, as somebody does behind everybody's back; it is not among what was heard.
+    pub(super) fn enter(&self, line: &str) {
+        commands::run(&mut Session::configuring(), &mut self.state().config, line);
+    }
+
     /// Its JSON API.
     pub(super) fn router(self: &Arc<Self>) -> Router {
         web::router(Arc::clone(self))
