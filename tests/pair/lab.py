@@ -18,7 +18,7 @@ from talk import FAILURES, context, once
 from unit import Failed, run
 
 # Everything is slower on a machine that compiles beside it: bounds that only say "it does happen" are wide.
-PATIENCE = 90
+PATIENCE = 60
 
 
 class Lab:
