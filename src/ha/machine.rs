@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::confirm::Confirmer;
 use super::control::Control;
-use super::decide::{self, Next, Seen, Vip};
+use super::decide::{self, Cause, Next, Seen, Vip};
 use super::memory::{Memory, StateFile, Was};
 use super::peer::{Ask, Granted, PeerClient};
 use super::status::{ConfirmView, PeerView, Role, STALE, ServerView, Status};
@@ -478,6 +478,8 @@ impl Machine {
                 ));
             }
             self.step_down(ask).await?;
+        } else if !ask.ordered && decide::next(&self.seen()) == Next::TakeOver(Cause::Address) {
+            return Err(format!("{} takes over itself", self.parts.node));
         }
         self.granted_until = Some(Boottime::now() + PATIENCE);
         let known = self.server.as_ref();
