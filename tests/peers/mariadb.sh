@@ -1,13 +1,17 @@
 #!/bin/sh
 # A private MariaDB for the tests: on a free loopback port, in a folder of its own, durable commits.
 #
-#   mariadb.sh    installs the server where it is missing (as root, on Debian), starts it, prints
+#   mariadb.sh [OPTION...]
+#                 installs the server where it is missing (as root, on Debian), starts it, prints
 #                 `port=N`, and stops it and removes its folder when its standard input ends.
 #                 Until then each line of its standard input is an order, answered by `done`:
-#                 `freeze` and `thaw` (SIGSTOP, SIGCONT), `kill` (SIGKILL) and `start`.
+#                 `freeze` and `thaw` (SIGSTOP, SIGCONT), `kill` (SIGKILL) and `start`. The options, without blanks,
+#                 are given to the server.
 #
 # root may log in over 127.0.0.1 without a password. Exit status 3: there is no MariaDB to be had.
 set -eu
+
+options=$*
 
 say() { echo "mariadb.sh: $*" >&2; }
 
@@ -48,7 +52,7 @@ launch() {
     mariadbd --no-defaults --user="$(id -un)" --datadir="$dir/data" --socket="$dir/socket" \
         --bind-address=127.0.0.1 --port="$port" --pid-file="$dir/pid" \
         --innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=32M \
-        --max-connections=500 >"$dir/log" 2>&1 &
+        --max-connections=500 $options >"$dir/log" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         if grep -q 'ready for connections' "$dir/log"; then

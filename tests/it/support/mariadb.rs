@@ -76,7 +76,12 @@ pub(crate) struct Private {
 
 impl Private {
     pub(crate) fn start() -> Option<Self> {
-        let (port, mut script, answers) = launch()?;
+        Self::start_with(&[])
+    }
+
+    /// With more options of the server's.
+    pub(crate) fn start_with(options: &[&str]) -> Option<Self> {
+        let (port, mut script, answers) = launch(options)?;
         Some(Self {
             port,
             orders: script.stdin.take().unwrap(),
@@ -95,17 +100,18 @@ impl Private {
 }
 
 fn start() -> Option<Server> {
-    let (port, script, _) = launch()?;
+    let (port, script, _) = launch(&[])?;
     Some(Server {
         port,
         _script: script,
     })
 }
 
-fn launch() -> Option<(u16, Child, BufReader<ChildStdout>)> {
+fn launch(options: &[&str]) -> Option<(u16, Child, BufReader<ChildStdout>)> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/mariadb.sh");
     let mut child = Command::new("sh")
         .arg(script)
+        .args(options)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
