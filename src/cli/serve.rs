@@ -13,6 +13,7 @@ use super::configuration::{ConfigArgs, compile};
 use super::{Vars, housekeeping};
 use crate::clock::{Boottime, unix_micros};
 use crate::ha::confirm::Confirmer;
+use crate::ha::{self, Ha, Parts};
 use crate::http::admin::{self, Admin};
 use crate::http::layers::Edge;
 use crate::http::listener::{Bounds, bind};
@@ -86,10 +87,15 @@ async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result
 
     let starting = async {
         let journal = Journal::start(open_store(&plan.server).await?);
-        recover_pending(&journal).await?;
-        let relay = Relay::start(plan, journal, Gate::open(), problem::render).await?;
-        ask_standby(&relay);
-        anyhow::Ok(relay)
+        // A node of a pair may not write before its role machine says so.
+        let gate = match plan.server.pair {
+            Some(_) => Gate::shut(),
+            None => {
+                recover_pending(&journal).await?;
+                Gate::open()
+            }
+        };
+        Relay::start(plan, journal, gate, problem::render).await
     };
     let relay = tokio::select! {
         started = starting => started?,
@@ -157,6 +163,25 @@ pub async fn recover_pending(journal: &Journal) -> Result<()> {
     Ok(())
 }
 
+/// The role machine, where relay.yaml makes this node one of a pair.
+fn pair(
+    relay: &Arc<Relay>,
+    confirmer: Option<Arc<Confirmer>>,
+    stop: &Shutdown,
+) -> Result<Option<Ha>> {
+    let server = &relay.plan().server;
+    let (Some(pair), Some(confirmer)) = (&server.pair, confirmer) else {
+        return Ok(None);
+    };
+    let parts = Parts {
+        pair: pair.clone(),
+        node: server.node.to_string(),
+        confirmer,
+        relay: relay.clone(),
+    };
+    ha::start(parts, stop.clone()).map(Some)
+}
+
 /// What writing down and logging out may take once the last deadline has passed.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -193,6 +218,7 @@ impl Running {
         ));
         let (cmp_address, admin_address) = (cmp.local_addr()?, admin.local_addr()?);
         let desk = Admin {
+            ha: pair(&relay, ask_standby(&relay), &stop)?,
             relay: relay.clone(),
             edge: edge.clone(),
             reloader: reloader.clone(),

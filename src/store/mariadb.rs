@@ -133,7 +133,7 @@ impl SqlStore<MariaDbEngine> {
     }
 }
 
-/// How a server is reached.
+/// How a server is reached, by whatever account.
 pub fn options(server: &MariaDb) -> MySqlConnectOptions {
     let options = MySqlConnectOptions::new()
         .host(&server.host)

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// `domain-server-sequence`, written `0-1-4711`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Position {
     pub domain: u32,
     pub server: u32,
@@ -23,10 +26,29 @@ impl Position {
         parts.next().is_none().then_some(position)
     }
 
+    /// The first id of a list such as `0-1-5,7-2-9`, which may be empty: a pair writes in one domain.
+    pub fn first_of(list: &str) -> Option<Self> {
+        list.split(',').find_map(Self::parse)
+    }
+
     /// Whether who has applied this has applied `other`, too: numbers of one domain grow from commit to
     /// commit, as long as one server writes. So it may be asked only within one epoch.
     pub fn covers(self, other: Self) -> bool {
         self.domain == other.domain && self.sequence >= other.sequence
+    }
+}
+
+impl From<Position> for String {
+    fn from(position: Position) -> Self {
+        position.to_string()
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is not `domain-server-sequence`"))
     }
 }
 
@@ -47,6 +69,8 @@ mod tests {
         for wrong in ["", "0-1", "0-1-2-3", "0-1-x", "0-1-2,1-1-2", "-1-1-2"] {
             assert_eq!(Position::parse(wrong), None, "{wrong}");
         }
+        assert_eq!(Position::first_of("0-1-4711,3-2-9"), Some(read));
+        assert_eq!(Position::first_of(""), None);
     }
 
     #[test]

@@ -57,6 +57,14 @@ pub const RELOADS: &str = "cmp_relay_config_reloads_total";
 pub const CONFIG: &str = "cmp_relay_config_info";
 /// 1 on the node that calls backends.
 pub const ACTIVE: &str = "cmp_relay_active";
+/// 1 for the role that this node of a pair has, 0 for the others.
+pub const ROLE: &str = "cmp_relay_ha_role";
+/// The newest epoch that this node of a pair has been active in or followed.
+pub const EPOCH: &str = "cmp_relay_ha_epoch";
+/// Take-overs of this node, by whether the peer was asked for its leave and gave it, or was silent.
+pub const TAKE_OVERS: &str = "cmp_relay_ha_take_overs_total";
+/// Seconds that this node's server is behind the active one's.
+pub const LAG: &str = "cmp_relay_ha_replication_lag_seconds";
 
 /// What became of a call, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +137,10 @@ fn describe() {
         Unit::Seconds,
         "Time to answer a CMP request, by route."
     );
+    describe_gauge!(ROLE, "1 for the role that this node of a pair has.");
+    describe_gauge!(EPOCH, "The newest epoch of this node of a pair.");
+    describe_counter!(TAKE_OVERS, "Take-overs of this node, by the peer's leave.");
+    describe_gauge!(LAG, "Seconds that this node's server is behind.");
     describe_gauge!(IN_FLIGHT, "CMP requests being worked on.");
     describe_counter!(
         ABANDONED,
@@ -323,6 +335,27 @@ pub fn configuration(well: bool, digest: &str, at: i64) {
 /// Whether this node calls backends.
 pub fn active(active: bool) {
     gauge!(ACTIVE).set(f64::from(u8::from(active)));
+}
+
+/// What this node of a pair is.
+pub fn role(is: &'static str, all: impl IntoIterator<Item = &'static str>, epoch: i64) {
+    for role in all {
+        gauge!(ROLE, "role" => role).set(f64::from(u8::from(role == is)));
+    }
+    // Epochs are counted by people's failovers: exact in a double.
+    #[allow(clippy::cast_precision_loss, reason = "a counter of failovers")]
+    gauge!(EPOCH).set(epoch as f64);
+}
+
+/// A take-over that succeeded; `leave`: `given`, or `silent`.
+pub fn take_over(leave: &'static str) {
+    counter!(TAKE_OVERS, "leave" => leave).increment(1);
+}
+
+/// How far this node's server is behind; not a number where that is not known.
+pub fn lag(seconds: Option<u64>) {
+    #[allow(clippy::cast_precision_loss, reason = "seconds of lag")]
+    gauge!(LAG).set(seconds.map_or(f64::NAN, |seconds| seconds as f64));
 }
 
 #[cfg(test)]

@@ -576,6 +576,9 @@ fn the_metrics_that_are_documented_are_the_ones_on_the_page() {
     metrics::unconfirmed_acknowledgement();
     metrics::refused_write("standby");
     metrics::active(true);
+    metrics::role("active", ["active"], 1);
+    metrics::take_over("given");
+    metrics::lag(Some(0));
     metrics::reload("reloaded");
     metrics::configuration(true, "abc", 1);
     ::metrics::gauge!(metrics::IN_FLIGHT).set(0.0);

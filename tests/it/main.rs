@@ -19,6 +19,7 @@ mod hostile;
 mod http;
 mod import;
 mod invariants;
+mod keepalived;
 mod mutants;
 mod netconf;
 mod neutron;

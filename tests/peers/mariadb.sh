@@ -1,17 +1,15 @@
 #!/bin/sh
 # A private MariaDB for the tests: on a free loopback port, in a folder of its own, durable commits.
 #
-#   mariadb.sh [OPTION...]
-#                 installs the server where it is missing (as root, on Debian), starts it, prints
-#                 `port=N`, and stops it and removes its folder when its standard input ends.
-#                 Until then each line of its standard input is an order, answered by `done`:
-#                 `freeze` and `thaw` (SIGSTOP, SIGCONT), `kill` (SIGKILL) and `start`. The options, without blanks,
-#                 are given to the server.
+#   mariadb.sh [OPTION-FILE]
+#                 installs the server where it is missing (as root, on Debian), starts it, with the
+#                 options of the file, prints `port=N`, and stops it and removes its folder when its
+#                 standard input ends. Until then each line of its standard input is an order,
+#                 answered by `done`: `freeze` and `thaw` (SIGSTOP, SIGCONT), `kill` (SIGKILL), `stop`
+#                 and `start`.
 #
 # root may log in over 127.0.0.1 without a password. Exit status 3: there is no MariaDB to be had.
 set -eu
-
-options=$*
 
 say() { echo "mariadb.sh: $*" >&2; }
 
@@ -23,6 +21,9 @@ if ! command -v mariadbd >/dev/null 2>&1; then
     export DEBIAN_FRONTEND=noninteractive
     { apt-get update && apt-get install -y --no-install-recommends mariadb-server; } >&2 || exit 3
 fi
+
+defaults=--no-defaults
+[ $# -eq 0 ] || defaults=--defaults-file=$1
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/cmp-relay-mariadb.XXXXXX")
 pid=
@@ -49,10 +50,10 @@ mariadb-install-db --no-defaults --user="$(id -un)" --auth-root-authentication-m
 
 launch() {
     : >"$dir/log"
-    mariadbd --no-defaults --user="$(id -un)" --datadir="$dir/data" --socket="$dir/socket" \
+    mariadbd "$defaults" --user="$(id -un)" --datadir="$dir/data" --socket="$dir/socket" \
         --bind-address=127.0.0.1 --port="$port" --pid-file="$dir/pid" \
         --innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=32M \
-        --max-connections=500 $options >"$dir/log" 2>&1 &
+        --max-connections=500 >"$dir/log" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         if grep -q 'ready for connections' "$dir/log"; then
@@ -71,6 +72,11 @@ obey() {
     thaw) kill -CONT "$pid" ;;
     kill)
         kill -KILL "$pid"
+        wait "$pid" 2>/dev/null || true
+        pid=
+        ;;
+    stop)
+        kill "$pid"
         wait "$pid" 2>/dev/null || true
         pid=
         ;;

@@ -1,5 +1,6 @@
 //! The same over two real servers, of which one replicates from the other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::support::mariadb::{Private, peer_or_skip, raw};
 use crate::support::relay::{CmpRequest, compile, request_of};
 use crate::support::scripted::Scripted;
 
+/// Requests at once.
+const MANY: usize = 64;
+
 /// What is waited for comes, or the test fails: on a machine of any speed.
 const EVENTUALLY: Duration = Duration::from_secs(120);
 
@@ -31,6 +35,7 @@ struct Pair {
     /// A session on the standby.
     there: MySqlConnection,
     _active: Private,
+    _options: tempfile::TempDir,
 }
 
 fn database(port: u16) -> MariaDb {
@@ -44,30 +49,31 @@ fn database(port: u16) -> MariaDb {
 }
 
 /// With places for many calls at once, and time for them.
-fn roomy(mut files: Vec<(String, String)>) -> Vec<(String, String)> {
+fn roomy(mut files: Vec<(String, String)>, calls: &str) -> Vec<(String, String)> {
+    let limits = format!("  timeout: {calls}\n  concurrency: {MANY}\n");
     for (_, text) in &mut files {
-        *text = text.replace("  timeout: 1s\n", "  timeout: 60s\n  concurrency: 128\n");
+        *text = text.replace("  timeout: 1s\n", &limits);
     }
     files
 }
 
 /// A server of a pair.
-fn server(id: &str) -> Option<Private> {
-    let id = format!("--server-id={id}");
-    let options = [
-        &id,
-        "--log-bin=bin",
-        "--log-slave-updates=ON",
-        "--binlog-format=ROW",
-        "--gtid-strict-mode=ON",
-        "--sync-binlog=1",
-    ];
-    peer_or_skip("MariaDB", Private::start_with(&options))
+fn server(options: &Path, id: u32) -> Option<Private> {
+    let file = options.join(id.to_string());
+    let text = format!(
+        "[mysqld]\nserver-id={id}\nlog-bin=bin\nlog-slave-updates=ON\nbinlog-format=ROW\n\
+         gtid-strict-mode=ON\nsync-binlog=1\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    peer_or_skip("MariaDB", Private::start_with(&[file.to_str().unwrap()]))
 }
 
 impl Pair {
-    async fn start(confirm: &str, within: &str) -> Option<Self> {
-        let both = || Some((server("1")?, server("2")?));
+    /// Each call may take so long, apart from the waits for the standby.
+    async fn start(confirm: &str, within: &str, calls: &str) -> Option<Self> {
+        let options = tempfile::tempdir().unwrap();
+        let folder = options.path().to_owned();
+        let both = move || Some((server(&folder, 1)?, server(&folder, 2)?));
         let (active, standby) = tokio::task::spawn_blocking(both).await.unwrap()?;
         let mut here = raw(active.port, None).await;
         let mut there = raw(standby.port, None).await;
@@ -92,7 +98,7 @@ impl Pair {
         store.migrate().await.unwrap();
         let gate = Gate::open();
         let relay = Relay::start(
-            compile(&roomy(files(&backend, &settings))),
+            compile(&roomy(files(&backend, &settings), calls)),
             Journal::start(store),
             gate.clone(),
             problem::render,
@@ -107,6 +113,7 @@ impl Pair {
             standby,
             there,
             _active: active,
+            _options: options,
         };
         pair.comes(|status| status.confirmed.is_some()).await;
         Some(pair)
@@ -151,8 +158,7 @@ impl Pair {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_acknowledged_under_required_is_on_the_standby() {
-    const MANY: usize = 64;
-    let Some(mut pair) = Pair::start("required", "60s").await else {
+    let Some(mut pair) = Pair::start("required", "60s", "60s").await else {
         return;
     };
     // All of them stand behind one wait: nothing is applied until it is said.
@@ -184,7 +190,7 @@ async fn what_is_acknowledged_under_required_is_on_the_standby() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn under_required_nothing_is_sent_that_the_standby_does_not_apply() {
-    let Some(mut pair) = Pair::start("required", "1s").await else {
+    let Some(mut pair) = Pair::start("required", "1s", "10s").await else {
         return;
     };
     pair.on_standby("STOP SLAVE SQL_THREAD").await;
@@ -211,7 +217,8 @@ async fn under_required_nothing_is_sent_that_the_standby_does_not_apply() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn preferred_goes_on_without_the_standby_and_finds_it_again_by_itself() {
-    let Some(mut pair) = Pair::start("preferred", "2s").await else {
+    // Shorter than the wait, which is not taken from it.
+    let Some(mut pair) = Pair::start("preferred", "2s", "1s").await else {
         return;
     };
     let mut things = 0;
@@ -246,7 +253,7 @@ async fn preferred_goes_on_without_the_standby_and_finds_it_again_by_itself() {
 /// Finding 7: a promoted server says yes to a wait for any smaller number. Its epoch says no.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_standby_that_was_promoted_confirms_nothing_and_shuts_the_gate() {
-    let Some(mut pair) = Pair::start("required", "2s").await else {
+    let Some(mut pair) = Pair::start("required", "2s", "10s").await else {
         return;
     };
     pair.on_standby("STOP SLAVE").await;

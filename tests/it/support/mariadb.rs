@@ -79,9 +79,9 @@ impl Private {
         Self::start_with(&[])
     }
 
-    /// With more options of the server's.
-    pub(crate) fn start_with(options: &[&str]) -> Option<Self> {
-        let (port, mut script, answers) = launch(options)?;
+    /// With the options of a file.
+    pub(crate) fn start_with(option_file: &[&str]) -> Option<Self> {
+        let (port, mut script, answers) = launch(option_file)?;
         Some(Self {
             port,
             orders: script.stdin.take().unwrap(),
@@ -90,7 +90,7 @@ impl Private {
         })
     }
 
-    /// `freeze`, `thaw`, `kill` or `start`; returns once it is done.
+    /// `freeze`, `thaw`, `kill`, `stop` or `start`; returns once it is done.
     pub(crate) fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").unwrap();
         let mut line = String::new();
@@ -107,11 +107,11 @@ fn start() -> Option<Server> {
     })
 }
 
-fn launch(options: &[&str]) -> Option<(u16, Child, BufReader<ChildStdout>)> {
+fn launch(option_file: &[&str]) -> Option<(u16, Child, BufReader<ChildStdout>)> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/mariadb.sh");
     let mut child = Command::new("sh")
         .arg(script)
-        .args(options)
+        .args(option_file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
