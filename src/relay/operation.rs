@@ -16,7 +16,7 @@ use super::reply::{self, Rendered};
 use super::route::Request;
 use super::witness::Step;
 use super::{Failure, Prepared, Relay, RelayError, Reply, intent, record, resource};
-use crate::clock;
+use crate::clock::{self, Boottime};
 use crate::driver::{Answer, Clearance};
 use crate::failpoint;
 use crate::plan::SideEffect;
@@ -73,7 +73,12 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
     };
     failpoint::reached("after_intent");
     let rule = confirm::rule(&ready.request);
-    let conclusion = match relay.replicated(rule, position, operation.epoch).await {
+    let asked = Boottime::now();
+    let confirmed = relay.replicated(rule, position, operation.epoch).await;
+    // What was waited for the standby is not taken from the call's time.
+    let waited = asked.elapsed().min(relay.patience(&ready.request));
+    ready.prepared.deadline = ready.prepared.deadline + waited;
+    let conclusion = match confirmed {
         Ok(_) => {
             failpoint::reached("intent_confirmed");
             let conclusion = send(&relay, &mut ready, operation.epoch).await;
