@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::status::{EpochRow, Replication, ServerView};
 use crate::clock;
+use crate::failpoint;
 use crate::plan::MariaDb;
 use crate::store::Position;
 
@@ -203,6 +204,7 @@ impl Control {
         let fork = Position::first_of(&self.variable("gtid_current_pos").await?);
         before_writable()?;
         self.run("SET GLOBAL read_only = 0", CHANGE).await?;
+        failpoint::reached("promoted_unwritten");
         let text = fork.map_or_else(String::new, |fork| fork.to_string());
         let sql = format!(
             "INSERT INTO {}.ha_epoch (epoch, node, fork_gtid, reason, at) VALUES ({epoch}, {}, '{text}', {}, {})",

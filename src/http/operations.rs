@@ -51,7 +51,9 @@ async fn answer(relay: &Relay, inbound: Inbound) -> Result<Reply, RelayError> {
         [] if reads => by_key(relay, &inbound).await,
         [id] if reads => {
             let operation = visible(relay, &inbound.caller, id).await?;
-            Ok(json_reply(StatusCode::OK, &to_json(&operation)))
+            let mut reply = json_reply(StatusCode::OK, &to_json(&operation));
+            relay.tell_replicated(&mut reply).await;
+            Ok(reply)
         }
         [id, "resolve"] if inbound.method == Method::POST => {
             require_json(&inbound.headers)?;

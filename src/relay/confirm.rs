@@ -4,9 +4,11 @@
 //! replicated and nothing is waited for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Relay;
+use super::replay::insert_text;
 use super::route::Request;
+use super::{Relay, Reply};
 use crate::plan::Confirm as Rule;
 use crate::store::{Async, Position};
 
@@ -61,6 +63,16 @@ impl Relay {
         standby.is_some_and(|standby| self.gate.is_alone() || !standby.answers())
     }
 
+    /// By how much a wait for the standby puts off the deadline of a call, at most.
+    pub(super) fn patience(&self, request: &Request) -> Duration {
+        match (rule(request), self.standby.get()) {
+            (Rule::None, _) | (_, None) => Duration::ZERO,
+            (Rule::Preferred | Rule::Required, Some(_)) => {
+                request.snapshot.plan.server.replication.timeout
+            }
+        }
+    }
+
     /// Whether the standby has the commit at `position`, made in `epoch`; waits for it as the rule says.
     pub(super) async fn replicated(
         &self,
@@ -88,6 +100,16 @@ impl Relay {
             _ if applied => Ok(Replicated::Yes),
             Rule::Required if !self.gate.is_alone() => Err(Unconfirmed),
             _ => Ok(Replicated::No),
+        }
+    }
+
+    /// Puts beside a row that was read just now whether the standby has it. A node that is not active says
+    /// nothing: it may be the standby.
+    pub async fn tell_replicated(&self, reply: &mut Reply) {
+        if self.gate.is_open()
+            && let Ok(replicated) = self.row_replicated(Rule::Preferred).await
+        {
+            insert_text(&mut reply.headers, "relay-replicated", replicated.name());
         }
     }
 

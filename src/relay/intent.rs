@@ -39,7 +39,7 @@ pub fn of(relay: &Relay, ready: &Ready) -> Intent {
             cmp_id: String::new(),
             scope: String::new(),
         });
-    let left = ready.prepared.deadline.remaining().unwrap_or_default();
+    let left = ready.prepared.deadline.remaining().unwrap_or_default() + relay.patience(request);
     let previous = ready.previous.as_ref();
     Intent {
         expects: ready.prepared.target.expects.clone(),

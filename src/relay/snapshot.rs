@@ -144,10 +144,14 @@ impl Changed {
     }
 }
 
-/// The longest that any call of a plan may take: what bounds a shutdown.
+/// The longest that any call of a plan may take, with its waits for the standby: what bounds a shutdown.
 pub fn longest_call(plan: &Plan) -> Duration {
     let routes = plan.routes.iter().flat_map(|route| &route.ways);
     let routes = routes.filter_map(|way| way.call.timeout);
     let backends = plan.backends.iter().map(|backend| backend.limits.timeout);
-    routes.chain(backends).max().unwrap_or_default()
+    let call = routes.chain(backends).max().unwrap_or_default();
+    let replication = &plan.server.replication;
+    // Before the call and after it.
+    let waits = if replication.standby.is_some() { 2 } else { 0 };
+    call + replication.timeout * waits
 }

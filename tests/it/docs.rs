@@ -296,7 +296,10 @@ async fn the_grants_that_are_documented_are_enough() {
     assert!(store.is_writable().await.unwrap());
     let journal = Journal::start(store);
     for write in [
-        Write::RecoverPending { now: 1 },
+        Write::RecoverPending {
+            now: 1,
+            owned: Vec::new(),
+        },
         Write::Prune {
             before: 1,
             limit: 1,
@@ -571,6 +574,10 @@ fn the_metrics_that_are_documented_are_the_ones_on_the_page() {
     metrics::operation("succeeded");
     metrics::operations_now("succeeded", 1);
     metrics::commit(1);
+    metrics::confirmed(std::time::Duration::from_millis(1));
+    metrics::confirm_age(std::time::Duration::ZERO);
+    metrics::unconfirmed_acknowledgement();
+    metrics::refused_write("standby");
     metrics::active(true);
     metrics::role("active", ["active"], 1);
     metrics::take_over("given");

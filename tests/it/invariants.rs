@@ -362,7 +362,7 @@ async fn an_overdue_operation_of_nobody_becomes_unknown_while_the_relay_serves()
     let mut nobodys = crate::store::create("n1");
     nobodys.operation.deadline = unix_micros() - 1;
     let begun = relay.relay.journal().begin(nobodys).await.unwrap();
-    assert_eq!(begun, Begun::Started);
+    assert_eq!(begun.0, Begun::Started);
 
     let bind = || bind("127.0.0.1:0".parse().unwrap());
     let recompile: Recompile = Arc::new(|| unreachable!("nobody reloads"));

@@ -6,6 +6,7 @@ mod cli;
 mod cmp_api;
 mod codes;
 mod config;
+mod confirm;
 mod crash;
 mod database;
 mod demo;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use cmp_relay::plan::MariaDb;
 use cmp_relay::store::{
-    Begun, CountOf, Effect, Exclusive, Expect, Finished, Intent, Mapping, MappingChange,
+    Applied, Begun, CountOf, Effect, Exclusive, Expect, Finished, Intent, Mapping, MappingChange,
     MariaDbStore, MemoryStore, ObjectKey, Operation, OperationId, Outcome, SqliteStore, State,
     Store, StoreError, Write, Written,
 };
@@ -215,7 +215,7 @@ pub(crate) fn outcome(intent: &Intent, state: State) -> Outcome {
 
 impl Db {
     pub(crate) async fn apply(&self, batch: &[Write]) -> Vec<Written> {
-        self.store.apply(batch).await.unwrap()
+        self.store.apply(batch).await.unwrap().written
     }
 
     pub(crate) async fn one(&self, write: Write) -> Written {

@@ -117,10 +117,11 @@ fn find_operations(plan: &Plan) -> Value {
 
 fn read_operation(plan: &Plan) -> Value {
     let mut responses = refusals(plan, &[problem::NO_SUCH_OPERATION]);
-    responses.insert(
-        "200".into(),
-        answer("The operation.", &reference("Operation")),
-    );
+    let mut found = answer("The operation.", &reference("Operation"));
+    for (name, header) in headers::optional(["Relay-Replicated"]) {
+        found["headers"][name] = header;
+    }
+    responses.insert("200".into(), found);
     json!({
         "operationId": "read_operation",
         "tags": [OWN_TAG],

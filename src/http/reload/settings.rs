@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::http::listener::TlsSlot;
 use crate::http::tls;
-use crate::plan::{Database, Server};
+use crate::plan::{Database, MariaDb, Server};
 
 /// A listener that others can reach needs clients, and TLS to keep their tokens to itself.
 pub fn check_exposure(server: &Server) -> anyhow::Result<()> {
@@ -33,10 +33,12 @@ pub fn check_exposure(server: &Server) -> anyhow::Result<()> {
 
 /// The settings that differ and are only read at the start.
 pub fn restart_needed(old: &Server, new: &Server) -> Vec<&'static str> {
+    let at = |db: &MariaDb| format!("{}@{}:{}/{}", db.user, db.host, db.port, db.database);
     let database = |server: &Server| match &server.database {
         Database::Sqlite(path) => path.display().to_string(),
-        Database::MariaDb(db) => format!("{}@{}:{}/{}", db.user, db.host, db.port, db.database),
+        Database::MariaDb(db) => at(db),
     };
+    let standby = |server: &Server| server.replication.standby.as_ref().map(at);
     [
         ("listen", old.listen != new.listen),
         ("admin_listen", old.admin_listen != new.admin_listen),
@@ -45,6 +47,11 @@ pub fn restart_needed(old: &Server, new: &Server) -> Vec<&'static str> {
         (
             "limits.connections",
             old.limits.connections != new.limits.connections,
+        ),
+        ("replication.standby", standby(old) != standby(new)),
+        (
+            "replication.timeout",
+            old.replication.timeout != new.replication.timeout,
         ),
         ("node", old.node != new.node),
         ("log", old.log != new.log),

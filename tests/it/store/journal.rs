@@ -57,7 +57,7 @@ impl Store for Watched {
     fn apply<'a>(
         &'a self,
         batch: &'a [Write],
-    ) -> cmp_relay::store::Async<'a, Result<Vec<Written>, StoreError>> {
+    ) -> cmp_relay::store::Async<'a, Result<Applied, StoreError>> {
         Box::pin(async move {
             self.commits.fetch_add(1, Ordering::SeqCst);
             self.pause(&self.hold_commit).await;
@@ -86,7 +86,7 @@ async fn of_fifty_creates_of_one_object_exactly_one_starts(db: Db) {
     for number in 0..50 {
         let journal = journal.clone();
         let intent = with_key(create("n1"), &format!("key {number}"));
-        requests.spawn(async move { journal.begin(intent).await.unwrap() });
+        requests.spawn(async move { journal.begin(intent).await.unwrap().0 });
     }
     let begun = requests.join_all().await;
     let started = begun.iter().filter(|begun| **begun == Begun::Started);
@@ -108,7 +108,7 @@ async fn concurrent_writes_share_commits(db: Db) {
     let mut requests = JoinSet::new();
     let begin = |intent: Intent| {
         let journal = journal.clone();
-        async move { assert_eq!(journal.begin(intent).await, Ok(Begun::Started)) }
+        async move { assert_eq!(journal.begin(intent).await, Ok((Begun::Started, None))) }
     };
     // The first is committed at once and held; while it is, sixty-four more come.
     requests.spawn(begin(create("first")));
@@ -148,7 +148,7 @@ async fn one_bad_write_fails_alone(db: Db) {
         if number == 3 || number == 5 {
             assert!(matches!(result, Err(StoreError::Invalid(_))), "{result:?}");
         } else {
-            assert_eq!(result, Ok(Begun::Started));
+            assert_eq!(result, Ok((Begun::Started, None)));
         }
     }
 }
@@ -161,9 +161,12 @@ fn backend_id(row: &Option<Arc<Mapping>>) -> Option<&str> {
 async fn run(journal: &Journal, cmp_id: &str, changes: Vec<MappingChange>) {
     let mut intent = create(cmp_id);
     intent.expects.clear();
-    assert_eq!(journal.begin(intent.clone()).await, Ok(Begun::Started));
+    assert_eq!(
+        journal.begin(intent.clone()).await,
+        Ok((Begun::Started, None))
+    );
     let finished = journal.finish(success(&intent, changes)).await;
-    assert_eq!(finished, Ok(Finished::Done));
+    assert_eq!(finished, Ok((Finished::Done, None)));
 }
 
 async fn reads_come_from_memory_until_a_write_changes_them(db: Db) {
@@ -264,8 +267,8 @@ async fn closing_commits_what_waits_and_refuses_the_rest(db: Db) {
     tokio::task::yield_now().await;
     watched.go.notify_one();
     closing.await.unwrap();
-    assert_eq!(first.await.unwrap(), Ok(Begun::Started));
-    assert_eq!(second.await.unwrap(), Ok(Begun::Started));
+    assert_eq!(first.await.unwrap(), Ok((Begun::Started, None)));
+    assert_eq!(second.await.unwrap(), Ok((Begun::Started, None)));
     assert!(matches!(
         third.await.unwrap(),
         Err(StoreError::Unavailable(_))
@@ -289,7 +292,7 @@ async fn what_was_acknowledged_outlives_a_crash(db: Db) {
             for number in 0.. {
                 let intent = create(&format!("{client} {number}"));
                 let row = intent.operation.clone();
-                assert_eq!(journal.begin(intent).await, Ok(Begun::Started));
+                assert_eq!(journal.begin(intent).await, Ok((Begun::Started, None)));
                 let _ = acknowledge.send(row);
             }
         });

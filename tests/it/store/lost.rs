@@ -27,6 +27,7 @@ macro_rules! delegate {
             fn migrate<'a>(&'a self) -> Vec<String>;
             fn check_schema<'a>(&'a self) -> ();
             fn is_writable<'a>(&'a self) -> bool;
+            fn position<'a>(&'a self) -> Option<cmp_relay::store::Position>;
         }
         fn close(&self) -> cmp_relay::store::Async<'_, ()> {
             self.inner.close()
@@ -61,7 +62,7 @@ impl Store for Lossy {
     fn apply<'a>(
         &'a self,
         batch: &'a [Write],
-    ) -> cmp_relay::store::Async<'a, Result<Vec<Written>, StoreError>> {
+    ) -> cmp_relay::store::Async<'a, Result<Applied, StoreError>> {
         Box::pin(async move {
             let left = self.losses.load(Ordering::SeqCst);
             if left == 0 {
@@ -101,10 +102,13 @@ fn lossy(db: &Db, commits: bool, losses: u32) -> (Journal, Arc<Lossy>) {
 async fn create_and_finish(db: &Db, commits: bool) {
     let (journal, store) = lossy(db, commits, 1);
     let intent = with_key(create("n1"), "k");
-    assert_eq!(journal.begin(intent.clone()).await, Ok(Begun::Started));
+    assert_eq!(
+        journal.begin(intent.clone()).await,
+        Ok((Begun::Started, None))
+    );
     store.losses.store(1, Ordering::SeqCst);
     let outcome = success(&intent, vec![MappingChange::Create(mapping("n1", "b1"))]);
-    assert_eq!(journal.finish(outcome).await, Ok(Finished::Done));
+    assert_eq!(journal.finish(outcome).await, Ok((Finished::Done, None)));
     assert_eq!(
         db.operation(intent.operation.id).await.state,
         State::Succeeded
@@ -137,9 +141,12 @@ async fn of_equal_retries_in_a_lost_commit_one_has_started(db: Db) {
         journal.begin(retry),
         journal.begin(with_key(create("n2"), "k")),
     );
-    assert_eq!(one, Ok(Begun::Started));
-    assert!(matches!(other, Ok(Begun::Superseded(Some(_)))), "{other:?}");
-    assert!(matches!(taken, Ok(Begun::KeyTaken(_))), "{taken:?}");
+    assert_eq!(one, Ok((Begun::Started, None)));
+    assert!(
+        matches!(other, Ok((Begun::Superseded(Some(_)), _))),
+        "{other:?}"
+    );
+    assert!(matches!(taken, Ok((Begun::KeyTaken(_), _))), "{taken:?}");
 }
 
 async fn a_conflict_in_a_lost_commit_is_told(db: Db) {
@@ -148,7 +155,7 @@ async fn a_conflict_in_a_lost_commit_is_told(db: Db) {
     db.begin(&intent).await;
     let (journal, _) = lossy(&db, true, 1);
     let outcome = success(&intent, vec![MappingChange::Create(mapping("n2", "b1"))]);
-    let Ok(Finished::Conflict(row)) = journal.finish(outcome).await else {
+    let Ok((Finished::Conflict(row), _)) = journal.finish(outcome).await else {
         panic!("b1 is n1's");
     };
     assert_eq!(row.key, key("n1"));

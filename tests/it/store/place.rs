@@ -252,7 +252,7 @@ async fn a_connection_that_the_server_ended_is_made_again() {
         .apply(&[Write::Begin(Box::new(create("n2")))])
         .await
         .unwrap();
-    assert_eq!(begun, [Written::Begun(Begun::Started)]);
+    assert_eq!(begun.written, [Written::Begun(Begun::Started)]);
     assert_eq!(store.mappings(&[key("n1")]).await, Ok(vec![None]));
     // The lock went with its connection, and was taken anew before anything was written.
     assert_eq!(store.is_writable().await, Ok(true));
@@ -286,7 +286,7 @@ async fn begun_by_two(db: &Db, intents: impl Fn() -> Vec<Intent>) -> Vec<Begun> 
         let journal = cmp_relay::store::Journal::start(Arc::new(store));
         for intent in intents() {
             let journal = journal.clone();
-            requests.spawn(async move { journal.begin(intent).await.unwrap() });
+            requests.spawn(async move { journal.begin(intent).await.unwrap().0 });
         }
     }
     requests.join_all().await

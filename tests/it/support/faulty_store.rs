@@ -2,11 +2,23 @@
 //! lost; right before a batch is applied, or right after it is durable.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cmp_relay::store::{
-    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
-    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written,
+    Applied, Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount,
+    ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store, StoreError, Write,
 };
+
+/// Every commit has its place, as in a binary log: a number that grows, over all stores.
+static COMMITS: AtomicU64 = AtomicU64::new(0);
+
+fn at(sequence: u64) -> Position {
+    Position {
+        domain: 0,
+        server: 1,
+        sequence,
+    }
+}
 
 /// When, seen from the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +38,27 @@ pub struct FaultyStore {
 }
 
 impl Store for FaultyStore {
-    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Vec<Written>, StoreError>> {
+    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Applied, StoreError>> {
         Box::pin(async move {
             if let Some(error) = (self.happening)(Moment::Before, batch) {
                 return Err(error);
             }
-            let written = self.inner.apply(batch).await?;
+            let applied = self.inner.apply(batch).await?;
+            let sequence = COMMITS.fetch_add(1, Ordering::SeqCst) + 1;
+            let position = Some(at(sequence));
             match (self.happening)(Moment::After, batch) {
                 Some(error) => Err(error),
-                None => Ok(written),
+                None => Ok(Applied {
+                    position,
+                    ..applied
+                }),
             }
         })
+    }
+
+    fn position(&self) -> Async<'_, Result<Option<Position>, StoreError>> {
+        let newest = at(COMMITS.load(Ordering::SeqCst));
+        Box::pin(std::future::ready(Ok(Some(newest))))
     }
 
     fn mappings<'a>(
