@@ -30,6 +30,11 @@ impl Boottime {
             .filter(|left| !left.is_zero())
     }
 
+    /// How long after the machine's start.
+    pub fn since_boot(self) -> Duration {
+        self.0
+    }
+
     /// How long since this point; zero while it lies ahead.
     pub fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)

@@ -15,6 +15,7 @@ pub mod config;
 pub mod diagnostics;
 pub mod document;
 
+pub mod ha;
 pub mod http;
 
 pub mod relay;

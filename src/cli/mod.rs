@@ -8,6 +8,7 @@ pub mod configuration;
 pub mod demo;
 pub mod diff;
 pub mod explain;
+pub mod ha;
 pub mod help_code;
 pub mod host_keys;
 pub mod housekeeping;
@@ -97,6 +98,9 @@ pub enum Command {
         `serve` migrates an SQLite file by itself; a MariaDB server it only checks."
     )]
     Migrate(migrate::Args),
+    /// The pair: status, promote, switchover, rejoin, and what keepalived calls
+    #[command(subcommand, after_help = api::HELP)]
+    Ha(ha::Command),
     /// Client tokens
     #[command(subcommand)]
     Token(token::Command),
@@ -141,6 +145,7 @@ pub fn run(cli: Cli, vars: &Vars) -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Operations(command) => operations::run(command, vars),
         Command::Mappings(command) => mappings::run(command, vars),
+        Command::Ha(command) => ha::run(command, vars),
         Command::HostKeys(command) => host_keys::run(command, vars),
         Command::Reload(args) => reload::run(&args, vars),
         Command::Routes(args) => views::routes(&args, vars),

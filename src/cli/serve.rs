@@ -12,6 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::configuration::{ConfigArgs, compile};
 use super::{Vars, housekeeping};
 use crate::clock::{Boottime, unix_micros};
+use crate::ha::confirm::Confirmer;
+use crate::ha::{self, Ha, Parts};
 use crate::http::admin::{self, Admin};
 use crate::http::layers::Edge;
 use crate::http::listener::{Bounds, bind};
@@ -85,8 +87,15 @@ async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result
 
     let starting = async {
         let journal = Journal::start(open_store(&plan.server).await?);
-        recover_pending(&journal).await?;
-        Relay::start(plan, journal, Gate::open(), problem::render).await
+        // A node of a pair may not write before its role machine says so.
+        let gate = match plan.server.pair {
+            Some(_) => Gate::shut(),
+            None => {
+                recover_pending(&journal).await?;
+                Gate::open()
+            }
+        };
+        Relay::start(plan, journal, gate, problem::render).await
     };
     let relay = tokio::select! {
         started = starting => started?,
@@ -106,7 +115,10 @@ async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result
 /// Opens the database for this process alone, its tables being what this version needs: an SQLite
 /// file is migrated, a MariaDB server, which may have a standby, only by `cmp-relay migrate`.
 pub async fn open_store(server: &Server) -> Result<Arc<dyn Store>> {
-    let store = store::open(&server.database).await?;
+    let store = match server.replication.standby {
+        Some(_) => store::open_replicated(&server.database).await?,
+        None => store::open(&server.database).await?,
+    };
     if matches!(server.database, Database::Sqlite(_)) {
         for migration in store
             .migrate()
@@ -121,6 +133,17 @@ pub async fn open_store(server: &Server) -> Result<Arc<dyn Store>> {
         .await
         .context("run `cmp-relay migrate`")?;
     Ok(store)
+}
+
+/// Lets the standby's server confirm what is written down, where there is one.
+pub fn ask_standby(relay: &Relay) -> Option<Arc<Confirmer>> {
+    let plan = relay.plan();
+    let replication = &plan.server.replication;
+    let standby = replication.standby.as_ref()?;
+    let store = relay.journal().store().clone();
+    let confirmer = Confirmer::start(standby, replication.timeout, store, relay.gate().clone());
+    relay.confirmed_by(confirmer.clone());
+    Some(confirmer)
 }
 
 /// What the process before this one left pending is unknown now: nobody waits for it any more.
@@ -138,6 +161,25 @@ pub async fn recover_pending(journal: &Journal) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The role machine, where relay.yaml makes this node one of a pair.
+fn pair(
+    relay: &Arc<Relay>,
+    confirmer: Option<Arc<Confirmer>>,
+    stop: &Shutdown,
+) -> Result<Option<Ha>> {
+    let server = &relay.plan().server;
+    let (Some(pair), Some(confirmer)) = (&server.pair, confirmer) else {
+        return Ok(None);
+    };
+    let parts = Parts {
+        pair: pair.clone(),
+        node: server.node.to_string(),
+        confirmer,
+        relay: relay.clone(),
+    };
+    ha::start(parts, stop.clone()).map(Some)
 }
 
 /// What writing down and logging out may take once the last deadline has passed.
@@ -176,6 +218,7 @@ impl Running {
         ));
         let (cmp_address, admin_address) = (cmp.local_addr()?, admin.local_addr()?);
         let desk = Admin {
+            ha: pair(&relay, ask_standby(&relay), &stop)?,
             relay: relay.clone(),
             edge: edge.clone(),
             reloader: reloader.clone(),

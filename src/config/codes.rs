@@ -45,6 +45,7 @@ pub const NO_EFFECT: &str = "no-effect";
 pub const OPEN_LISTENER: &str = "open-listener";
 pub const DUPLICATE_CLIENT: &str = "duplicate-client";
 pub const MISSING_STANDBY: &str = "missing-standby";
+pub const INCOMPLETE_PAIR: &str = "incomplete-pair";
 pub const DUPLICATE_BACKEND: &str = "duplicate-backend";
 pub const PLAINTEXT_BACKEND: &str = "plaintext-backend";
 pub const UNVERIFIED_TLS: &str = "unverified-tls";

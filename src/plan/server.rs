@@ -1,8 +1,10 @@
 //! relay.yaml, compiled: the server itself.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use http::Uri;
 
 use crate::secret::Secret;
 
@@ -20,7 +22,40 @@ pub struct Server {
     pub replication: Replication,
     /// Names this node in operations and epochs; default: the host name.
     pub node: Box<str>,
+    /// What makes it one of two; without it, this node is always active.
+    pub pair: Option<Pair>,
     pub log: Log,
+}
+
+/// What one node of a pair knows of itself and of the other.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// The address that keepalived moves.
+    pub vip: IpAddr,
+    pub peer: Peer,
+    /// The account that controls this node's server; `database` is that of the tables.
+    pub control: MariaDb,
+    /// The account by which this node's server replicates from the peer's.
+    pub source: MariaDb,
+    /// The folder of the state file, the scripts' socket and the archives.
+    pub state: PathBuf,
+    /// A standby takes over by itself when the active node falls silent.
+    pub automatic: bool,
+    /// After a failover none happens by itself for so long, unless it is acknowledged.
+    pub block: Duration,
+    /// How long a take-over waits for what was received to be applied.
+    pub drain: Duration,
+    /// A program and its arguments that cuts the peer off before a failover; may be empty.
+    pub fence: Vec<Box<str>>,
+}
+
+/// The other node's admin listener.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub url: Uri,
+    pub token: Secret,
+    /// The CA of its certificate (PEM), or the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -96,6 +131,16 @@ pub enum Confirm {
     None,
     Preferred,
     Required,
+}
+
+impl Confirm {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Preferred => "preferred",
+            Self::Required => "required",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,14 @@
 //! The write gate: whether this node may cause anything (invariant 7).
 //!
-//! One machine on SQLite is always active, in epoch 0. The pair's role machine opens and closes it.
+//! One machine on SQLite is always active, in epoch 0. In a pair the role machine opens the gate for a
+//! lease, which it renews after each whole look at itself and at its peer: a process that was frozen finds
+//! the gate shut when it wakes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Boottime;
 
 /// Shared by the role machine, which sets it, and every call, which asks it right before it sends.
 #[derive(Clone, Debug)]
@@ -13,19 +18,38 @@ pub struct Gate(Arc<State>);
 struct State {
     active: AtomicBool,
     epoch: AtomicI64,
+    alone: AtomicBool,
+    /// Milliseconds of the boottime clock; `FOREVER` without a pair.
+    until: AtomicU64,
 }
 
+const FOREVER: u64 = u64::MAX;
+
 impl Gate {
-    /// A gate that is open, as on one machine.
+    /// A gate that is open for ever, as on one machine.
     pub fn open() -> Self {
+        Self::new(true, FOREVER)
+    }
+
+    /// A gate that is shut, as a node of a pair starts.
+    pub fn shut() -> Self {
+        Self::new(false, 0)
+    }
+
+    fn new(active: bool, until: u64) -> Self {
         Self(Arc::new(State {
-            active: AtomicBool::new(true),
+            active: AtomicBool::new(active),
             epoch: AtomicI64::new(0),
+            alone: AtomicBool::new(false),
+            until: AtomicU64::new(until),
         }))
     }
 
     pub fn is_open(&self) -> bool {
-        self.0.active.load(Ordering::Acquire)
+        self.0.active.load(Ordering::Acquire) && {
+            let until = self.0.until.load(Ordering::Acquire);
+            until == FOREVER || millis(Boottime::now()) < until
+        }
     }
 
     /// The epoch of the present activity; rows carry it, and an outcome is written only into a row
@@ -34,19 +58,63 @@ impl Gate {
         self.0.epoch.load(Ordering::Acquire)
     }
 
+    /// Whether this node acknowledges without a standby, as it was promoted or told to.
+    pub fn is_alone(&self) -> bool {
+        self.0.alone.load(Ordering::Acquire)
+    }
+
     /// Closes the gate: nothing more is sent, from the next byte sequence on.
     pub fn close(&self) {
         self.0.active.store(false, Ordering::Release);
     }
 
-    /// Opens the gate in `epoch`.
-    pub fn open_in(&self, epoch: i64) {
+    /// Opens the gate in `epoch`; of a pair, for as long as [`Gate::renew`] says.
+    pub fn open_in(&self, epoch: i64, alone: bool) {
         self.0.epoch.store(epoch, Ordering::Release);
+        self.0.alone.store(alone, Ordering::Release);
         self.0.active.store(true, Ordering::Release);
+    }
+
+    /// A standby is there again, or is given up.
+    pub fn set_alone(&self, alone: bool) {
+        self.0.alone.store(alone, Ordering::Release);
+    }
+
+    /// The lease ends `span` after `looked`, when the last whole look began.
+    pub fn renew(&self, looked: Boottime, span: Duration) {
+        self.0.until.store(millis(looked + span), Ordering::Release);
     }
 
     /// Whether the gate is open and the epoch still is this one.
     pub fn holds(&self, epoch: i64) -> bool {
         self.is_open() && self.epoch() == epoch
+    }
+}
+
+fn millis(at: Boottime) -> u64 {
+    u64::try_from(at.since_boot().as_millis()).unwrap_or(FOREVER - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_ran_out_shuts_the_gate_until_it_is_renewed() {
+        let gate = Gate::shut();
+        gate.open_in(7, false);
+        assert!(!gate.is_open(), "no lease yet");
+        gate.renew(Boottime::now(), Duration::from_secs(60));
+        assert!(gate.holds(7) && !gate.holds(8));
+        gate.renew(Boottime::now(), Duration::ZERO);
+        assert!(!gate.holds(7));
+        gate.renew(Boottime::now(), Duration::from_secs(60));
+        gate.close();
+        assert!(!gate.holds(7));
+    }
+
+    #[test]
+    fn a_gate_of_one_machine_needs_no_lease() {
+        assert!(Gate::open().holds(0) && !Gate::open().is_alone());
     }
 }

@@ -39,6 +39,14 @@ pub const OPERATIONS_NOW: &str = "cmp_relay_operations";
 pub const COMMITS: &str = "cmp_relay_commits_total";
 /// Writes of a commit.
 pub const COMMIT_WRITES: &str = "cmp_relay_commit_writes";
+/// Seconds that a commit waited until the standby had confirmed it.
+pub const CONFIRM_SECONDS: &str = "cmp_relay_confirm_duration_seconds";
+/// Seconds since the standby confirmed the newest commit that it was asked for.
+pub const CONFIRM_AGE: &str = "cmp_relay_confirm_age_seconds";
+/// Successes that were told before the standby had confirmed them.
+pub const UNCONFIRMED: &str = "cmp_relay_unconfirmed_acknowledgements_total";
+/// Requests that would change something and were refused with 503, by reason.
+pub const REFUSED_WRITES: &str = "cmp_relay_refused_writes_total";
 /// 1 while what serves is what the last reload found.
 pub const RELOAD_WELL: &str = "cmp_relay_config_last_reload_successful";
 /// When the configuration that serves was loaded.
@@ -49,6 +57,14 @@ pub const RELOADS: &str = "cmp_relay_config_reloads_total";
 pub const CONFIG: &str = "cmp_relay_config_info";
 /// 1 on the node that calls backends.
 pub const ACTIVE: &str = "cmp_relay_active";
+/// 1 for the role that this node of a pair has, 0 for the others.
+pub const ROLE: &str = "cmp_relay_ha_role";
+/// The newest epoch that this node of a pair has been active in or followed.
+pub const EPOCH: &str = "cmp_relay_ha_epoch";
+/// Take-overs of this node, by whether the peer was asked for its leave and gave it, or was silent.
+pub const TAKE_OVERS: &str = "cmp_relay_ha_take_overs_total";
+/// Seconds that this node's server is behind the active one's.
+pub const LAG: &str = "cmp_relay_ha_replication_lag_seconds";
 
 /// What became of a call, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +137,10 @@ fn describe() {
         Unit::Seconds,
         "Time to answer a CMP request, by route."
     );
+    describe_gauge!(ROLE, "1 for the role that this node of a pair has.");
+    describe_gauge!(EPOCH, "The newest epoch of this node of a pair.");
+    describe_counter!(TAKE_OVERS, "Take-overs of this node, by the peer's leave.");
+    describe_gauge!(LAG, "Seconds that this node's server is behind.");
     describe_gauge!(IN_FLIGHT, "CMP requests being worked on.");
     describe_counter!(
         ABANDONED,
@@ -147,6 +167,24 @@ fn describe() {
     );
     describe_counter!(COMMITS, "Commits.");
     describe_histogram!(COMMIT_WRITES, "Writes of a commit.");
+    describe_histogram!(
+        CONFIRM_SECONDS,
+        Unit::Seconds,
+        "Time until the standby had confirmed a commit."
+    );
+    describe_gauge!(
+        CONFIRM_AGE,
+        Unit::Seconds,
+        "Time since the standby confirmed the newest commit that it was asked for."
+    );
+    describe_counter!(
+        UNCONFIRMED,
+        "Successes that were told before the standby had confirmed them."
+    );
+    describe_counter!(
+        REFUSED_WRITES,
+        "Requests that would change something and were refused with 503, by reason."
+    );
     describe_gauge!(
         RELOAD_WELL,
         "1 while what serves is what the last reload found."
@@ -257,6 +295,26 @@ pub fn commit(writes: usize) {
     histogram!(COMMIT_WRITES).record(writes as f64);
 }
 
+/// A commit was confirmed by the standby, after so long.
+pub fn confirmed(took: Duration) {
+    histogram!(CONFIRM_SECONDS).record(took);
+}
+
+/// How long ago the standby confirmed last.
+pub fn confirm_age(age: Duration) {
+    gauge!(CONFIRM_AGE).set(age.as_secs_f64());
+}
+
+/// A success was told that the standby has not confirmed.
+pub fn unconfirmed_acknowledgement() {
+    counter!(UNCONFIRMED).increment(1);
+}
+
+/// A request that would change something was refused; the reason is the problem's code.
+pub fn refused_write(reason: &'static str) {
+    counter!(REFUSED_WRITES, "reason" => reason).increment(1);
+}
+
 /// One more reload, and what it came to.
 pub fn reload(result: &'static str) {
     install();
@@ -277,6 +335,27 @@ pub fn configuration(well: bool, digest: &str, at: i64) {
 /// Whether this node calls backends.
 pub fn active(active: bool) {
     gauge!(ACTIVE).set(f64::from(u8::from(active)));
+}
+
+/// What this node of a pair is.
+pub fn role(is: &'static str, all: impl IntoIterator<Item = &'static str>, epoch: i64) {
+    for role in all {
+        gauge!(ROLE, "role" => role).set(f64::from(u8::from(role == is)));
+    }
+    // Epochs are counted by people's failovers: exact in a double.
+    #[allow(clippy::cast_precision_loss, reason = "a counter of failovers")]
+    gauge!(EPOCH).set(epoch as f64);
+}
+
+/// A take-over that succeeded; `leave`: `given`, or `silent`.
+pub fn take_over(leave: &'static str) {
+    counter!(TAKE_OVERS, "leave" => leave).increment(1);
+}
+
+/// How far this node's server is behind; not a number where that is not known.
+pub fn lag(seconds: Option<u64>) {
+    #[allow(clippy::cast_precision_loss, reason = "seconds of lag")]
+    gauge!(LAG).set(seconds.map_or(f64::NAN, |seconds| seconds as f64));
 }
 
 #[cfg(test)]

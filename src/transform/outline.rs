@@ -135,7 +135,7 @@ impl Func {
             | Func::CidrNetmask
             | Func::Cursor
             | Func::Uncursor => MadeKind::Text,
-            Func::Int | Func::CidrPrefix | Func::Add => MadeKind::Integer,
+            Func::Int | Func::CidrPrefix | Func::Count | Func::Add => MadeKind::Integer,
             Func::Eq | Func::Ne | Func::Not | Func::Lt => MadeKind::Boolean,
             Func::Split => MadeKind::TextList,
             Func::Entries => return Outline::List(vec![Outline::Unknown]),

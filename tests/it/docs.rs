@@ -572,6 +572,9 @@ fn the_metrics_that_are_documented_are_the_ones_on_the_page() {
     metrics::operations_now("succeeded", 1);
     metrics::commit(1);
     metrics::active(true);
+    metrics::role("active", ["active"], 1);
+    metrics::take_over("given");
+    metrics::lag(Some(0));
     metrics::reload("reloaded");
     metrics::configuration(true, "abc", 1);
     ::metrics::gauge!(metrics::IN_FLIGHT).set(0.0);

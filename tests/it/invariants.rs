@@ -544,7 +544,7 @@ async fn a_gate_that_moves_on_after_the_intent_stops_the_call() {
             ) {
                 moved.close();
                 if reopened {
-                    moved.open_in(9);
+                    moved.open_in(9, false);
                 }
             }
             None

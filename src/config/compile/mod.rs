@@ -8,6 +8,7 @@ pub(super) mod echo;
 pub mod header;
 pub mod login;
 pub mod name;
+mod pair;
 pub mod parts;
 pub mod profile;
 pub mod route;
@@ -89,4 +90,10 @@ pub fn compile(
         plan
     });
     (plan, routes.examples)
+}
+
+/// All of them, or nothing where one is missing. Each is made first, so that whatever is wrong is reported.
+fn complete<T, C: FromIterator<T>>(items: impl Iterator<Item = Option<T>>) -> Option<C> {
+    let items: Vec<_> = items.collect();
+    items.into_iter().collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backend::positive;
 use super::name::{self, Shape};
-use super::{database, tls};
+use super::{database, pair, tls};
 use crate::config::codes;
 use crate::config::env::World;
 use crate::config::source::SourceFiles;
@@ -49,7 +49,8 @@ pub fn compile(files: &SourceFiles, world: World<'_>, diags: &mut Diagnostics) -
         clients: clients(right(&spec.clients), diags),
         limits: limits(right(&spec.limits), default.limits, diags),
         operations: operations(right(&spec.operations), default.operations, diags),
-        node: node(right(&spec.ha), default.node, world, diags),
+        node: node(right(&spec.ha), default.node, diags),
+        pair: right(&spec.ha).and_then(|ha| pair::compile(ha, &spec, world, diags)),
         log: log(right(&spec.log), default.log, diags),
     };
     open_listeners(&spec, &server, diags);
@@ -81,6 +82,7 @@ fn defaults(world: World<'_>) -> Server {
             timeout: Duration::from_millis(500),
         },
         node: world.env.node_name().into(),
+        pair: None,
         log: Log {
             format: LogFormat::Text,
             level: "info".into(),
@@ -330,25 +332,8 @@ fn replication(
     }
 }
 
-fn node(
-    spec: Option<&HaSpec>,
-    default: Box<str>,
-    world: World<'_>,
-    diags: &mut Diagnostics,
-) -> Box<str> {
-    let Some(spec) = spec else {
-        return default;
-    };
-    if let Some(peer) = right(&spec.peer) {
-        let message = "this version runs on one node: `peer` has no effect yet";
-        diags.push(Diagnostic::warning(
-            codes::NO_EFFECT,
-            peer.url.span(),
-            message,
-        ));
-        peer.token.as_ref().map(|token| world.resolve(token, diags));
-    }
-    right(&spec.node)
+fn node(spec: Option<&HaSpec>, default: Box<str>, diags: &mut Diagnostics) -> Box<str> {
+    spec.and_then(|spec| right(&spec.node))
         .and_then(|written| name::check(written, "a node", Shape::Instance, diags))
         .map_or(default, Into::into)
 }

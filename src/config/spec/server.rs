@@ -190,8 +190,34 @@ crate::spec! {
     HaSpec as "ha" {
         /// Names this node in operations and epochs. Default: the host name.
         node: Option<Part<Written>>,
+        /// The address that keepalived moves between the nodes. It makes this node one of a pair: it starts
+        /// fenced, and becomes active by the role machine alone. Default: none, and the node is always active.
+        vip: Option<Part<Written>>,
         /// The other node's admin listener.
         peer: Option<Part<PeerSpec>>,
+        /// The account that controls this node's server: `mysql://USER@HOST:PORT/NAME`.
+        control: Option<Part<DatabaseSpec>>,
+        /// The account by which this node's server replicates from the other's: `mysql://USER@HOST:PORT/NAME`.
+        source: Option<Part<DatabaseSpec>>,
+        /// The folder of the state file, the scripts' socket and the archives. Default: `data/ha`.
+        state: Option<Part<Written>>,
+        /// Whether a standby takes over by itself when the active node falls silent. Default: `auto`.
+        failover: Option<Part<FailoverSpec>>,
+        /// For how long after a failover no other one happens by itself, unless it is acknowledged. Default: `10m`.
+        block: Option<Part<At<TimeSpan>>>,
+        /// How long a take-over waits for what was received to be applied. Default: `30s`.
+        drain: Option<Part<At<TimeSpan>>>,
+        /// A program and its arguments that cuts the other node off before a failover; its failure forbids the failover.
+        /// Default: none.
+        fence: Option<Part<Vec<Part<Written>>>>,
+    }
+}
+
+crate::words! {
+    /// Whether a standby takes over by itself.
+    FailoverSpec as "a way to fail over" {
+        Auto = "auto",
+        Manual = "manual",
     }
 }
 
@@ -200,8 +226,10 @@ crate::spec! {
     PeerSpec as "the peer" {
         /// Its URL.
         url: Written,
-        /// An operator's token there.
-        token: Option<SecretRef>,
+        /// A token of a client there that has the role `operator`.
+        token: SecretRef,
+        /// The CA of its certificate (PEM). Default: the system's.
+        ca_file: Option<Written>,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod console;
 mod guard;
+mod ha;
 mod host_keys;
 mod mappings;
 mod operations;
@@ -36,6 +37,7 @@ use super::reload::Reloader;
 use super::{panic, problem};
 use crate::backend::BreakerState;
 use crate::driver::AuthState;
+use crate::ha::Ha;
 use crate::relay::{Relay, RelayError, Reply};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
@@ -47,6 +49,8 @@ pub struct Admin {
     pub relay: Arc<Relay>,
     pub edge: Arc<Edge>,
     pub reloader: Arc<Reloader>,
+    /// Of a pair: the role machine's desk.
+    pub ha: Option<Ha>,
     /// Where this listener is bound: what the Host header may name.
     pub address: SocketAddr,
     /// Microseconds since 1970.
@@ -90,6 +94,16 @@ pub fn router(admin: Admin) -> Router {
         .route("/operations/{id}", get(operations::show))
         .route("/operations/{id}/resolve", post(operations::resolve))
         .route("/reload", post(reload::reload))
+        .route("/ha", get(ha::status))
+        .route("/ha/yield", post(ha::yield_to))
+        .route("/ha/take-over", post(ha::take_over))
+        .route("/ha/promote", post(ha::promote))
+        .route("/ha/switchover", post(ha::switchover))
+        .route("/ha/rejoin", post(ha::rejoin))
+        .route("/ha/standalone", post(ha::standalone))
+        .route("/ha/pause", post(ha::pause))
+        .route("/ha/resume", post(ha::resume))
+        .route("/ha/acknowledge", post(ha::acknowledge))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found);
     Router::new()
@@ -103,6 +117,9 @@ pub fn router(admin: Admin) -> Router {
         // What stands below the guard's layer needs no token.
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/primary", get(ha::primary))
+        .route("/standby", get(ha::standby))
+        .route("/ha/vip", get(ha::vip))
         .route("/metrics", get(page))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::host))
         .with_state(admin)

@@ -44,7 +44,11 @@ pub(super) async fn status_of(admin: &Admin) -> Result<Value, Problem> {
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "node": plan.server.node,
-        "role": if admin.relay.is_active() { "active" } else { "standby" },
+        "role": match &admin.ha {
+            Some(ha) => ha.status().role.name(),
+            None if admin.relay.is_active() => "active",
+            None => "standby",
+        },
         "plan": plan.digest,
         "database": match plan.server.database {
             Database::Sqlite(_) => "sqlite",

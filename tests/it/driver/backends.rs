@@ -42,6 +42,7 @@ fn server() -> Server {
             confirm: Confirm::None,
             timeout: Duration::from_secs(1),
         },
+        pair: None,
         node: "a".into(),
         log: Log {
             format: LogFormat::Text,

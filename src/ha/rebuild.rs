@@ -1,0 +1,276 @@
+//! A standby's rows, copied from the active node and compared with it: plain SQL over the connections that are there.
+//!
+//! The copy is of one moment, whose GTID is known: a consistent snapshot (mariadb.com/kb/en/start-transaction)
+//! and its place in the binary log. Nothing of it enters this node's own log.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use sqlx::mysql::MySqlRow;
+
+use super::control::{Control, name, quoted, text};
+use crate::plan::MariaDb;
+use crate::store::Position;
+
+const STATEMENT: Duration = Duration::from_secs(120);
+/// Rows of one insert.
+const PAGE: usize = 500;
+
+/// A table's columns, in their order.
+struct Table {
+    name: String,
+    columns: Vec<Column>,
+    /// The columns of its primary key.
+    key: Vec<String>,
+}
+
+struct Column {
+    name: String,
+    is_number: bool,
+}
+
+/// Replaces the relay's tables here by those of `active`, and follows `source` from there on.
+pub async fn copy(here: &mut Control, active: &mut Control, source: &MariaDb) -> Result<()> {
+    let database = source.database.clone();
+    let at = snapshot(active).await?;
+    let tables = tables(active, &database).await?;
+    ensure!(
+        !tables.is_empty(),
+        "the active node has no tables in `{database}`"
+    );
+    here.run("STOP SLAVE", STATEMENT).await?;
+    here.run(
+        "SET SESSION sql_log_bin = 0, foreign_key_checks = 0",
+        STATEMENT,
+    )
+    .await?;
+    here.run(
+        &format!("CREATE DATABASE IF NOT EXISTS {}", name(&database)),
+        STATEMENT,
+    )
+    .await?;
+    for table in &tables {
+        copy_table(here, active, &database, table).await?;
+    }
+    active.run("COMMIT", STATEMENT).await?;
+    here.run("SET SESSION sql_log_bin = 1", STATEMENT).await?;
+    here.run("RESET SLAVE ALL", STATEMENT).await?;
+    // In this order and without a pause: a log that begins anew says nothing of where it stands.
+    here.run("RESET MASTER", STATEMENT).await?;
+    here.run(&format!("SET GLOBAL gtid_slave_pos = '{at}'"), STATEMENT)
+        .await?;
+    here.follow(source, false).await
+}
+
+/// Begins a transaction that sees one moment, and says which.
+async fn snapshot(active: &mut Control) -> Result<Position> {
+    active
+        .run(
+            "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+            STATEMENT,
+        )
+        .await?;
+    active
+        .run("START TRANSACTION WITH CONSISTENT SNAPSHOT", STATEMENT)
+        .await?;
+    let rows = active
+        .rows("SHOW STATUS LIKE 'binlog_snapshot_%'", STATEMENT)
+        .await?;
+    let of = |wanted: &str| {
+        rows.iter()
+            .find(|row| {
+                text(row, "Variable_name").is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+            })
+            .and_then(|row| text(row, "Value"))
+            .with_context(|| format!("the server does not say `{wanted}`: has it no binary log?"))
+    };
+    let (file, position) = (of("binlog_snapshot_file")?, of("binlog_snapshot_position")?);
+    let sql = format!("SELECT BINLOG_GTID_POS({}, {position}) AS v", quoted(&file));
+    let rows = active.rows(&sql, STATEMENT).await?;
+    let at = rows
+        .first()
+        .and_then(|row| text(row, "v"))
+        .unwrap_or_default();
+    Position::first_of(&at).with_context(|| format!("the snapshot has no GTID (`{at}`)"))
+}
+
+async fn tables(active: &mut Control, database: &str) -> Result<Vec<Table>> {
+    let sql = format!(
+        "SELECT c.table_name AS t, c.column_name AS c, c.data_type AS d, c.column_key AS k \
+         FROM information_schema.columns c JOIN information_schema.tables t \
+         ON t.table_schema = c.table_schema AND t.table_name = c.table_name \
+         WHERE c.table_schema = {} AND t.table_type = 'BASE TABLE' ORDER BY c.table_name, c.ordinal_position",
+        quoted(database)
+    );
+    let mut tables: Vec<Table> = Vec::new();
+    for row in active.rows(&sql, STATEMENT).await? {
+        let (Some(table), Some(column), Some(kind), Some(key)) = (
+            text(&row, "t"),
+            text(&row, "c"),
+            text(&row, "d"),
+            text(&row, "k"),
+        ) else {
+            continue;
+        };
+        if tables.last().is_none_or(|last| last.name != table) {
+            tables.push(Table {
+                name: table,
+                columns: Vec::new(),
+                key: Vec::new(),
+            });
+        }
+        let Some(table) = tables.last_mut() else {
+            continue;
+        };
+        if key == "PRI" {
+            table.key.push(column.clone());
+        }
+        table.columns.push(Column {
+            name: column,
+            is_number: matches!(
+                kind.as_str(),
+                "bigint" | "int" | "smallint" | "tinyint" | "mediumint"
+            ),
+        });
+    }
+    for table in &tables {
+        ensure!(
+            !table.key.is_empty(),
+            "table `{}` has no primary key",
+            table.name
+        );
+    }
+    Ok(tables)
+}
+
+async fn copy_table(
+    here: &mut Control,
+    active: &mut Control,
+    database: &str,
+    table: &Table,
+) -> Result<()> {
+    let full = format!("{}.{}", name(database), name(&table.name));
+    let rows = active
+        .rows(&format!("SHOW CREATE TABLE {full}"), STATEMENT)
+        .await?;
+    let create = rows
+        .first()
+        .and_then(|row| text(row, "Create Table"))
+        .with_context(|| format!("{full} cannot be described"))?;
+    here.run(&format!("USE {}", name(database)), STATEMENT)
+        .await?;
+    here.run(&format!("DROP TABLE IF EXISTS {full}"), STATEMENT)
+        .await?;
+    here.run(&create, STATEMENT).await?;
+    let key = list(table.key.iter().map(|column| name(column)));
+    let mut after = String::new();
+    loop {
+        let sql = format!("SELECT * FROM {full} {after} ORDER BY {key} LIMIT {PAGE}");
+        let page = active.rows(&sql, STATEMENT).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        let rows = list(page.iter().map(|row| {
+            format!(
+                "({})",
+                list(table.columns.iter().map(|column| value(row, column)))
+            )
+        }));
+        here.run(&format!("INSERT INTO {full} VALUES {rows}"), STATEMENT)
+            .await?;
+        if page.len() < PAGE {
+            return Ok(());
+        }
+        let columns = table
+            .columns
+            .iter()
+            .filter(|column| table.key.contains(&column.name));
+        after = format!(
+            "WHERE ({key}) > ({})",
+            list(columns.map(|column| value(last, column)))
+        );
+    }
+}
+
+fn list(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// A column's value as a literal, byte for byte.
+fn value(row: &MySqlRow, column: &Column) -> String {
+    match super::control::bytes(row, &column.name) {
+        None => "NULL".to_owned(),
+        Some(bytes) if column.is_number => String::from_utf8_lossy(&bytes).into_owned(),
+        Some(bytes) if bytes.is_empty() => "''".to_owned(),
+        Some(bytes) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+            format!("X'{hex}'")
+        }
+    }
+}
+
+/// Whether every table has the same rows on both nodes, at one commit of the active one. Replication goes on after it.
+pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -> Result<()> {
+    // Stopped first: so it cannot be beyond the snapshot.
+    here.run("STOP SLAVE SQL_THREAD", STATEMENT).await?;
+    let held = here
+        .rows("SELECT @@global.gtid_slave_pos AS v", STATEMENT)
+        .await?;
+    let applied = held
+        .first()
+        .and_then(|row| text(row, "v"))
+        .and_then(|v| Position::first_of(&v));
+    let at = snapshot(active).await?;
+    let tables = tables(active, database).await?;
+    let differing = async {
+        if applied.is_none_or(|applied| applied.sequence < at.sequence) {
+            here.run(
+                &format!("START SLAVE SQL_THREAD UNTIL MASTER_GTID_POS = '{at}'"),
+                STATEMENT,
+            )
+            .await?;
+            if !here.applied(at, Duration::from_secs(30)).await? {
+                bail!("{at} was not applied here within 30 s");
+            }
+        }
+        let mut differing = Vec::new();
+        for table in &tables {
+            if digest(here, database, table).await? != digest(active, database, table).await? {
+                differing.push(table.name.clone());
+            }
+        }
+        Ok(differing)
+    }
+    .await;
+    active.run("COMMIT", STATEMENT).await?;
+    here.start_replication().await?;
+    let differing = differing?;
+    ensure!(
+        differing.is_empty(),
+        "the rows of {} differ between the nodes: `cmp-relay ha rejoin --rebuild`",
+        differing.join(", ")
+    );
+    Ok(())
+}
+
+/// How many rows, and a sum over their hashes that no order changes.
+async fn digest(
+    control: &mut Control,
+    database: &str,
+    table: &Table,
+) -> Result<(Option<String>, Option<String>)> {
+    let columns = list(
+        table
+            .columns
+            .iter()
+            .map(|column| format!("IFNULL(HEX({}), 'N')", name(&column.name))),
+    );
+    let sql = format!(
+        "SELECT COUNT(*) AS n, BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS('.', {columns})), 16), 16, 10) AS UNSIGNED)) AS h FROM {}.{}",
+        name(database),
+        name(&table.name)
+    );
+    let rows = control.rows(&sql, STATEMENT).await?;
+    let row = rows.first().context("no digest")?;
+    Ok((text(row, "n"), text(row, "h")))
+}
