@@ -8,7 +8,7 @@ pub mod configuration;
 pub mod demo;
 pub mod diff;
 pub mod explain;
-mod ha;
+pub mod ha;
 pub mod help_code;
 pub mod host_keys;
 pub mod housekeeping;

@@ -5,7 +5,7 @@
 //! not written. No file is ever overwritten.
 
 mod folder;
-mod skeleton;
+pub(super) mod skeleton;
 
 use std::fs::{self, File};
 use std::io::Write;

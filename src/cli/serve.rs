@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::configuration::{ConfigArgs, compile};
 use super::{Vars, housekeeping};
 use crate::clock::{Boottime, unix_micros};
-use crate::ha::status::ConfirmView;
+use crate::ha::confirm::Confirmer;
 use crate::ha::{self, Ha, Parts};
 use crate::http::admin::{self, Admin};
 use crate::http::layers::Edge;
@@ -115,7 +115,10 @@ async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result
 /// Opens the database for this process alone, its tables being what this version needs: an SQLite
 /// file is migrated, a MariaDB server, which may have a standby, only by `cmp-relay migrate`.
 pub async fn open_store(server: &Server) -> Result<Arc<dyn Store>> {
-    let store = store::open(&server.database).await?;
+    let store = match server.replication.standby {
+        Some(_) => store::open_replicated(&server.database).await?,
+        None => store::open(&server.database).await?,
+    };
     if matches!(server.database, Database::Sqlite(_)) {
         for migration in store
             .migrate()
@@ -130,6 +133,17 @@ pub async fn open_store(server: &Server) -> Result<Arc<dyn Store>> {
         .await
         .context("run `cmp-relay migrate`")?;
     Ok(store)
+}
+
+/// Lets the standby's server confirm what is written down, where there is one.
+pub fn ask_standby(relay: &Relay) -> Option<Arc<Confirmer>> {
+    let plan = relay.plan();
+    let replication = &plan.server.replication;
+    let standby = replication.standby.as_ref()?;
+    let store = relay.journal().store().clone();
+    let confirmer = Confirmer::start(standby, replication.timeout, store, relay.gate().clone());
+    relay.confirmed_by(confirmer.clone());
+    Some(confirmer)
 }
 
 /// What the process before this one left pending is unknown now: nobody waits for it any more.
@@ -150,17 +164,20 @@ pub async fn recover_pending(journal: &Journal) -> Result<()> {
 }
 
 /// The role machine, where relay.yaml makes this node one of a pair.
-fn pair(relay: &Arc<Relay>, stop: &Shutdown) -> Result<Option<Ha>> {
-    let plan = relay.plan();
-    let (Some(pair), Some(standby)) = (&plan.server.pair, &plan.server.replication.standby) else {
+fn pair(
+    relay: &Arc<Relay>,
+    confirmer: Option<Arc<Confirmer>>,
+    stop: &Shutdown,
+) -> Result<Option<Ha>> {
+    let server = &relay.plan().server;
+    let (Some(pair), Some(confirmer)) = (&server.pair, confirmer) else {
         return Ok(None);
     };
     let parts = Parts {
         pair: pair.clone(),
-        node: plan.server.node.to_string(),
-        standby: standby.clone(),
+        node: server.node.to_string(),
+        confirmer,
         relay: relay.clone(),
-        confirm: |_| ConfirmView::default(),
     };
     ha::start(parts, stop.clone()).map(Some)
 }
@@ -201,7 +218,7 @@ impl Running {
         ));
         let (cmp_address, admin_address) = (cmp.local_addr()?, admin.local_addr()?);
         let desk = Admin {
-            ha: pair(&relay, &stop)?,
+            ha: pair(&relay, ask_standby(&relay), &stop)?,
             relay: relay.clone(),
             edge: edge.clone(),
             reloader: reloader.clone(),

@@ -72,7 +72,7 @@ pub fn run(command: &Command) -> Result<ExitCode> {
 }
 
 /// 256 random bits behind a prefix by which secret scanners know it.
-fn new_token() -> Result<String> {
+pub(super) fn new_token() -> Result<String> {
     let mut bytes = [0; 32];
     SystemRandom::new()
         .fill(&mut bytes)
@@ -81,7 +81,7 @@ fn new_token() -> Result<String> {
 }
 
 /// SHA-256 in hex, as `token_sha256` lists it.
-fn hash(token: &str) -> String {
+pub(super) fn hash(token: &str) -> String {
     let hash = digest(&SHA256, token.as_bytes());
     hash.as_ref()
         .iter()

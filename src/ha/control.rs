@@ -11,10 +11,10 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::time::timeout;
 
-use super::gtid::Gtid;
 use super::status::{EpochRow, Replication, ServerView};
 use crate::clock;
 use crate::plan::MariaDb;
+use crate::store::Position;
 
 /// How long a look or a plain change may take.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ impl Control {
     pub fn new(server: &MariaDb) -> Self {
         Self {
             server: server.clone(),
-            options: crate::store::mariadb::connect_options(server),
+            options: crate::store::mariadb::options(server),
             connection: None,
         }
     }
@@ -97,15 +97,15 @@ impl Control {
     }
 
     /// `@@gtid_binlog_pos`: the newest commit in this server's own binary log.
-    pub async fn binlog_position(&mut self) -> Result<Option<Gtid>> {
-        Ok(Gtid::first_of(&self.variable("gtid_binlog_pos").await?))
+    pub async fn binlog_position(&mut self) -> Result<Option<Position>> {
+        Ok(Position::first_of(&self.variable("gtid_binlog_pos").await?))
     }
 
     /// Everything that the role machine looks at.
     pub async fn look(&mut self) -> Result<ServerView> {
         let read_only = self.variable("read_only").await? == "1";
         let server_id = self.variable("server_id").await?.parse().unwrap_or(0);
-        let position = Gtid::first_of(&self.variable("gtid_current_pos").await?);
+        let position = Position::first_of(&self.variable("gtid_current_pos").await?);
         Ok(ServerView {
             read_only,
             server_id,
@@ -152,7 +152,7 @@ impl Control {
                 sql: of("Slave_SQL_Running").as_deref() == Some("Yes"),
                 io_error: of("Last_IO_Error"),
                 sql_error: of("Last_SQL_Error"),
-                received: of("Gtid_IO_Pos").and_then(|position| Gtid::first_of(&position)),
+                received: of("Gtid_IO_Pos").and_then(|position| Position::first_of(&position)),
                 lag_s: of("Seconds_Behind_Master").and_then(|lag| lag.parse().ok()),
             }
         }))
@@ -172,7 +172,7 @@ impl Control {
 
     /// Waits until `gtid` is applied here. The number is compared within its domain alone: ask only for what was
     /// written in this epoch or before.
-    pub async fn applied(&mut self, gtid: Gtid, within: Duration) -> Result<bool> {
+    pub async fn applied(&mut self, gtid: Position, within: Duration) -> Result<bool> {
         let sql = format!(
             "SELECT MASTER_GTID_WAIT('{gtid}', {:.3}) AS v",
             within.as_secs_f64()
@@ -192,7 +192,7 @@ impl Control {
     ) -> Result<EpochRow> {
         if let Some(replication) = self.replication().await? {
             self.run("STOP SLAVE", CHANGE).await?;
-            let applied = Gtid::first_of(&self.variable("gtid_slave_pos").await?);
+            let applied = Position::first_of(&self.variable("gtid_slave_pos").await?);
             if applied.map(|at| at.sequence) < replication.received.map(|at| at.sequence) {
                 bail!(
                     "something that was received is not applied; START SLAVE SQL_THREAD, then again"
@@ -200,7 +200,7 @@ impl Control {
             }
             self.run("RESET SLAVE ALL", CHANGE).await?;
         }
-        let fork = Gtid::first_of(&self.variable("gtid_current_pos").await?);
+        let fork = Position::first_of(&self.variable("gtid_current_pos").await?);
         before_writable()?;
         self.run("SET GLOBAL read_only = 0", CHANGE).await?;
         let text = fork.map_or_else(String::new, |fork| fork.to_string());
@@ -257,7 +257,7 @@ fn epoch_row(row: &MySqlRow) -> Option<EpochRow> {
     Some(EpochRow {
         epoch: text(row, "epoch")?.parse().ok()?,
         node: text(row, "node")?,
-        fork: Gtid::first_of(&text(row, "fork_gtid")?),
+        fork: Position::first_of(&text(row, "fork_gtid")?),
     })
 }
 

@@ -25,6 +25,8 @@ pub struct Seen<'s> {
     pub in_sync: bool,
     /// We promised the peer a moment ago that it may take over.
     pub granted: bool,
+    /// The epoch of the peer's server, where it is newer than what was to be confirmed.
+    pub confirmed_epoch: Option<i64>,
 }
 
 /// The address, and for how long.
@@ -99,6 +101,9 @@ fn newer_epoch(seen: &Seen<'_>) -> Option<String> {
     let row = seen.server.and_then(|server| server.epoch.as_ref());
     if let Some(row) = row.filter(|row| row.epoch > seen.epoch) {
         return Some(format!("{} was promoted in epoch {}", row.node, row.epoch));
+    }
+    if let Some(epoch) = seen.confirmed_epoch.filter(|epoch| *epoch > seen.epoch) {
+        return Some(format!("the other node's server is in epoch {epoch}"));
     }
     let peer = seen.peer?;
     let busy = matches!(peer.role, Role::Active | Role::Promoting);

@@ -9,6 +9,7 @@ use anyhow::Result;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
+use super::confirm::Confirmer;
 use super::control::Control;
 use super::decide::{self, Next, Seen, Vip};
 use super::memory::{Memory, StateFile, Was};
@@ -62,10 +63,9 @@ pub enum Setting {
 pub struct Parts {
     pub pair: Pair,
     pub node: String,
-    /// The peer's server: where commits are confirmed, and rows are compared.
-    pub standby: MariaDb,
+    /// Whether the peer's server has what is committed here.
+    pub confirmer: Arc<Confirmer>,
     pub relay: Arc<Relay>,
-    pub confirm: fn(&Relay) -> ConfirmView,
 }
 
 /// The machine's own state; its task alone touches it.
@@ -245,6 +245,7 @@ impl Machine {
             peer: self.peer_now(),
             in_sync: self.in_sync,
             granted: self.granted(),
+            confirmed_epoch: self.parts.confirmer.status().borrow().newer_epoch,
         }
     }
 
@@ -269,7 +270,7 @@ impl Machine {
             self.gate.close();
             return;
         }
-        let confirming = (self.parts.confirm)(&self.parts.relay).answering;
+        let confirming = self.parts.confirmer.status().borrow().is_answering();
         let followed = self
             .peer_now()
             .is_some_and(|peer| peer.role == Role::Standby && peer.epoch == self.memory.epoch);
@@ -575,7 +576,7 @@ impl Machine {
             promotable: self.role == Role::Standby && self.in_sync && sql_fine,
             step: self.step.clone(),
             server: self.server.clone(),
-            confirm: Some((self.parts.confirm)(&self.parts.relay)),
+            confirm: Some(self.confirm()),
             peer: Some(Box::new(PeerView {
                 status: self.heard.as_ref().map(|(status, _)| status.clone()),
                 age_ms: self
@@ -592,6 +593,24 @@ impl Machine {
             reasons: self.reasons(),
             age_ms: 0,
         }
+    }
+
+    fn confirm(&self) -> ConfirmView {
+        let now = *self.parts.confirmer.status().borrow();
+        let rule = self.parts.relay.plan().server.replication.confirm;
+        ConfirmView {
+            mode: rule.name().to_owned(),
+            answering: now.is_answering(),
+            age_ms: now
+                .confirmed
+                .and_then(|last| u64::try_from(last.at.elapsed().as_millis()).ok()),
+            newer_epoch: now.newer_epoch,
+        }
+    }
+
+    /// The peer's server: where commits are confirmed, and rows are compared.
+    pub(super) fn standby(&self) -> Option<MariaDb> {
+        self.parts.relay.plan().server.replication.standby.clone()
     }
 
     fn reasons(&self) -> Vec<String> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::gtid::Gtid;
 use crate::clock::Boottime;
+use crate::store::Position;
 
 const FILE: &str = "ha.json";
 
@@ -40,7 +40,7 @@ pub enum Was {
     Active,
     /// It handed over: all that it had was asked for, and this was the last of it.
     Yielded {
-        at: Option<Gtid>,
+        at: Option<Position>,
     },
     Standby,
 }
@@ -159,7 +159,7 @@ mod tests {
         let memory = Memory {
             epoch: 7,
             was: Was::Yielded {
-                at: Some("0-1-9".parse().unwrap()),
+                at: Position::parse("0-1-9"),
             },
             failover: Some(Failover::now(7)),
             ..Memory::default()

@@ -7,7 +7,8 @@
 pub mod confirm;
 mod control;
 mod decide;
-pub mod gtid;
+pub mod doctor;
+pub mod keepalived;
 mod machine;
 mod memory;
 mod peer;

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, bail};
 use reqwest::{Certificate, Client, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::gtid::Gtid;
 use super::status::Status;
 use crate::plan::{MariaDb, Peer};
+use crate::store::Position;
 
 /// How long a look may take.
 const LOOK: Duration = Duration::from_millis(400);
@@ -31,7 +31,7 @@ pub struct Granted {
     /// The newest epoch that it knows.
     pub epoch: i64,
     /// The newest commit that its server has; `None` where its server does not answer.
-    pub position: Option<Gtid>,
+    pub position: Option<Position>,
 }
 
 /// What came of asking.
@@ -167,7 +167,7 @@ fn words(error: &reqwest::Error) -> String {
 }
 
 /// The last commit of the peer's server, read until it stands still; `None`: it does not answer, or writes on.
-pub async fn settled_position(server: &MariaDb) -> Option<Gtid> {
+pub async fn settled_position(server: &MariaDb) -> Option<Position> {
     let read = async {
         let mut control = super::control::Control::new(server);
         let mut last = control.binlog_position().await.ok()?;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use sqlx::mysql::MySqlRow;
 
 use super::control::{Control, name, quoted, text};
-use super::gtid::Gtid;
 use crate::plan::MariaDb;
+use crate::store::Position;
 
 const STATEMENT: Duration = Duration::from_secs(120);
 /// Rows of one insert.
@@ -63,7 +63,7 @@ pub async fn copy(here: &mut Control, active: &mut Control, source: &MariaDb) ->
 }
 
 /// Begins a transaction that sees one moment, and says which.
-async fn snapshot(active: &mut Control) -> Result<Gtid> {
+async fn snapshot(active: &mut Control) -> Result<Position> {
     active
         .run(
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -91,7 +91,7 @@ async fn snapshot(active: &mut Control) -> Result<Gtid> {
         .first()
         .and_then(|row| text(row, "v"))
         .unwrap_or_default();
-    Gtid::first_of(&at).with_context(|| format!("the snapshot has no GTID (`{at}`)"))
+    Position::first_of(&at).with_context(|| format!("the snapshot has no GTID (`{at}`)"))
 }
 
 async fn tables(active: &mut Control, database: &str) -> Result<Vec<Table>> {
@@ -219,7 +219,7 @@ pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -
     let applied = held
         .first()
         .and_then(|row| text(row, "v"))
-        .and_then(|v| Gtid::first_of(&v));
+        .and_then(|v| Position::first_of(&v));
     let at = snapshot(active).await?;
     let tables = tables(active, database).await?;
     let differing = async {

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::control::{Control, name, text};
-use super::gtid::Gtid;
 use super::machine::Machine;
 use super::memory::Was;
 use super::rebuild;
 use super::status::{EpochRow, Role};
 use crate::clock::{Boottime, rfc3339, unix_micros};
+use crate::store::Position;
 
 /// How long a node may take to catch up before it is left to go on by itself.
 const CATCH_UP: Duration = Duration::from_secs(60);
@@ -50,10 +50,10 @@ impl fmt::Display for Class {
 
 /// By the node's newest commit, its newest epoch, and the other's promotions, oldest first.
 pub fn classify(
-    position: Option<Gtid>,
+    position: Option<Position>,
     epoch: i64,
     promotions: &[EpochRow],
-) -> (Class, Option<Gtid>) {
+) -> (Class, Option<Position>) {
     let fork = promotions.iter().find(|row| row.epoch > epoch);
     let Some(fork) = fork else {
         return (Class::Clean, None);
@@ -91,7 +91,10 @@ impl Machine {
             .server
             .clone()
             .context("this node's server does not answer")?;
-        let mut active = Control::new(&self.parts.standby);
+        let standby = self
+            .standby()
+            .context("relay.yaml names no `replication.standby`")?;
+        let mut active = Control::new(&standby);
         let promotions = active.epochs().await.context("the active node's server")?;
         let own = server.epoch.as_ref().map_or(0, |row| row.epoch);
         let (class, fork) = classify(server.position, own, &promotions);
@@ -199,7 +202,7 @@ impl Machine {
         &mut self,
         active: &mut Control,
         epoch: i64,
-        fork: Option<Gtid>,
+        fork: Option<Position>,
     ) -> Result<PathBuf> {
         let database = self.parts.pair.control.database.clone();
         let lost = lost(&mut self.control, active, &database, epoch).await?;
@@ -327,7 +330,7 @@ mod tests {
         .map(|(epoch, node, fork): (i64, &str, Option<&str>)| EpochRow {
             epoch,
             node: node.into(),
-            fork: fork.map(|fork| fork.parse().unwrap()),
+            fork: fork.and_then(Position::parse),
         })
         .collect()
     }
@@ -344,7 +347,7 @@ mod tests {
             ("0-2-150", 2, Class::Diverged),
             ("0-1-900", 3, Class::Clean),
         ] {
-            let found = classify(Some(position.parse().unwrap()), epoch, &promotions());
+            let found = classify(Position::parse(position), epoch, &promotions());
             assert_eq!(found.0, class, "{position} in epoch {epoch}");
         }
         assert_eq!(classify(None, 0, &promotions()[1..]).0, Class::Behind);
@@ -354,7 +357,7 @@ mod tests {
     fn an_unrecorded_fork_is_never_clean() {
         let mut promotions = promotions();
         promotions[1].fork = None;
-        let found = classify(Some("0-1-1".parse().unwrap()), 1, &promotions);
+        let found = classify(Position::parse("0-1-1"), 1, &promotions);
         assert_eq!(found.0, Class::Diverged);
     }
 }

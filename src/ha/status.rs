@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::gtid::Gtid;
 use super::memory::Was;
+use crate::store::Position;
 
 /// Who may write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +129,7 @@ pub struct ServerView {
     pub read_only: bool,
     pub server_id: u32,
     /// The newest commit that this server has, its own or replicated (`@@gtid_current_pos`).
-    pub position: Option<Gtid>,
+    pub position: Option<Position>,
     /// The newest row of `ha_epoch`.
     pub epoch: Option<EpochRow>,
     pub replication: Option<Replication>,
@@ -141,7 +141,7 @@ pub struct EpochRow {
     pub epoch: i64,
     pub node: String,
     /// The last commit before it.
-    pub fork: Option<Gtid>,
+    pub fork: Option<Position>,
 }
 
 /// `SHOW SLAVE STATUS`.
@@ -155,7 +155,7 @@ pub struct Replication {
     pub io_error: Option<String>,
     pub sql_error: Option<String>,
     /// Received.
-    pub received: Option<Gtid>,
+    pub received: Option<Position>,
     pub lag_s: Option<u64>,
 }
 
@@ -175,6 +175,8 @@ pub struct ConfirmView {
     pub answering: bool,
     /// Milliseconds since it last confirmed something.
     pub age_ms: Option<u64>,
+    /// The standby's epoch where it is newer than this node's.
+    pub newer_epoch: Option<i64>,
 }
 
 /// What is known of the other node.

@@ -8,12 +8,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use tracing::{error, info};
 
 use super::decide::Cause;
-use super::gtid::Gtid;
 use super::machine::Machine;
 use super::memory::{Failover, Memory, Was};
 use super::peer::{Answer, Ask, Granted, settled_position};
 use super::status::{EpochRow, Role};
 use crate::clock::{Boottime, unix_micros};
+use crate::store::Position;
 use crate::store::{Write, Written};
 use crate::telemetry::metrics;
 
@@ -207,7 +207,11 @@ impl Machine {
         }
         self.failover_permitted(why)?;
         self.say("asking the peer's server");
-        match settled_position(&self.parts.standby).await {
+        let position = match self.standby() {
+            Some(standby) => settled_position(&standby).await,
+            None => None,
+        };
+        match position {
             Some(position) if !why.force => self.catch_up(position).await?,
             _ => self.drain().await?,
         }
@@ -233,7 +237,7 @@ impl Machine {
     }
 
     /// Waits until `position` is here.
-    async fn catch_up(&mut self, position: Gtid) -> Result<()> {
+    async fn catch_up(&mut self, position: Position) -> Result<()> {
         let drain = self.parts.pair.drain;
         let deadline = Boottime::now() + drain;
         loop {

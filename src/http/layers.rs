@@ -21,7 +21,7 @@ use super::listener::{Answer, Bounds};
 use super::{docs, openapi, panic, problem};
 use crate::plan::{Plan, Role, RouteId};
 use crate::relay::{Failure, Inbound, RelayError, Reply};
-use crate::telemetry::metrics::{ABANDONED, IN_FLIGHT, RouteMetrics};
+use crate::telemetry::metrics::{ABANDONED, IN_FLIGHT, RouteMetrics, refused_write};
 
 /// Where a caller on this machine finds the listener.
 fn base(plan: &Plan) -> String {
@@ -297,6 +297,9 @@ impl<'a> Record<'a> {
             &self.front.routes[usize::from(id.0)]
         });
         metrics.record(status, took);
+        if let Some(reason) = failure.and_then(problem::refused_write) {
+            refused_write(reason);
+        }
         let header = |name| {
             answer
                 .headers()

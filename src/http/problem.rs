@@ -19,6 +19,8 @@ use crate::relay::{Failure, PROBLEM_TYPE, RelayError};
 pub const RELAY_OPERATION: HeaderName = HeaderName::from_static("relay-operation");
 /// The backend that a reply came from.
 pub const RELAY_BACKEND: HeaderName = HeaderName::from_static("relay-backend");
+/// Whether the standby has what was written down.
+pub const RELAY_REPLICATED: HeaderName = HeaderName::from_static("relay-replicated");
 
 /// A line of the published table: status, code, title.
 pub type Entry = (StatusCode, &'static str, &'static str);
@@ -60,12 +62,14 @@ pub const TABLE: &[Entry] = &[
     EXTRACTION_FAILED,
     REPLY_FAILED,
     STANDBY,
+    STANDBY_UNCONFIRMED,
     NO_BACKEND,
     BACKEND_BUSY,
     BREAKER_OPEN,
     DATABASE_UNAVAILABLE,
     RELAY_BUSY,
     OUTCOME_UNKNOWN,
+    OUTCOME_UNCONFIRMED,
 ];
 
 macro_rules! entries {
@@ -110,12 +114,14 @@ entries! {
     EXTRACTION_FAILED = BAD_GATEWAY "extraction_failed" "The backend's answer lacks what it must carry";
     REPLY_FAILED = BAD_GATEWAY "reply_failed" "The reply could not be made";
     STANDBY = SERVICE_UNAVAILABLE "standby" "This node is not active";
+    STANDBY_UNCONFIRMED = SERVICE_UNAVAILABLE "standby_unconfirmed" "The standby does not confirm";
     NO_BACKEND = SERVICE_UNAVAILABLE "no_backend" "No backend can take the request";
     BACKEND_BUSY = SERVICE_UNAVAILABLE "backend_busy" "The backend has no place free";
     BREAKER_OPEN = SERVICE_UNAVAILABLE "breaker_open" "The backend failed too often";
     DATABASE_UNAVAILABLE = SERVICE_UNAVAILABLE "database_unavailable" "The database is not available";
     RELAY_BUSY = SERVICE_UNAVAILABLE "relay_busy" "The relay has no place free";
     OUTCOME_UNKNOWN = GATEWAY_TIMEOUT "outcome_unknown" "The outcome of this request is unknown";
+    OUTCOME_UNCONFIRMED = GATEWAY_TIMEOUT "standby_unconfirmed" "It was done, and the standby does not confirm it";
 }
 
 /// A failure of the listener itself, before any route or backend was involved.
@@ -217,6 +223,12 @@ pub fn headers(failure: &Failure) -> HeaderMap {
     if let Some(value) = named_operation(failure).and_then(|id| HeaderValue::try_from(id).ok()) {
         headers.insert(RELAY_OPERATION, value);
     }
+    if let Some(replicated) = failure.replicated {
+        headers.insert(
+            RELAY_REPLICATED,
+            HeaderValue::from_static(replicated.name()),
+        );
+    }
     if let Some(value) = failure
         .backend
         .as_deref()
@@ -236,6 +248,12 @@ pub fn status(error: &RelayError) -> StatusCode {
         } => *reply,
         known => entry(known).0,
     }
+}
+
+/// Why a request that would change something was refused for now: the code of a 503 of the relay's own.
+pub fn refused_write(failure: &Failure) -> Option<&'static str> {
+    let (status, code, _) = entry(&failure.error);
+    (failure.mutating && status == StatusCode::SERVICE_UNAVAILABLE).then_some(code)
 }
 
 /// A reload whose files do not compile: the diagnostics come back, and nothing has changed.
@@ -304,6 +322,8 @@ fn entry(error: &RelayError) -> Entry {
         E::BackendBusy => BACKEND_BUSY,
         E::BreakerOpen { .. } => BREAKER_OPEN,
         E::Standby | E::ShuttingDown => STANDBY,
+        E::StandbyUnconfirmed => STANDBY_UNCONFIRMED,
+        E::OutcomeUnconfirmed => OUTCOME_UNCONFIRMED,
         E::DatabaseUnavailable(_) => DATABASE_UNAVAILABLE,
         E::RelayBusy => RELAY_BUSY,
         E::BackendUnreachable(_) => BACKEND_UNREACHABLE,

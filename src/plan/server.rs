@@ -133,6 +133,16 @@ pub enum Confirm {
     Required,
 }
 
+impl Confirm {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Preferred => "preferred",
+            Self::Required => "required",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     pub format: LogFormat,

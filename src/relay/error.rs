@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::Replicated;
 use crate::plan::{Route, SideEffect, Violation};
 use crate::store::OperationId;
 
@@ -21,6 +22,8 @@ pub struct Failure {
     pub backend: Option<Box<str>>,
     pub backend_status: Option<u16>,
     pub retry_after: Option<Duration>,
+    /// Whether the standby has what was written down of it; `None`: nothing was.
+    pub replicated: Option<Replicated>,
 }
 
 impl Failure {
@@ -36,6 +39,7 @@ impl Failure {
             route: None,
             backend: None,
             backend_status: None,
+            replicated: None,
         }
     }
 
@@ -129,6 +133,8 @@ pub enum RelayError {
         retry_after: Duration,
     },
     Standby,
+    /// The standby did not confirm the intent, and so nothing was sent: 503.
+    StandbyUnconfirmed,
     /// The words are for the log; the CMP gets the code.
     DatabaseUnavailable(String),
     RelayBusy,
@@ -164,6 +170,8 @@ pub enum RelayError {
     },
     /// This request's outcome is unknown: 504.
     OutcomeUnknown(String),
+    /// It was done and written down, and the standby has not confirmed that: 504.
+    OutcomeUnconfirmed,
     ExtractionFailed(String),
     ReplyFailed(String),
 
@@ -203,6 +211,7 @@ impl RelayError {
             Self::BackendBusy => "backend_busy",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Standby | Self::ShuttingDown => "standby",
+            Self::StandbyUnconfirmed | Self::OutcomeUnconfirmed => "standby_unconfirmed",
             Self::DatabaseUnavailable(_) => "database_unavailable",
             Self::RelayBusy => "relay_busy",
             Self::BackendUnreachable(_) => "backend_unreachable",
@@ -272,6 +281,8 @@ impl RelayError {
             Self::BreakerOpen { .. } => "the backend failed several times in a row and is left alone for a moment".into(),
             Self::Standby => "this node is not the active one".into(),
             Self::ShuttingDown => "this node is stopping".into(),
+            Self::StandbyUnconfirmed => "the standby did not confirm in time that it has this request; nothing was sent to a backend".into(),
+            Self::OutcomeUnconfirmed => "it was done and is recorded here, and the standby has not confirmed that yet; a retry with the same key waits for it and gets the reply".into(),
             Self::DatabaseUnavailable(_) => "the mapping table cannot be reached; nothing was sent to a backend".into(),
             Self::RelayBusy => "the relay has all the requests that it can take".into(),
             Self::BackendUnreachable(why) => format!("no connection to the backend was made: {why}"),
@@ -306,6 +317,7 @@ impl RelayError {
                 | Self::BackendBusy
                 | Self::BreakerOpen { .. }
                 | Self::Standby
+                | Self::StandbyUnconfirmed
                 | Self::ShuttingDown
                 | Self::DatabaseUnavailable(_)
                 | Self::RelayBusy
@@ -379,6 +391,8 @@ impl RelayError {
             | Self::NoBackend(_)
             | Self::BackendBusy
             | Self::DatabaseUnavailable(_)
+            | Self::StandbyUnconfirmed
+            | Self::OutcomeUnconfirmed
             | Self::RelayBusy => Some(Duration::from_secs(1)),
             Self::Standby | Self::ShuttingDown => Some(Duration::from_secs(2)),
             _ => None,

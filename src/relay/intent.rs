@@ -150,6 +150,7 @@ fn unsent_outcome(relay: &Relay, operation: &Operation, judged: &Judged) -> Outc
         backend: Some(operation.backend.as_str().into()),
         backend_status: None,
         retry_after: None,
+        replicated: None,
     };
     let (status, body) = relay.render_problem(&failure);
     Outcome {

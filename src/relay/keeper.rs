@@ -92,7 +92,7 @@ async fn write_down(journal: &Journal, kept: &Kept) -> bool {
     let mut pause = Duration::from_millis(100);
     loop {
         match journal.finish(kept.outcome.clone()).await {
-            Ok(finished) => {
+            Ok((finished, _)) => {
                 report(kept, &finished);
                 return true;
             }
@@ -121,7 +121,7 @@ fn report(kept: &Kept, finished: &Finished) {
 /// The last attempt before the process ends.
 pub async fn last_attempt(journal: &Journal, kept: &Kept) {
     match journal.finish(kept.outcome.clone()).await {
-        Ok(finished) => report(kept, &finished),
+        Ok((finished, _)) => report(kept, &finished),
         Err(error) => kept.lost(&error.to_string()),
     }
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod answer;
 mod call;
+pub mod confirm;
 pub mod error;
 mod gate;
 mod host_keys;
@@ -46,6 +47,7 @@ use crate::driver::{Clearance, RenderedCall};
 use crate::plan::{BackendId, Plan, Role, SideEffect};
 use crate::store::{Journal, Operation, OperationId};
 
+pub use confirm::{Confirm, Replicated};
 pub use error::{Failure, RelayError};
 pub use gate::Gate;
 use operation::{Ended, Ready};
@@ -114,6 +116,7 @@ pub struct Relay {
     /// Backends that a reload took away, being closed.
     retiring: Mutex<Vec<JoinHandle<()>>>,
     witness: OnceLock<Arc<Witness>>,
+    standby: OnceLock<Arc<dyn Confirm>>,
 }
 
 impl fmt::Debug for Relay {
@@ -160,6 +163,7 @@ impl Relay {
             draining: AtomicBool::new(false),
             retiring: Mutex::default(),
             witness: OnceLock::new(),
+            standby: OnceLock::new(),
         });
         keeper::spawn_janitor(&relay.journal, orphans);
         Ok(relay)
@@ -217,8 +221,11 @@ impl Relay {
         let refused = |error| Failure::of_route(route, error);
         if !route.mutating {
             let prepared = self.prepare(&mut request, None, None, false).await;
-            let read = self.read(request, prepared.map_err(refused)?).await;
-            return read.map(Some);
+            let read = match prepared {
+                Ok(prepared) => self.read(request, prepared).await,
+                Err(error) => Err(refused(error)),
+            };
+            return self.marked(read).map(Some);
         }
         self.reaches(Step::Replayed);
         let previous = match self.earlier(&request).await? {
@@ -438,6 +445,24 @@ impl Relay {
             seen.call = Some(Made { backend, call });
         });
         Ok((place, call, deadline))
+    }
+
+    /// What was read where the standby does not confirm says so (SEMANTICS 20).
+    fn marked(&self, read: Result<Reply, Failure>) -> Result<Reply, Failure> {
+        if !self.reads_alone() {
+            return read;
+        }
+        let no = Replicated::No;
+        match read {
+            Ok(mut reply) => {
+                replay::insert_text(&mut reply.headers, "relay-replicated", no.name());
+                Ok(reply)
+            }
+            Err(failure) => Err(Failure {
+                replicated: Some(no),
+                ..failure
+            }),
+        }
     }
 
     /// A read writes nothing: no journal row, no commit.

@@ -8,13 +8,14 @@ use http::HeaderMap;
 use tracing::error;
 
 use super::answer::{self, ReadAnswer};
+use super::confirm::{self, Replicated, Unconfirmed};
 use super::keeper::Kept;
 use super::outcome::{Judged, Verdict, call_acts, judge, judge_silence};
 use super::owned::InHand;
 use super::reply::{self, Rendered};
 use super::route::Request;
 use super::witness::Step;
-use super::{Failure, Prepared, Relay, RelayError, Reply, intent, record};
+use super::{Failure, Prepared, Relay, RelayError, Reply, intent, record, resource};
 use crate::clock;
 use crate::driver::{Answer, Clearance};
 use crate::plan::SideEffect;
@@ -61,18 +62,28 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
         let failure = Failure::of_route(route, RelayError::ShuttingDown);
         return Ended::Failure(Box::new(failure));
     }
-    match relay.journal().begin(intent).await {
-        Ok(Begun::Started) => {}
-        Ok(refused) => {
+    let position = match relay.journal().begin(intent).await {
+        Ok((Begun::Started, position)) => position,
+        Ok((refused, _)) => {
             in_hand.settled();
             return intent::refused(&ready, refused);
         }
         Err(error) => return intent::unwritten(&relay, &ready, &operation, error, in_hand),
-    }
+    };
+    let rule = confirm::rule(&ready.request);
+    let conclusion = match relay.replicated(rule, position, operation.epoch).await {
+        Ok(_) => send(&relay, &mut ready, operation.epoch).await,
+        Err(Unconfirmed) => {
+            Conclusion::failure(Judged::failed(RelayError::StandbyUnconfirmed, true))
+        }
+    };
+    settle(&relay, &ready, &operation, conclusion, in_hand).await
+}
 
+/// The one call, if the gate is still open in `epoch`, and what its answer means.
+async fn send(relay: &Relay, ready: &mut Ready, epoch: i64) -> Conclusion {
     relay.reaches(Step::Sent);
     let gate = relay.gate().clone();
-    let epoch = operation.epoch;
     let clearance = Clearance {
         deadline: ready.prepared.deadline,
         mutating: true,
@@ -82,8 +93,8 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
     let sent = backends
         .send(&ready.prepared.place, &ready.prepared.call, &clearance)
         .await;
-    let conclusion = match sent {
-        Ok(answer) => conclude(&relay, &mut ready, answer).await,
+    match sent {
+        Ok(answer) => conclude(relay, ready, answer).await,
         Err(error) => Conclusion {
             sends: error.sends,
             backend_status: error.backend_status,
@@ -92,8 +103,7 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
                 &error,
             ))
         },
-    };
-    settle(&relay, &ready, &operation, conclusion, in_hand).await
+    }
 }
 
 /// What is to be written down, and what the CMP is told.
@@ -227,6 +237,7 @@ async fn settle(
 ) -> Ended {
     let request = &ready.request;
     let route = request.route();
+    let rule = confirm::rule(request);
     let limit = request.snapshot.plan.server.limits.stored_reply;
     if let Some(judged) = &mut conclusion.judged {
         doubt_stays(ready, judged);
@@ -246,6 +257,7 @@ async fn settle(
         backend: Some(operation.backend.as_str().into()),
         backend_status: conclusion.backend_status,
         retry_after: None,
+        replicated: None,
     });
     let (status, headers, body) = match (&failure, &conclusion.rendered) {
         (None, Some(rendered)) => (
@@ -296,17 +308,33 @@ async fn settle(
         finished_at: clock::unix_micros(),
     };
     match relay.journal().finish(outcome.clone()).await {
-        Ok(Finished::Done) => {
+        Ok((Finished::Done, position)) => {
+            let confirmed = match &failure {
+                // What nobody confirmed just now is not waited for again.
+                Some(failure) if failure.error == RelayError::StandbyUnconfirmed => {
+                    Ok(Replicated::No)
+                }
+                _ => relay.replicated(rule, position, operation.epoch).await,
+            };
+            // Until here in hand: who stops or hands over lets it be confirmed.
             in_hand.settled();
+            // A success that may be lost is not acknowledged; a failure is told as it is.
+            if confirmed.is_err() && state == State::Succeeded {
+                return Ended::Failure(Box::new(unconfirmed(ready, operation)));
+            }
+            let replicated = confirmed.unwrap_or(Replicated::No);
             match failure {
-                Some(failure) => Ended::Failure(Box::new(failure)),
+                Some(failure) => Ended::Failure(Box::new(Failure {
+                    replicated: Some(replicated),
+                    ..failure
+                })),
                 None => {
                     let mut reply = Reply {
                         status,
                         headers,
                         body,
                     };
-                    super::replay::stamp(&mut reply, operation.id, &operation.backend);
+                    super::replay::stamp(&mut reply, operation.id, &operation.backend, replicated);
                     if conclusion.absent {
                         reply
                             .headers
@@ -316,20 +344,19 @@ async fn settle(
                 }
             }
         }
-        Ok(Finished::Conflict(theirs)) => {
+        Ok((Finished::Conflict(theirs), position)) => {
+            let confirmed = relay.replicated(rule, position, operation.epoch).await;
             in_hand.settled();
             let error = RelayError::MappingConflict {
                 ours: operation.object.cmp_id.clone(),
                 theirs: theirs.key.cmp_id,
             };
-            Ended::Failure(Box::new(after_the_call(
-                request,
-                operation,
-                error,
-                SideEffect::Done,
-            )))
+            Ended::Failure(Box::new(Failure {
+                replicated: Some(confirmed.unwrap_or(Replicated::No)),
+                ..after_the_call(request, operation, error, SideEffect::Done)
+            }))
         }
-        Ok(Finished::Lost(row)) => {
+        Ok((Finished::Lost(row), _)) => {
             in_hand.settled();
             error!(
                 operation = %operation.id,
@@ -390,6 +417,22 @@ async fn settle(
     }
 }
 
+/// Done, and written down here alone. A retry waits for the confirmation where it is known again: by its key, by
+/// the object that it creates, or because running it once more changes nothing.
+fn unconfirmed(ready: &Ready, operation: &Operation) -> Failure {
+    let request = &ready.request;
+    let mut created = resource::created_keys(request.way(), &ready.prepared.target.keys);
+    let known_again =
+        request.idempotency_key.is_some() || request.route().idempotent || created.next().is_some();
+    let error = RelayError::OutcomeUnconfirmed;
+    Failure {
+        safe_to_retry: known_again,
+        retry_after: error.retry_after(),
+        replicated: Some(Replicated::No),
+        ..after_the_call(request, operation, error, SideEffect::Done)
+    }
+}
+
 fn after_the_call(
     request: &Request,
     operation: &Operation,
@@ -406,6 +449,7 @@ fn after_the_call(
         backend: Some(operation.backend.as_str().into()),
         backend_status: None,
         retry_after: None,
+        replicated: None,
     }
 }
 

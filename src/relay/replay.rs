@@ -4,10 +4,13 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use super::confirm::{self, Replicated};
 use super::route::Request;
 use super::{Failure, Relay, RelayError, Reply, reply};
 use crate::clock;
+use crate::plan::SideEffect;
 use crate::store::{Operation, OperationId, State, StoreError};
+use crate::telemetry::metrics;
 
 /// What an earlier request with the same key means for this one.
 #[derive(Debug)]
@@ -39,15 +42,38 @@ impl Relay {
         }
         let overdue = operation.deadline <= clock::unix_micros();
         match operation.state {
-            State::Succeeded => Ok(Earlier::Replay(replay(&operation))),
+            State::Succeeded => self
+                .replayed(request, &operation)
+                .await
+                .map(Earlier::Replay),
             State::Failed if operation.safe_to_retry => Ok(Earlier::RunAgain(Box::new(operation))),
-            State::Failed => Ok(Earlier::Replay(replay(&operation))),
+            State::Failed => self
+                .replayed(request, &operation)
+                .await
+                .map(Earlier::Replay),
             State::Pending => refuse(RelayError::OperationInProgress(operation.id)),
             State::Unknown if operation.idempotent && overdue => {
                 Ok(Earlier::RunAgain(Box::new(operation)))
             }
             State::Unknown => refuse(RelayError::EarlierOutcomeUnknown(operation.id)),
         }
+    }
+
+    /// The reply of a finished operation, once the standby has its row (SEMANTICS 19).
+    async fn replayed(&self, request: &Request, operation: &Operation) -> Result<Reply, Failure> {
+        let confirmed = self.row_replicated(confirm::rule(request)).await;
+        if confirmed.is_err() && operation.state == State::Succeeded {
+            let error = RelayError::OutcomeUnconfirmed;
+            return Err(Failure {
+                side_effect: SideEffect::Done,
+                safe_to_retry: true,
+                operation: Some(operation.id),
+                backend: Some(operation.backend.as_str().into()),
+                replicated: Some(Replicated::No),
+                ..Failure::of_route(request.route(), error)
+            });
+        }
+        Ok(replay(operation, confirmed.unwrap_or(Replicated::No)))
     }
 
     /// A create of an object that is mapped: the same request of the same client replays, any other
@@ -79,7 +105,7 @@ impl Relay {
             Ok(None)
         };
         match creator.await {
-            Ok(Some(operation)) => Ok(replay(&operation)),
+            Ok(Some(operation)) => self.replayed(request, &operation).await,
             Ok(None) => {
                 let error = RelayError::AlreadyMapped { resource, cmp_id };
                 Err(Failure::of_route(request.route(), error))
@@ -90,7 +116,7 @@ impl Relay {
 }
 
 /// The stored reply of a finished operation.
-pub fn replay(operation: &Operation) -> Reply {
+pub fn replay(operation: &Operation, replicated: Replicated) -> Reply {
     let mut headers = HeaderMap::new();
     for (name, value) in &operation.reply_headers {
         if let (Ok(name), Ok(value)) = (
@@ -132,21 +158,22 @@ pub fn replay(operation: &Operation) -> Reply {
         headers,
         body,
     };
-    stamp(&mut reply, operation.id, &operation.backend);
+    stamp(&mut reply, operation.id, &operation.backend, replicated);
     reply
 }
 
 /// The headers of every answer to a journalled request.
-pub fn stamp(reply: &mut Reply, operation: OperationId, backend: &str) {
+pub fn stamp(reply: &mut Reply, operation: OperationId, backend: &str, replicated: Replicated) {
     insert_text(
         &mut reply.headers,
         "relay-operation",
         &operation.to_string(),
     );
     insert_text(&mut reply.headers, "relay-backend", backend);
-    reply
-        .headers
-        .insert("relay-replicated", HeaderValue::from_static("off"));
+    insert_text(&mut reply.headers, "relay-replicated", replicated.name());
+    if replicated == Replicated::No && reply.status.is_success() {
+        metrics::unconfirmed_acknowledgement();
+    }
 }
 
 pub fn insert_text(headers: &mut HeaderMap, name: &'static str, value: &str) {

@@ -438,7 +438,7 @@ pub async fn refuse_mapped(
 }
 
 /// What a create names: an id that the relay makes is mapped to nothing yet.
-fn created_keys<'k>(
+pub fn created_keys<'k>(
     way: &Way,
     keys: &'k [Option<ObjectKey>],
 ) -> impl Iterator<Item = &'k ObjectKey> {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::cache::Cache;
 use super::lost::find_out;
 use super::rules::key_of;
-use super::{Begun, Finished, MappingChange, State, Store, StoreError, Write, Written};
+use super::{Begun, Finished, MappingChange, Position, State, Store, StoreError, Write, Written};
 use crate::telemetry;
 
 /// Bounds of the committer and of the cache.
@@ -44,12 +44,13 @@ impl Default for Options {
 /// What stands in the queue.
 #[derive(Debug)]
 pub(super) enum Job {
-    Write(Box<Write>, oneshot::Sender<Result<Written, StoreError>>),
+    Write(Box<Write>, Waiter),
     /// Commit what stands before this, refuse what comes after, and end.
     Close,
 }
 
-type Waiter = oneshot::Sender<Result<Written, StoreError>>;
+/// Told what became of its write, and where that commit stands.
+type Waiter = oneshot::Sender<Result<(Written, Option<Position>), StoreError>>;
 
 /// Runs until [`Job::Close`] or until every sender is gone.
 pub(super) async fn run(
@@ -129,13 +130,21 @@ async fn commit(
     batch: &[Write],
     waiters: Vec<Waiter>,
 ) {
+    let mut position = None;
     let results: Vec<Result<Written, StoreError>> = match store.apply(batch).await {
-        Ok(written) => written.into_iter().map(Ok).collect(),
+        Ok(applied) => {
+            position = applied.position;
+            applied.written.into_iter().map(Ok).collect()
+        }
         Err(StoreError::CommitUnknown(words)) => {
             find_out(store, options.look_ups, batch, words).await
         }
         Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
     };
+    if position.is_none() && results.iter().any(Result::is_ok) {
+        // A connection that was lost took the commit's own position with it; the newest one covers it.
+        position = store.position().await.unwrap_or_default();
+    }
     telemetry::metrics::commit(batch.len());
     for (write, result) in batch.iter().zip(&results) {
         remember(cache, write, result);
@@ -145,7 +154,7 @@ async fn commit(
         // A waiter that is gone needs no answer; its row stands.
         let _ = waiter.send(result.and_then(|written| match written {
             Written::Invalid(words) => Err(StoreError::Invalid(words)),
-            written => Ok(written),
+            written => Ok((written, position)),
         }));
     }
 }

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use super::cache::Cache;
 use super::committer::{self, Job, Options};
 use super::{
-    Begun, Finished, Intent, Mapping, ObjectKey, Outcome, Settled, Store, StoreError, Write,
-    Written,
+    Begun, Finished, Intent, Mapping, ObjectKey, Outcome, Position, Settled, Store, StoreError,
+    Write, Written,
 };
 
 /// The store behind its committer and its cache. Cheap to clone.
@@ -52,20 +52,23 @@ impl Journal {
     }
 
     /// Writes an intent; returns once it is durable. A caller that goes away before does not take the
-    /// intent back: what was queued is written.
-    pub async fn begin(&self, intent: Intent) -> Result<Begun, StoreError> {
-        match self.write(Write::Begin(Box::new(intent))).await? {
-            Written::Begun(begun) => Ok(begun),
-            other => Err(mismatch(&other)),
+    /// intent back: what was queued is written. Beside it: where its commit stands.
+    pub async fn begin(&self, intent: Intent) -> Result<(Begun, Option<Position>), StoreError> {
+        match self.commit(Write::Begin(Box::new(intent))).await? {
+            (Written::Begun(begun), position) => Ok((begun, position)),
+            (other, _) => Err(mismatch(&other)),
         }
     }
 
     /// Writes an outcome; returns once it is durable. A commit whose result is unknown has been
-    /// read back by id before this returns (SEMANTICS 6).
-    pub async fn finish(&self, outcome: Outcome) -> Result<Finished, StoreError> {
-        match self.write(Write::Finish(Box::new(outcome))).await? {
-            Written::Finished(finished) => Ok(finished),
-            other => Err(mismatch(&other)),
+    /// read back by id before this returns (SEMANTICS 6). Beside it: where its commit stands.
+    pub async fn finish(
+        &self,
+        outcome: Outcome,
+    ) -> Result<(Finished, Option<Position>), StoreError> {
+        match self.commit(Write::Finish(Box::new(outcome))).await? {
+            (Written::Finished(finished), position) => Ok((finished, position)),
+            (other, _) => Err(mismatch(&other)),
         }
     }
 
@@ -79,6 +82,10 @@ impl Journal {
 
     /// Any other write, through the same committer.
     pub async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        self.commit(write).await.map(|(written, _)| written)
+    }
+
+    async fn commit(&self, write: Write) -> Result<(Written, Option<Position>), StoreError> {
         let (answer, answered) = oneshot::channel();
         self.queue
             .send(Job::Write(Box::new(write), answer))
@@ -89,6 +96,15 @@ impl Journal {
             Err(StoreError::CommitUnknown(
                 "the committer ended before it answered".to_owned(),
             ))
+        })
+    }
+
+    /// Where the newest commit stands, which covers every row that was read before; `None` without a standby, and
+    /// where the database does not say.
+    pub async fn position(&self) -> Option<Position> {
+        self.store.position().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the position of the newest commit could not be read");
+            None
         })
     }
 

@@ -45,7 +45,7 @@ pub(super) async fn find_out(
             return results;
         }
         match store.apply(batch).await {
-            Ok(written) => return written.into_iter().map(Ok).collect(),
+            Ok(applied) => return applied.written.into_iter().map(Ok).collect(),
             Err(error) => reason = error.to_string(),
         }
     }
@@ -130,7 +130,7 @@ async fn committed(
 async fn again(store: &dyn Store, write: &Write) -> Result<Written, StoreError> {
     let one = store.apply(std::slice::from_ref(write)).await?;
     let none = || StoreError::CommitUnknown("a write was not answered".to_owned());
-    one.into_iter().next().ok_or_else(none)
+    one.written.into_iter().next().ok_or_else(none)
 }
 
 /// The row in whose way an outcome came, looked up after the fact.

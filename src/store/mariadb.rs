@@ -16,9 +16,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::{ConnectOptions, Executor, MySql, Transaction};
 use tokio::sync::Mutex;
 
-use super::StoreError;
 use super::sql::session::{Dialect, Fault, session};
 use super::sql::{Engine, SqlStore, schema};
+use super::{Position, StoreError};
 use crate::plan::MariaDb;
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -66,6 +66,8 @@ pub struct MariaDbEngine {
     writer: MySqlPool,
     readers: MySqlPool,
     lock: Option<Arc<Lock>>,
+    /// Each commit says where it stands in the binary log.
+    positions: bool,
 }
 
 /// The lock of `serve`: a server that restarts forgets it, so it is looked after for as long as the
@@ -87,7 +89,7 @@ struct Held {
 impl SqlStore<MariaDbEngine> {
     /// Connects. Creates no tables: [`super::Store::migrate`] does.
     pub async fn connect(server: &MariaDb, exclusive: Exclusive) -> Result<Self, StoreError> {
-        let options = connect_options(server);
+        let options = options(server).statement_cache_capacity(256);
         let lock = match exclusive {
             Exclusive::Yes => Some(Arc::new(Lock::take(&options, server).await?)),
             Exclusive::No => None,
@@ -115,6 +117,7 @@ impl SqlStore<MariaDbEngine> {
             writer: pool(1, options.clone(), guard),
             readers: pool(READERS, options, None),
             lock,
+            positions: false,
         };
         engine
             .warn_of_lazy_commits()
@@ -122,17 +125,22 @@ impl SqlStore<MariaDbEngine> {
             .map_err(|fault| unreachable(server, &fault))?;
         Ok(SqlStore { engine })
     }
+
+    /// Every commit says from now on where it stands: there is a standby to be asked for it.
+    pub fn with_positions(mut self) -> Self {
+        self.engine.positions = true;
+        self
+    }
 }
 
 /// How a server is reached, by whatever account.
-pub fn connect_options(server: &MariaDb) -> MySqlConnectOptions {
+pub fn options(server: &MariaDb) -> MySqlConnectOptions {
     let options = MySqlConnectOptions::new()
         .host(&server.host)
         .port(server.port)
         .username(&server.user)
         .database(&server.database)
         .charset("utf8mb4")
-        .statement_cache_capacity(256)
         .disable_statement_logging();
     match &server.password {
         Some(password) => options.password(password.expose()),
@@ -266,12 +274,37 @@ impl Engine for MariaDbEngine {
         self.writer.begin().await.map_err(fault)
     }
 
-    async fn commit(transaction: Self::Transaction) -> Result<(), Fault> {
-        transaction.commit().await.map_err(|error| match error {
+    async fn commit(&self, mut transaction: Self::Transaction) -> Result<Option<Position>, Fault> {
+        let refused = |error| match error {
             // The server answered, and its answer was no.
             sqlx::Error::Database(_) => fault(error),
             other => Fault::CommitUnknown(other.to_string()),
-        })
+        };
+        if !self.positions {
+            return transaction.commit().await.map(|()| None).map_err(refused);
+        }
+        // By hand, so that the session is still in it: the ROLLBACK that the dropped guard queues finds nothing to roll
+        // back.
+        transaction.execute("COMMIT").await.map_err(refused)?;
+        let told = sqlx::query_scalar("SELECT @@last_gtid").fetch_one(&mut *transaction);
+        // It is committed, whatever becomes of the question where.
+        let told: Result<String, _> = told.await;
+        Ok(told.ok().as_deref().and_then(Position::parse))
+    }
+
+    async fn position(&self) -> Result<Option<Position>, Fault> {
+        if !self.positions {
+            return Ok(None);
+        }
+        // Each domain has its newest; this server writes into its own.
+        let mut reader = self.reader().await?;
+        let (all, domain): (String, u64) =
+            sqlx::query_as("SELECT @@global.gtid_binlog_pos, @@global.gtid_domain_id")
+                .fetch_one(&mut *reader)
+                .await
+                .map_err(fault)?;
+        let mut each = all.split(',').filter_map(Position::parse);
+        Ok(each.find(|position| u64::from(position.domain) == domain))
     }
 
     async fn rollback(transaction: Self::Transaction) {

@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
-    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
-    rules,
+    Applied, Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount,
+    ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store, StoreError, Write,
+    Written, decide, rules,
 };
 
 /// The tables, and what was asked of them.
@@ -212,8 +212,15 @@ fn counted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<(T, u64)> {
 }
 
 impl Store for MemoryStore {
-    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Vec<Written>, StoreError>> {
-        self.answer(|tables| batch.iter().map(|write| tables.write(write)).collect())
+    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Applied, StoreError>> {
+        self.answer(|tables| Applied {
+            written: batch.iter().map(|write| tables.write(write)).collect(),
+            position: None,
+        })
+    }
+
+    fn position(&self) -> Async<'_, Result<Option<Position>, StoreError>> {
+        self.answer(|_| None)
     }
 
     fn mappings<'a>(

@@ -14,6 +14,7 @@ pub mod committer;
 pub mod journal;
 pub mod mariadb;
 pub mod memory;
+pub mod position;
 pub mod retention;
 pub mod sqlite;
 
@@ -36,6 +37,7 @@ pub use committer::Options;
 pub use journal::Journal;
 pub use mariadb::{Exclusive, MariaDbStore};
 pub use memory::MemoryStore;
+pub use position::Position;
 pub use sqlite::SqliteStore;
 
 use crate::plan::Database;
@@ -46,6 +48,17 @@ pub async fn open(database: &Database) -> Result<Arc<dyn Store>, StoreError> {
         Database::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
         Database::MariaDb(server) => Arc::new(MariaDbStore::connect(server, Exclusive::Yes).await?),
     })
+}
+
+/// As [`open`], and each commit says where it stands: so that a standby can be asked for it.
+pub async fn open_replicated(database: &Database) -> Result<Arc<dyn Store>, StoreError> {
+    match database {
+        Database::Sqlite(_) => open(database).await,
+        Database::MariaDb(server) => {
+            let store = MariaDbStore::connect(server, Exclusive::Yes).await?;
+            Ok(Arc::new(store.with_positions()))
+        }
+    }
 }
 
 /// A boxed future: `Store` is used as a trait object.
@@ -380,6 +393,15 @@ pub enum Written {
     Invalid(String),
 }
 
+/// A batch that was committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The answer to each write, in their order.
+    pub written: Vec<Written>,
+    /// Where the commit stands in the binary log, or one after it; `None` where that is not asked, or not known.
+    pub position: Option<Position>,
+}
+
 /// The SSH host key that a backend showed when it was first seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostKeyRow {
@@ -476,7 +498,11 @@ pub struct OperationFilter {
 pub trait Store: Send + Sync + 'static {
     /// Applies the batch as one transaction; constraint errors fail alone (savepoints), a deadlock
     /// or a lost connection before the commit re-runs the whole batch (SEMANTICS 6).
-    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Vec<Written>, StoreError>>;
+    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Applied, StoreError>>;
+
+    /// Where the newest commit of all stands; whoever has applied that has every row that can be read now. `None`
+    /// where positions are not asked.
+    fn position(&self) -> Async<'_, Result<Option<Position>, StoreError>>;
 
     /// The mappings of these keys, in their order.
     fn mappings<'a>(

@@ -18,9 +18,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Sqlite, Transaction};
 
-use super::StoreError;
 use super::sql::session::{Dialect, Fault, session};
 use super::sql::{Engine, SqlStore, schema};
+use super::{Position, StoreError};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     schema::migrator(&[
@@ -142,8 +142,8 @@ impl Engine for SqliteEngine {
             .map_err(fault)
     }
 
-    async fn commit(transaction: Self::Transaction) -> Result<(), Fault> {
-        transaction.commit().await.map_err(|error| {
+    async fn commit(&self, transaction: Self::Transaction) -> Result<Option<Position>, Fault> {
+        let committed = transaction.commit().await.map_err(|error| {
             let answered = error.as_database_error().map(primary_code);
             match answered {
                 // After an I/O error the frames may be in the log nevertheless; any other answer
@@ -151,7 +151,12 @@ impl Engine for SqliteEngine {
                 None | Some(IO_ERROR) => Fault::CommitUnknown(error.to_string()),
                 Some(_) => fault(error),
             }
-        })
+        });
+        committed.map(|()| None)
+    }
+
+    async fn position(&self) -> Result<Option<Position>, Fault> {
+        Ok(None)
     }
 
     async fn rollback(transaction: Self::Transaction) {

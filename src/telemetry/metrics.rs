@@ -39,6 +39,14 @@ pub const OPERATIONS_NOW: &str = "cmp_relay_operations";
 pub const COMMITS: &str = "cmp_relay_commits_total";
 /// Writes of a commit.
 pub const COMMIT_WRITES: &str = "cmp_relay_commit_writes";
+/// Seconds that a commit waited until the standby had confirmed it.
+pub const CONFIRM_SECONDS: &str = "cmp_relay_confirm_duration_seconds";
+/// Seconds since the standby confirmed the newest commit that it was asked for.
+pub const CONFIRM_AGE: &str = "cmp_relay_confirm_age_seconds";
+/// Successes that were told before the standby had confirmed them.
+pub const UNCONFIRMED: &str = "cmp_relay_unconfirmed_acknowledgements_total";
+/// Requests that would change something and were refused with 503, by reason.
+pub const REFUSED_WRITES: &str = "cmp_relay_refused_writes_total";
 /// 1 while what serves is what the last reload found.
 pub const RELOAD_WELL: &str = "cmp_relay_config_last_reload_successful";
 /// When the configuration that serves was loaded.
@@ -159,6 +167,24 @@ fn describe() {
     );
     describe_counter!(COMMITS, "Commits.");
     describe_histogram!(COMMIT_WRITES, "Writes of a commit.");
+    describe_histogram!(
+        CONFIRM_SECONDS,
+        Unit::Seconds,
+        "Time until the standby had confirmed a commit."
+    );
+    describe_gauge!(
+        CONFIRM_AGE,
+        Unit::Seconds,
+        "Time since the standby confirmed the newest commit that it was asked for."
+    );
+    describe_counter!(
+        UNCONFIRMED,
+        "Successes that were told before the standby had confirmed them."
+    );
+    describe_counter!(
+        REFUSED_WRITES,
+        "Requests that would change something and were refused with 503, by reason."
+    );
     describe_gauge!(
         RELOAD_WELL,
         "1 while what serves is what the last reload found."
@@ -267,6 +293,26 @@ pub fn operations_now(state: &'static str, count: u64) {
 pub fn commit(writes: usize) {
     counter!(COMMITS).increment(1);
     histogram!(COMMIT_WRITES).record(writes as f64);
+}
+
+/// A commit was confirmed by the standby, after so long.
+pub fn confirmed(took: Duration) {
+    histogram!(CONFIRM_SECONDS).record(took);
+}
+
+/// How long ago the standby confirmed last.
+pub fn confirm_age(age: Duration) {
+    gauge!(CONFIRM_AGE).set(age.as_secs_f64());
+}
+
+/// A success was told that the standby has not confirmed.
+pub fn unconfirmed_acknowledgement() {
+    counter!(UNCONFIRMED).increment(1);
+}
+
+/// A request that would change something was refused; the reason is the problem's code.
+pub fn refused_write(reason: &'static str) {
+    counter!(REFUSED_WRITES, "reason" => reason).increment(1);
 }
 
 /// One more reload, and what it came to.

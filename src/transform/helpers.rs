@@ -39,6 +39,7 @@ pub(super) enum Func {
     Trim,
     Join,
     Split,
+    Entries,
     Replace,
     Json,
     Base64,
@@ -51,6 +52,7 @@ pub(super) enum Func {
     CidrPrefix,
     Cursor,
     Uncursor,
+    Count,
     Add,
     Lt,
     Eq,
@@ -78,10 +80,11 @@ impl Func {
             | Func::Add
             | Func::Lt
             | Func::Int => Wants::Text,
+            Func::Count => Wants::List,
             Func::Join if index == 0 => Wants::List,
             Func::Join => Wants::Text,
             Func::Not => Wants::Boolean,
-            Func::Json | Func::Uuid | Func::Eq | Func::Ne => Wants::Anything,
+            Func::Entries | Func::Json | Func::Uuid | Func::Eq | Func::Ne => Wants::Anything,
         }
     }
 }
@@ -89,7 +92,7 @@ impl Func {
 /// Name, meaning, how many arguments at least and at most, and how it is written.
 type Entry = (&'static str, Helper, usize, usize, &'static str);
 
-const HELPERS: [Entry; 32] = [
+const HELPERS: [Entry; 34] = [
     ("optional", Helper::Optional, 1, 1, "optional body.mtu"),
     ("default", Helper::Default, 2, 2, "default body.mtu 1500"),
     ("has", Helper::Has, 1, 1, "has body.port"),
@@ -134,6 +137,13 @@ const HELPERS: [Entry; 32] = [
         2,
         2,
         "split body.ports ','",
+    ),
+    (
+        "entries",
+        Helper::Plain(Func::Entries),
+        1,
+        1,
+        "entries response.body.vlans",
     ),
     (
         "replace",
@@ -196,6 +206,13 @@ const HELPERS: [Entry; 32] = [
         "uncursor query.marker",
     ),
     (
+        "count",
+        Helper::Plain(Func::Count),
+        1,
+        1,
+        "count response.body.results",
+    ),
+    (
         "add",
         Helper::Plain(Func::Add),
         2,
@@ -254,10 +271,7 @@ pub(super) fn compute(func: Func, args: &[Cow<'_, Value>]) -> Result<Value, Cow<
             .into(),
         Func::Replace => text(0)?.replace(&*text(1)?, &text(2)?).into(),
         Func::Join => {
-            let Value::Array(items) = &*args[0] else {
-                return Err("it is not a list".into());
-            };
-            let items: Result<Vec<_>, _> = items.iter().map(text_of).collect();
+            let items: Result<Vec<_>, _> = list(&args[0])?.iter().map(text_of).collect();
             items?.join(&*text(1)?).into()
         }
         Func::Split => {
@@ -267,6 +281,13 @@ pub(super) fn compute(func: Func, args: &[Cow<'_, Value>]) -> Result<Value, Cow<
             }
             text(0)?.split(&*separator).map(Value::from).collect()
         }
+        Func::Entries => match &*args[0] {
+            Value::Object(object) => object
+                .iter()
+                .map(|(key, value)| serde_json::json!({ "key": key, "value": value }))
+                .collect(),
+            _ => return Err("it is not an object".into()),
+        },
         Func::Int => Value::Number(integer(&args[0])?),
         Func::Uuid => uuid::Uuid::new_v4().to_string().into(),
         Func::CidrAddress => cidr(&args[0])?.addr().to_string().into(),
@@ -274,6 +295,7 @@ pub(super) fn compute(func: Func, args: &[Cow<'_, Value>]) -> Result<Value, Cow<
         Func::CidrPrefix => cidr(&args[0])?.prefix_len().into(),
         Func::Cursor => format!("{CURSOR}{}", URL_SAFE_NO_PAD.encode(text(0)?.as_bytes())).into(),
         Func::Uncursor => uncursor(&text(0)?).ok_or(NO_CURSOR)?.into(),
+        Func::Count => list(&args[0])?.len().into(),
         Func::Add => {
             let sum = whole(&args[0])?.checked_add(whole(&args[1])?);
             Value::Number(integer(&sum.ok_or(TOO_LARGE)?.to_string().into())?)
@@ -299,6 +321,11 @@ fn uncursor(text: &str) -> Option<String> {
     String::from_utf8(bytes)
         .ok()
         .filter(|text| !text.is_empty())
+}
+
+fn list(value: &Value) -> Result<&[Value], &'static str> {
+    let items = value.as_array().ok_or("it is not a list")?;
+    Ok(items)
 }
 
 /// A whole number to compute with.
@@ -366,6 +393,11 @@ mod tests {
             value(Func::Split, &[json!("1,2"), json!(",")]),
             Ok(json!(["1", "2"]))
         );
+        assert_eq!(
+            value(Func::Entries, &[json!({ "7": ["a"], "10": null })]),
+            Ok(json!([{ "key": "7", "value": ["a"] }, { "key": "10", "value": null }]))
+        );
+        assert!(value(Func::Entries, &[json!(["a"])]).is_err());
         assert_eq!(
             value(Func::Replace, &[json!("a-b-c"), json!("-"), json!("")]),
             Ok(json!("abc"))
@@ -449,6 +481,18 @@ mod tests {
         for bad in [json!(1.5), json!("x"), json!(null), json!(true)] {
             assert!(value(Func::Add, &[bad.clone(), json!(1)]).is_err(), "{bad}");
             assert!(value(Func::Lt, &[json!(1), bad.clone()]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_the_items_of_a_list_are_counted() {
+        assert_eq!(
+            value(Func::Count, &[json!([1, [2, 3], null])]),
+            Ok(json!(3))
+        );
+        assert_eq!(value(Func::Count, &[json!([])]), Ok(json!(0)));
+        for bad in [json!({ "a": 1 }), json!("ab"), json!(null)] {
+            assert!(value(Func::Count, &[bad]).is_err());
         }
     }
 

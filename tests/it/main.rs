@@ -18,6 +18,7 @@ mod hostile;
 mod http;
 mod import;
 mod invariants;
+mod keepalived;
 mod mutants;
 mod netconf;
 mod neutron;

@@ -1,10 +1,12 @@
 #!/bin/sh
 # A private MariaDB for the tests: on a free loopback port, in a folder of its own, durable commits.
 #
-#   mariadb.sh    installs the server where it is missing (as root, on Debian), starts it, prints
-#                 `port=N`, and stops it and removes its folder when its standard input ends.
-#                 Until then each line of its standard input is an order, answered by `done`:
-#                 `freeze` and `thaw` (SIGSTOP, SIGCONT), `kill` (SIGKILL) and `start`.
+#   mariadb.sh [OPTION-FILE]
+#                 installs the server where it is missing (as root, on Debian), starts it, with the
+#                 options of the file, prints `port=N`, and stops it and removes its folder when its
+#                 standard input ends. Until then each line of its standard input is an order,
+#                 answered by `done`: `freeze` and `thaw` (SIGSTOP, SIGCONT), `kill` (SIGKILL), `stop`
+#                 and `start`.
 #
 # root may log in over 127.0.0.1 without a password. Exit status 3: there is no MariaDB to be had.
 set -eu
@@ -19,6 +21,9 @@ if ! command -v mariadbd >/dev/null 2>&1; then
     export DEBIAN_FRONTEND=noninteractive
     { apt-get update && apt-get install -y --no-install-recommends mariadb-server; } >&2 || exit 3
 fi
+
+defaults=--no-defaults
+[ $# -eq 0 ] || defaults=--defaults-file=$1
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/cmp-relay-mariadb.XXXXXX")
 pid=
@@ -45,7 +50,7 @@ mariadb-install-db --no-defaults --user="$(id -un)" --auth-root-authentication-m
 
 launch() {
     : >"$dir/log"
-    mariadbd --no-defaults --user="$(id -un)" --datadir="$dir/data" --socket="$dir/socket" \
+    mariadbd "$defaults" --user="$(id -un)" --datadir="$dir/data" --socket="$dir/socket" \
         --bind-address=127.0.0.1 --port="$port" --pid-file="$dir/pid" \
         --innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=32M \
         --max-connections=500 >"$dir/log" 2>&1 &
@@ -67,6 +72,11 @@ obey() {
     thaw) kill -CONT "$pid" ;;
     kill)
         kill -KILL "$pid"
+        wait "$pid" 2>/dev/null || true
+        pid=
+        ;;
+    stop)
+        kill "$pid"
         wait "$pid" 2>/dev/null || true
         pid=
         ;;

@@ -1,5 +1,7 @@
 //! `ha`: the pair, through the admin API of this node's relay; what keepalived's scripts call.
 
+pub mod doctor;
+pub mod init;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +56,10 @@ pub enum Command {
     Resume(Order),
     /// The last failover has been looked into: the next one may happen by itself
     Acknowledge(Order),
+    /// Write what goes onto both nodes of a pair: keepalived, MariaDB, systemd, accounts, relay.yaml
+    Init(init::Args),
+    /// Check this node and the pair: servers, files, accounts, rows; nothing is changed
+    Doctor(doctor::Args),
     /// Seed this node from the active one, before its relay is first started
     Bootstrap(ConfigArgs),
     /// For keepalived: exit status 0 where the address may be here
@@ -98,6 +104,8 @@ pub fn run(command: Command, vars: &Vars) -> Result<ExitCode> {
         Command::Pause(order) => send(&order, vars, "pause", &none),
         Command::Resume(order) => send(&order, vars, "resume", &none),
         Command::Acknowledge(order) => send(&order, vars, "acknowledge", &none),
+        Command::Init(args) => init::run(&args),
+        Command::Doctor(args) => doctor::run(&args, vars),
         Command::Bootstrap(config) => bootstrap(&config, vars),
         Command::Check(State { state }) => tell(&state, "check"),
         Command::Notify { state, words } => {

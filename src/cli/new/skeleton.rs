@@ -11,23 +11,23 @@ const SHARED: &str = include_str!("skeleton/shared.yaml");
 const BACKEND: &str = include_str!("skeleton/backend.yaml");
 
 /// What goes into a skeleton.
-#[derive(Debug, Default)]
-pub(super) struct Fill {
+#[derive(Clone, Debug, Default)]
+pub(in crate::cli) struct Fill {
     values: Vec<(&'static str, String)>,
     cases: Vec<&'static str>,
 }
 
 impl Fill {
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn put(mut self, name: &'static str, value: &str) -> Self {
+    pub(in crate::cli) fn put(mut self, name: &'static str, value: &str) -> Self {
         self.values.push((name, value.to_owned()));
         self
     }
 
-    pub(super) fn case(mut self, case: &'static str) -> Self {
+    pub(in crate::cli) fn case(mut self, case: &'static str) -> Self {
         self.cases.push(case);
         self
     }
@@ -56,7 +56,7 @@ impl Fill {
         fill.filled(BACKEND)
     }
 
-    fn filled(&self, skeleton: &str) -> String {
+    pub(in crate::cli) fn filled(&self, skeleton: &str) -> String {
         let mut holds = true;
         let mut text = String::new();
         for line in skeleton.lines() {

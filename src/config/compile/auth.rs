@@ -1,6 +1,6 @@
 //! How calls authenticate: secrets resolved, and each put where it can stand.
 
-use super::{header, login, secret_tree, tls, url};
+use super::{complete, header, login, secret_tree, tls, url};
 use crate::config::codes;
 use crate::config::env::World;
 use crate::config::spec::auth::{AuthSpec, KeystoneSpec};
@@ -34,37 +34,26 @@ pub fn compile(
         AuthSpec::Bearer(secret) => resolve_for_header(secret, world, diags).map(Auth::Bearer),
         AuthSpec::Headers(entries) => {
             some_entry(entries, at, diags);
-            let headers: Vec<_> = entries
-                .0
-                .iter()
-                .map(|(key, secret)| {
-                    let name = header::name(&key.value, key.span, diags);
-                    let value = match secret.0.as_ref() {
-                        Some(SecretValue::Reference(secret)) => {
-                            resolve_for_header(secret, world, diags).map(SecretTree::Secret)
-                        }
-                        Some(SecretValue::Built(node)) => secret_tree::built(node, world, diags),
-                        None => None,
-                    };
-                    Some((name?, value?))
-                })
-                .collect();
-            headers
-                .into_iter()
-                .collect::<Option<_>>()
-                .map(Auth::Headers)
+            let headers = entries.0.iter().map(|(key, secret)| {
+                let name = header::name(&key.value, key.span, diags);
+                let value = match secret.0.as_ref() {
+                    Some(SecretValue::Reference(secret)) => {
+                        resolve_for_header(secret, world, diags).map(SecretTree::Secret)
+                    }
+                    Some(SecretValue::Built(node)) => secret_tree::built(node, world, diags),
+                    None => None,
+                };
+                Some((name?, value?))
+            });
+            complete(headers).map(Auth::Headers)
         }
         AuthSpec::Query(entries) => {
             some_entry(entries, at, diags);
-            let query: Vec<_> = entries
-                .0
-                .iter()
-                .map(|(key, secret)| {
-                    let secret = world.resolve(secret.0.as_ref()?, diags)?;
-                    Some((key.value.as_str().into(), secret))
-                })
-                .collect();
-            query.into_iter().collect::<Option<_>>().map(Auth::Query)
+            let query = entries.0.iter().map(|(key, secret)| {
+                let secret = world.resolve(secret.0.as_ref()?, diags)?;
+                Some((key.value.as_str().into(), secret))
+            });
+            complete(query).map(Auth::Query)
         }
         AuthSpec::ClientCertificate(_) => {
             if backend_tls.client_cert.is_none() {

@@ -7,6 +7,7 @@ use http::Method;
 
 use super::call;
 use super::codes;
+use super::complete;
 use super::conflict::Declared;
 use super::example;
 use super::mapping;
@@ -522,18 +523,15 @@ impl<'a> Endpoint<'a> {
             .iter()
             .map(|c| &*c.name)
             .collect();
-        let names: Vec<_> = written
-            .iter()
-            .map(|client| {
-                let name = client.literal("`clients`", diags)?;
-                if !known.contains(&name) {
-                    unknown_client(name, client.span(), &known, diags);
-                    return None;
-                }
-                Some(name.into())
-            })
-            .collect();
-        names.into_iter().collect::<Option<_>>().map(Some)
+        let names = written.iter().map(|client| {
+            let name = client.literal("`clients`", diags)?;
+            if !known.contains(&name) {
+                unknown_client(name, client.span(), &known, diags);
+                return None;
+            }
+            Some(name.into())
+        });
+        complete(names).map(Some)
     }
 
     fn confirm(&self) -> Option<Confirm> {

@@ -91,3 +91,9 @@ pub fn compile(
     });
     (plan, routes.examples)
 }
+
+/// All of them, or nothing where one is missing. Each is made first, so that whatever is wrong is reported.
+fn complete<T, C: FromIterator<T>>(items: impl Iterator<Item = Option<T>>) -> Option<C> {
+    let items: Vec<_> = items.collect();
+    items.into_iter().collect()
+}

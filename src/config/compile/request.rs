@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::codes;
+use super::complete;
 use super::matching::Match;
 use super::names::{Names, Stage, Surroundings, check_name, check_names};
 use super::schema::{self, CompiledSchema, Purpose};
@@ -104,12 +105,10 @@ pub(super) fn id(
     }
     let roots = names.roots(stage);
     let env = names.env(around, stage, &roots);
-    let compiled: Vec<_> = parts
-        .0
-        .iter()
-        .map(|part| Text::compile(part.snippet(), Position::Plain, field, &env, diags))
-        .collect();
-    let parts = compiled.into_iter().collect::<Option<_>>()?;
+    let parts = parts.0.iter();
+    let parts =
+        parts.map(|part| Text::compile(part.snippet(), Position::Plain, field, &env, diags));
+    let parts = complete(parts)?;
     Some(IdTemplate { parts })
 }
 

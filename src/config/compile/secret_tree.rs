@@ -1,5 +1,6 @@
 //! Literal trees with secrets in them: the body of a login, a header that is built.
 
+use super::complete;
 use crate::config::env::World;
 use crate::config::spec::decode::Decode;
 use crate::config::spec::part::misplaced;
@@ -22,29 +23,16 @@ pub(super) fn tree(
             directive(key, entries, node, world, diags)
         }
         Kind::Map(entries) => {
-            let fields: Vec<_> = entries
-                .iter()
-                .map(|entry| {
-                    // `$$filter` is the key `$filter`.
-                    let key = entry.key.strip_prefix('$').unwrap_or(&entry.key);
-                    let tree = tree(Some(key), &entry.value, world, diags)?;
-                    Some((key.into(), tree))
-                })
-                .collect();
-            fields
-                .into_iter()
-                .collect::<Option<_>>()
-                .map(SecretTree::Map)
+            let fields = entries.iter().map(|entry| {
+                // `$$filter` is the key `$filter`.
+                let key = entry.key.strip_prefix('$').unwrap_or(&entry.key);
+                let tree = tree(Some(key), &entry.value, world, diags)?;
+                Some((key.into(), tree))
+            });
+            complete(fields).map(SecretTree::Map)
         }
         Kind::List(items) => {
-            let items: Vec<_> = items
-                .iter()
-                .map(|item| tree(key, item, world, diags))
-                .collect();
-            items
-                .into_iter()
-                .collect::<Option<_>>()
-                .map(SecretTree::List)
+            complete(items.iter().map(|item| tree(key, item, world, diags))).map(SecretTree::List)
         }
         Kind::Text(_) | Kind::Number(_) if key.is_some_and(secrets::smells) => {
             let help = "write `{ $env: NAME }` or `{ $file: PATH }`";

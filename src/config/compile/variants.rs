@@ -52,8 +52,10 @@ pub(super) fn write_out(
         .filter(|(_, backend)| *backend.kind == *kind)
         .map(|(id, backend)| (BackendId(id), backend))
         .collect();
+    let select = file.get("select").cloned();
     let ground = Ground {
         kind: &kind,
+        select: select.as_ref(),
         instances: &instances,
         all_known: backends.all_known(),
     };
@@ -80,6 +82,8 @@ pub(super) fn write_out(
 
 struct Ground<'a> {
     kind: &'a str,
+    /// `select` of the file.
+    select: Option<&'a Node>,
     instances: &'a Instances<'a>,
     /// Whether every backend compiled: what is missing then is really missing.
     all_known: bool,
@@ -233,8 +237,9 @@ impl Ground<'_> {
         Some(read)
     }
 
-    /// The examples of each variant. One is about the instance that it names: as its `backend`, in a row of
-    /// its `mappings`, or in its request; one that no backend is asked in may name none.
+    /// The examples of each variant. One is about the instance that it names as its `backend`, that the route's
+    /// `select` takes for its request, or that a row of its `mappings` or its request names; one that no backend is
+    /// asked in may be about none.
     fn examples(
         &self,
         route: &Entry,
@@ -245,12 +250,16 @@ impl Ground<'_> {
         let Some(Kind::List(examples)) = route.value.get("examples").map(|node| &node.kind) else {
             return each;
         };
+        let takes = |id: BackendId| found.iter().position(|variant| variant.takes.contains(&id));
         for example in examples {
-            let about = self.about(example);
-            let takes = |id| found.iter().position(|variant| variant.takes.contains(&id));
-            let variant = about.and_then(takes);
+            let variant = example
+                .get("backend")
+                .and_then(|name| self.named(name))
+                .and_then(takes)
+                .or_else(|| self.selected(&route.value, example, takes))
+                .or_else(|| self.mentioned(example).and_then(takes));
             let asks = example.get("response").is_some() || example.get("expect_call").is_some();
-            if about.is_none() && asks && found.len() > 1 && self.all_known {
+            if variant.is_none() && asks && found.len() > 1 && self.all_known {
                 let place = example.get("name").unwrap_or(example);
                 diags.push(
                     Diagnostic::error(
@@ -268,17 +277,46 @@ impl Ground<'_> {
         each
     }
 
-    fn about(&self, example: &Node) -> Option<BackendId> {
-        let named = |node: &Node| {
-            let name = node.as_text()?;
-            let known = self
-                .instances
-                .iter()
-                .find(|(_, backend)| *backend.name == *name);
-            known.map(|(id, _)| *id)
+    fn named(&self, node: &Node) -> Option<BackendId> {
+        let name = node.as_text()?;
+        let mut instances = self.instances.iter();
+        let known = instances.find(|(_, backend)| *backend.name == *name);
+        known.map(|(id, _)| *id)
+    }
+
+    /// The variant of every instance whose labels are those that `select` takes for the example's request; `None`
+    /// where they are of several, where the mapping of `object` decides, or where a label is more than a variable.
+    fn selected(
+        &self,
+        route: &Node,
+        example: &Node,
+        takes: impl Fn(BackendId) -> Option<usize>,
+    ) -> Option<usize> {
+        if route.get("object").is_some() {
+            return None;
+        }
+        let labels = route.get("select").or(self.select)?.get("labels")?;
+        let wanted = labels.entries().iter();
+        let wanted: Vec<(&str, &str)> = wanted
+            .map(|label| Some((label.key.as_str(), said(&label.value, example)?)))
+            .collect::<Option<_>>()?;
+        let fits = |backend: &Backend| {
+            let mut wanted = wanted.iter();
+            wanted.all(|(label, value)| label_of(backend, label) == Some(value))
         };
+        let mut ways = self
+            .instances
+            .iter()
+            .filter(|(_, backend)| fits(backend))
+            .map(|(id, _)| takes(*id));
+        let first = ways.next()??;
+        ways.all(|way| way == Some(first)).then_some(first)
+    }
+
+    /// The instance that a row, or else the request, names.
+    fn mentioned(&self, example: &Node) -> Option<BackendId> {
         let rows = || match example.get("mappings").map(|rows| &rows.kind) {
-            Some(Kind::List(rows)) => rows.iter().find_map(|row| named(row.get("backend")?)),
+            Some(Kind::List(rows)) => rows.iter().find_map(|row| self.named(row.get("backend")?)),
             _ => None,
         };
         let asked = || {
@@ -287,14 +325,26 @@ impl Ground<'_> {
             let values = parts
                 .filter_map(|part| request.get(part))
                 .flat_map(Node::entries);
-            values.map(|entry| &entry.value).find_map(named)
+            values
+                .map(|entry| &entry.value)
+                .find_map(|value| self.named(value))
         };
-        example
-            .get("backend")
-            .and_then(named)
-            .or_else(rows)
-            .or_else(asked)
+        rows().or_else(asked)
     }
+}
+
+/// What a label of `select` is for an example's request: a literal, or a variable of `path`, `query` or `body`.
+fn said<'n>(label: &'n Node, example: &'n Node) -> Option<&'n str> {
+    let text = label.as_text()?;
+    let variable = text.trim().strip_prefix("{{");
+    let Some(variable) = variable.and_then(|rest| rest.strip_suffix("}}")) else {
+        return (!text.contains("{{")).then_some(text);
+    };
+    let mut value = example.get("request")?;
+    for key in variable.trim().split('.') {
+        value = value.get(key)?;
+    }
+    value.as_text()
 }
 
 /// The route as this variant has it.

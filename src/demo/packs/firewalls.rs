@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Backend, Instead, Pack, embed};
+use super::{Backend, Pack, embed};
 use crate::demo::simulate::Stage;
 use crate::demo::simulate::fortios::Fortios;
 use crate::demo::simulate::panos::Panos;
@@ -50,20 +50,11 @@ pub fn at(
     fortios: &Arc<Fortios>,
     panos: &Arc<Panos>,
 ) -> io::Result<Vec<Backend>> {
-    let mut backend = |name: &str, router, instead| {
-        stage.serve(router).map(|url| Backend {
-            name: name.to_owned(),
-            url,
-            instead: Instead::Url(instead),
-        })
-    };
+    let fortigate = stage.serve(fortios.router())?;
+    let panos = stage.serve(panos.router())?;
     Ok(vec![
-        backend(
-            "FortiGate",
-            fortios.router(),
-            "https://fw-tpe-1.example.net",
-        )?,
-        backend("PAN-OS", panos.router(), "https://fw-khh-1.example.net")?,
+        Backend::instead_of("https://fw-tpe-1.example.net", "FortiGate", &fortigate),
+        Backend::instead_of("https://fw-khh-1.example.net", "PAN-OS", &panos),
     ])
 }
 
@@ -97,14 +88,14 @@ fn steps(scene: &Scene<'_>) -> Vec<Step> {
     for site in ["tpe", "khh"] {
         steps.extend([
             Step::post(
-                "A service",
+                &format!("A service in `{site}`"),
                 &to("/v1/firewall-services"),
                 Some(&format!("demo-fw-{site}-https")),
                 &json!({ "id": format!("https-{site}"), "site": site, "protocol": "tcp", "ports": "443" }),
                 201,
             ),
             Step::post(
-                "A policy that lets it in: addresses and services are named by our ids",
+                "and a policy that lets it in: addresses and services are named by our ids",
                 &to("/v1/firewall-policies"),
                 Some(&format!("demo-fw-{site}-in")),
                 &json!({ "id": format!("in-{site}"), "site": site, "from_zones": ["untrust"], "to_zones": ["dmz"],

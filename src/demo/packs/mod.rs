@@ -3,6 +3,7 @@
 //! A pack is one file here: what belongs to it, how its backends are simulated, and its part of the demo's story.
 //! A configuration folder may have any of them.
 
+pub mod chaining;
 pub mod firewalls;
 pub mod neo;
 pub mod openstack;
@@ -24,6 +25,7 @@ pub const PACKS: &[&Pack] = &[
     &firewalls::PACK,
     &waf::PACK,
     &neo::PACK,
+    &chaining::PACK,
 ];
 
 /// What ships together.
@@ -107,6 +109,15 @@ pub enum Instead {
 }
 
 impl Backend {
+    /// One that is at `url` instead of where the files of its pack have it.
+    fn instead_of(shipped: &'static str, name: &str, url: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            instead: Instead::Url(shipped),
+        }
+    }
+
     fn put_into(&self, path: &str, text: &str) -> String {
         match &self.instead {
             Instead::Url(url) => text.replace(url, &self.url),

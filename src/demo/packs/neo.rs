@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Backend, Instead, Pack, embed};
+use super::{Backend, Pack, embed};
 use crate::demo::simulate::Stage;
 use crate::demo::simulate::neo::Neo;
 use crate::demo::story::{Scene, Step};
@@ -33,11 +33,7 @@ const NEO: &str = "NEO";
 
 /// The pack's backend at this URL, which is without `/neo`.
 pub fn at(url: &str) -> Vec<Backend> {
-    vec![Backend {
-        name: NEO.to_owned(),
-        url: url.to_owned(),
-        instead: Instead::Url("https://neo-1.example.net"),
-    }]
+    vec![Backend::instead_of("https://neo-1.example.net", NEO, url)]
 }
 
 fn start(stage: &mut Stage) -> io::Result<Vec<Backend>> {

@@ -1,11 +1,11 @@
-//! OpenStack networking with service function chaining: a Keystone and two Neutrons, one a region.
+//! OpenStack networking: a Keystone and two Neutrons, one a region.
 
 use std::io;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Backend, Instead, Pack, embed};
+use super::{Backend, Pack, embed};
 use crate::demo::simulate::{Stage, openstack};
 use crate::demo::story::{Scene, Step};
 
@@ -16,11 +16,7 @@ pub const PACK: Pack = Pack {
         "backends.d/neutron-1.yaml",
         "backends.d/neutron-2.yaml",
         "routes.d/floating_ips.yaml",
-        "routes.d/flow_classifiers.yaml",
         "routes.d/networks.yaml",
-        "routes.d/port_chains.yaml",
-        "routes.d/port_pair_groups.yaml",
-        "routes.d/port_pairs.yaml",
         "routes.d/ports.yaml",
         "routes.d/router_interfaces.yaml",
         "routes.d/routers.yaml",
@@ -45,22 +41,18 @@ const KEYSTONE: &str = "Keystone";
 /// The pack's backends at these URLs: Keystone's with `/v3`, the Neutrons' without `/v2.0` and in the order of
 /// [`REGIONS`].
 pub fn at(keystone: &str, neutrons: [&str; 2]) -> Vec<Backend> {
-    let backend = |name: &str, url: &str, instead| Backend {
-        name: name.to_owned(),
-        url: url.to_owned(),
-        instead: Instead::Url(instead),
-    };
+    let [one, two] = neutrons;
     vec![
-        backend(KEYSTONE, keystone, "https://keystone.example.net:5000/v3"),
-        backend(
-            "Neutron of RegionOne",
-            neutrons[0],
+        Backend::instead_of("https://keystone.example.net:5000/v3", KEYSTONE, keystone),
+        Backend::instead_of(
             "https://neutron-1.example.net:9696",
+            "Neutron of RegionOne",
+            one,
         ),
-        backend(
-            "Neutron of RegionTwo",
-            neutrons[1],
+        Backend::instead_of(
             "https://neutron-2.example.net:9696",
+            "Neutron of RegionTwo",
+            two,
         ),
     ]
 }
@@ -208,50 +200,6 @@ fn steps(scene: &Scene<'_>) -> Vec<Step> {
             "It is gone here and there: `not_mapped`",
             &to("/v1/ports/port-1"),
             404,
-        ),
-        Step::post(
-            "A service chain. First the port of a machine that filters what it is sent",
-            &to("/v1/ports"),
-            Some("demo-port-3"),
-            &json!({ "id": "port-3", "network_id": "net-1", "name": "filter", "device_id": "vm-filter" }),
-            201,
-        ),
-        Step::post(
-            "as a service function: packets go in and out by it",
-            &to("/v1/port-pairs"),
-            Some("demo-pair-1"),
-            &json!({ "id": "pair-1", "ingress_port_id": "port-3", "egress_port_id": "port-3" }),
-            201,
-        ),
-        Step::post(
-            "which may have equals that share its load",
-            &to("/v1/port-pair-groups"),
-            Some("demo-group-1"),
-            &json!({ "id": "group-1", "region": "RegionOne", "name": "filters", "port_pairs": ["pair-1"] }),
-            201,
-        ),
-        Step::post(
-            "The packets that are meant",
-            &to("/v1/flow-classifiers"),
-            Some("demo-flow-1"),
-            &json!({ "id": "flow-1", "region": "RegionOne", "protocol": "tcp",
-                "destination_port_range_min": 80, "destination_port_range_max": 80 }),
-            201,
-        ),
-        Step::post(
-            "and the chain: each id in its lists is looked up, and must be in this region",
-            &to("/v1/port-chains"),
-            Some("demo-chain-1"),
-            &json!({ "id": "chain-1", "region": "RegionOne", "name": "clean",
-                "port_pair_groups": ["group-1"], "flow_classifiers": ["flow-1"] }),
-            201,
-        ),
-        Step::bare(
-            "What a chain is made of stays while it is one: `conflict`",
-            "DELETE",
-            &to("/v1/port-pairs/pair-1"),
-            None,
-            409,
         ),
         Step::get(
             "The ports again, one a page: `next` is the `marker` of the next one",

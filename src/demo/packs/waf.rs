@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::{Backend, Instead, Pack, embed};
+use super::{Backend, Pack, embed};
 use crate::demo::simulate::Stage;
 use crate::demo::simulate::waf::{self, VIRTUAL_SERVER, Wafs};
 use crate::demo::story::{Scene, Step};
@@ -40,14 +40,9 @@ pub const AVI_PASSWORD: &str = "WAF_KHH_1_PASSWORD";
 
 /// The pack's backends where these WAFs are.
 pub fn at(wafs: &Wafs) -> Vec<Backend> {
-    let backend = |name: &str, url: &str, instead| Backend {
-        name: name.to_owned(),
-        url: url.to_owned(),
-        instead: Instead::Url(instead),
-    };
     vec![
-        backend("FortiWeb", &wafs.fortiweb, "https://waf-tpe-1.example.net"),
-        backend("Avi", &wafs.avi, "https://waf-khh-1.example.net"),
+        Backend::instead_of("https://waf-tpe-1.example.net", "FortiWeb", &wafs.fortiweb),
+        Backend::instead_of("https://waf-khh-1.example.net", "Avi", &wafs.avi),
     ]
 }
 

@@ -11,11 +11,10 @@ pub(super) type Object = Map<String, Value>;
 /// What begins the paths of service function chaining.
 pub(super) const CHAINING: &str = "sfc/";
 
-/// One kind of object: `/v2.0/<path>`, `{"<member>": ...}`, `{"<members>": [...]}`.
+/// One kind of object: `/v2.0/<path>`, `{"<member>": ...}`, and in the plural `{"<members>": [...]}`.
 #[derive(Debug)]
 pub(super) struct Collection {
     pub(super) path: &'static str,
-    pub(super) member: &'static str,
     pub(super) members: &'static str,
     missing: (&'static str, &'static str),
     attributes: &'static [Attribute],
@@ -109,7 +108,6 @@ const COMMON: &[Attribute] = &[
 pub(super) static COLLECTIONS: [Collection; 11] = [
     Collection {
         path: "networks",
-        member: "network",
         members: "networks",
         missing: ("NetworkNotFound", "Network {} could not be found."),
         attributes: &[
@@ -124,7 +122,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "subnets",
-        member: "subnet",
         members: "subnets",
         missing: ("SubnetNotFound", "Subnet {} could not be found."),
         attributes: &[
@@ -143,7 +140,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "ports",
-        member: "port",
         members: "ports",
         missing: ("PortNotFound", "Port {} could not be found."),
         attributes: &[
@@ -161,7 +157,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "routers",
-        member: "router",
         members: "routers",
         missing: ("RouterNotFound", "Router {} could not be found"),
         attributes: &[
@@ -175,7 +170,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "floatingips",
-        member: "floatingip",
         members: "floatingips",
         missing: ("FloatingIPNotFound", "Floating IP {} could not be found"),
         attributes: &[
@@ -188,7 +182,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "security-groups",
-        member: "security_group",
         members: "security_groups",
         missing: ("SecurityGroupNotFound", "Security group {} does not exist"),
         attributes: &[
@@ -199,7 +192,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "security-group-rules",
-        member: "security_group_rule",
         members: "security_group_rules",
         missing: (
             "SecurityGroupRuleNotFound",
@@ -218,7 +210,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "sfc/port_pairs",
-        member: "port_pair",
         members: "port_pairs",
         missing: ("PortPairNotFound", "Port Pair {} not found."),
         attributes: &[
@@ -230,7 +221,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "sfc/port_pair_groups",
-        member: "port_pair_group",
         members: "port_pair_groups",
         missing: ("PortPairGroupNotFound", "Port Pair Group {} not found."),
         attributes: &[
@@ -243,7 +233,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "sfc/flow_classifiers",
-        member: "flow_classifier",
         members: "flow_classifiers",
         missing: ("FlowClassifierNotFound", "Flow Classifier {} not found."),
         attributes: &[
@@ -263,7 +252,6 @@ pub(super) static COLLECTIONS: [Collection; 11] = [
     },
     Collection {
         path: "sfc/port_chains",
-        member: "port_chain",
         members: "port_chains",
         missing: ("PortChainNotFound", "Port Chain {} not found."),
         attributes: &[
@@ -289,6 +277,11 @@ pub(super) fn collection(path: &str) -> Option<&'static Collection> {
 }
 
 impl Collection {
+    /// `network`
+    pub(super) fn member(&self) -> &'static str {
+        self.members.trim_end_matches('s')
+    }
+
     /// The 404 of an object that is not there.
     pub(super) fn missing(&self, id: &str) -> NeutronError {
         NeutronError::missing(self.missing.0, self.missing.1.replace("{}", id))
@@ -349,8 +342,11 @@ impl Collection {
     }
 
     fn given<'b>(&self, body: &'b Value) -> Result<&'b Object, NeutronError> {
-        let object = body[self.member].as_object().ok_or_else(|| {
-            NeutronError::bad(format!("Unable to find '{}' in request body", self.member))
+        let object = body[self.member()].as_object().ok_or_else(|| {
+            NeutronError::bad(format!(
+                "Unable to find '{}' in request body",
+                self.member()
+            ))
         })?;
         match object.keys().find(|name| !self.has(name)) {
             Some(name) => Err(NeutronError::bad(format!(

@@ -74,35 +74,76 @@ struct Signed {
 }
 
 fn sign() -> Result<Signed, ErrorStack> {
-    let ca_key = key()?;
-    let mut ca = begin("Simulated backends", None, &ca_key)?;
-    let constraints = BasicConstraints::new().critical().ca().build()?;
-    ca.append_extension(constraints)?;
-    let usage = KeyUsage::new().critical().key_cert_sign().build()?;
-    ca.append_extension(usage)?;
-    let identifier = SubjectKeyIdentifier::new().build(&ca.x509v3_context(None, None))?;
-    ca.append_extension(identifier)?;
-    ca.sign(&ca_key, MessageDigest::sha256())?;
-    let ca = ca.build();
-
-    let key = key()?;
-    let mut server = begin("A simulated backend", Some(&ca), &key)?;
-    let names = SubjectAlternativeName::new()
-        .ip("127.0.0.1")
-        .dns("localhost")
-        .build(&server.x509v3_context(Some(&ca), None))?;
-    server.append_extension(names)?;
-    let identifier = AuthorityKeyIdentifier::new()
-        .keyid(true)
-        .build(&server.x509v3_context(Some(&ca), None))?;
-    server.append_extension(identifier)?;
-    server.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;
-    server.sign(&ca_key, MessageDigest::sha256())?;
+    let ca = Ca::new("Simulated backends", DAYS)?;
+    let (certificate, key) = ca.sign("A simulated backend", &["127.0.0.1"], &["localhost"])?;
     Ok(Signed {
-        ca: ca.to_pem()?,
-        certificate: server.build().to_der()?,
+        ca: ca.certificate.to_pem()?,
+        certificate: certificate.to_der()?,
         key: key.private_key_to_pkcs8()?,
     })
+}
+
+/// A CA's certificate, and its key in memory.
+#[derive(Debug)]
+pub struct Ca {
+    pub certificate: X509,
+    key: PKey<Private>,
+    days: u32,
+}
+
+impl Ca {
+    /// A CA of this name; it and all that it signs are good for so many days.
+    ///
+    /// # Errors
+    ///
+    /// Where OpenSSL has no random bytes or no P-256.
+    pub fn new(name: &str, days: u32) -> Result<Self, ErrorStack> {
+        let key = key()?;
+        let mut ca = begin(name, None, &key, days)?;
+        let constraints = BasicConstraints::new().critical().ca().build()?;
+        ca.append_extension(constraints)?;
+        let usage = KeyUsage::new().critical().key_cert_sign().build()?;
+        ca.append_extension(usage)?;
+        let identifier = SubjectKeyIdentifier::new().build(&ca.x509v3_context(None, None))?;
+        ca.append_extension(identifier)?;
+        ca.sign(&key, MessageDigest::sha256())?;
+        Ok(Self {
+            certificate: ca.build(),
+            key,
+            days,
+        })
+    }
+
+    /// A server's certificate for these addresses and names, and its key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ca::new`]; and where an address is none.
+    pub fn sign(
+        &self,
+        name: &str,
+        addresses: &[&str],
+        names: &[&str],
+    ) -> Result<(X509, PKey<Private>), ErrorStack> {
+        let (ca, key) = (&self.certificate, key()?);
+        let mut server = begin(name, Some(ca), &key, self.days)?;
+        let mut all = SubjectAlternativeName::new();
+        for address in addresses {
+            all.ip(address);
+        }
+        for name in names {
+            all.dns(name);
+        }
+        let all = all.build(&server.x509v3_context(Some(ca), None))?;
+        server.append_extension(all)?;
+        let identifier = AuthorityKeyIdentifier::new()
+            .keyid(true)
+            .build(&server.x509v3_context(Some(ca), None))?;
+        server.append_extension(identifier)?;
+        server.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;
+        server.sign(&self.key, MessageDigest::sha256())?;
+        Ok((server.build(), key))
+    }
 }
 
 fn key() -> Result<PKey<Private>, ErrorStack> {
@@ -116,6 +157,7 @@ fn begin(
     name: &str,
     issuer: Option<&X509>,
     key: &PKey<Private>,
+    days: u32,
 ) -> Result<X509Builder, ErrorStack> {
     let mut subject = X509Name::builder()?;
     subject.append_entry_by_nid(Nid::COMMONNAME, name)?;
@@ -130,6 +172,6 @@ fn begin(
     certificate.set_issuer_name(issuer.map_or(&*subject, |issuer| issuer.subject_name()))?;
     certificate.set_pubkey(key)?;
     certificate.set_not_before(&*Asn1Time::days_from_now(0)?)?;
-    certificate.set_not_after(&*Asn1Time::days_from_now(DAYS)?)?;
+    certificate.set_not_after(&*Asn1Time::days_from_now(days)?)?;
     Ok(certificate)
 }

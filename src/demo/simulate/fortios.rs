@@ -19,11 +19,12 @@ use axum::response::{Html, IntoResponse, Response};
 use ipnet::Ipv4Net;
 use serde_json::{Map, Value, json};
 
-use super::kept;
+use super::kept::Kept;
 
 const ZONES: [&str; 3] = ["trust", "untrust", "dmz"];
 
 type Object = Map<String, Value>;
+type Tables = BTreeMap<String, Vec<Object>>;
 
 /// A table of `cmdb`.
 struct Table {
@@ -106,22 +107,20 @@ const NOT_MOVED: Refused = Refused(200, 500, -3);
 #[derive(Debug)]
 pub struct Fortios {
     token: String,
-    file: Option<PathBuf>,
     /// The rows of each table, in their order.
-    tables: Mutex<BTreeMap<String, Vec<Object>>>,
+    tables: Mutex<Kept<Tables>>,
     most: AtomicUsize,
 }
 
 impl Fortios {
     /// A firewall with what its file holds; it takes calls with this token.
     pub fn open(token: String, file: Option<PathBuf>) -> io::Result<Self> {
-        let tables = match kept::read(file.as_ref())? {
-            Some(tables) => tables,
-            None => TABLES.iter().map(first_rows).collect(),
-        };
+        let mut tables = Kept::<Tables>::open(file)?;
+        if tables.is_empty() {
+            tables.extend(TABLES.iter().map(first_rows));
+        }
         Ok(Self {
             token,
-            file,
             tables: Mutex::new(tables),
             most: AtomicUsize::new(1000),
         })
@@ -144,7 +143,7 @@ impl Fortios {
         }
     }
 
-    fn tables(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Object>>> {
+    fn tables(&self) -> MutexGuard<'_, Kept<Tables>> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -163,7 +162,14 @@ impl Fortios {
         let mut rows = tables.get(table.path).cloned().unwrap_or_default();
         let at = |key: &str| rows.iter().position(|row| known_as(row, key));
         let mkey = match (method, key) {
-            (&Method::GET, None) => return Ok(json!({ "results": rows })),
+            (&Method::GET, None) => {
+                let number = |name: &str| query.get(name).and_then(|said| said.parse().ok());
+                let (start, count) = (number("start"), number("count"));
+                let page = rows.iter().skip(start.unwrap_or(0));
+                let page: Vec<_> = page.take(count.unwrap_or(usize::MAX)).collect();
+                let size = rows.len();
+                return Ok(json!({ "results": page, "size": size, "matched_count": size }));
+            }
             (&Method::GET, Some(key)) => {
                 let row = at(key).map(|at| &rows[at]).ok_or(ABSENT)?;
                 return Ok(json!({ "results": [row] }));
@@ -208,9 +214,7 @@ impl Fortios {
             _ => return Err(Refused(405, 405, -651)),
         };
         tables.insert(table.path.to_owned(), rows);
-        if let Some(file) = &self.file {
-            kept::write(file, &*tables).map_err(|_| Refused(500, 500, -6))?;
-        }
+        tables.save().map_err(|_| Refused(500, 500, -6))?;
         Ok(json!({ "mkey": mkey }))
     }
 }
@@ -317,11 +321,7 @@ fn members(mut body: Object) -> Object {
     body
 }
 
-fn check(
-    table: &Table,
-    row: &Object,
-    tables: &BTreeMap<String, Vec<Object>>,
-) -> Result<(), Refused> {
+fn check(table: &Table, row: &Object, tables: &Tables) -> Result<(), Refused> {
     for (attribute, of) in table.references {
         let names = names(row, attribute);
         if names.is_empty() {
@@ -367,7 +367,7 @@ pub(super) fn ports(text: &str) -> bool {
 }
 
 /// Whether a row of any table names this one.
-fn used(table: &Table, key: &str, tables: &BTreeMap<String, Vec<Object>>) -> bool {
+fn used(table: &Table, key: &str, tables: &Tables) -> bool {
     TABLES.iter().any(|other| {
         let rows = tables.get(other.path).into_iter().flatten();
         let own = || other.references.iter().filter(|(_, of)| *of == table.path);

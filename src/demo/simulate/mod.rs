@@ -28,5 +28,5 @@ mod ssh;
 mod stage;
 pub mod waf;
 
-pub use authority::Authority;
+pub use authority::{Authority, Ca};
 pub use stage::{Port, Stage};

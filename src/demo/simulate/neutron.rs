@@ -143,7 +143,7 @@ fn answer(
 
 fn one(region: &Region, kind: &'static Collection, id: &str) -> Result<Value, NeutronError> {
     let object = region.get(kind.path, id)?;
-    Ok(json!({ kind.member: region.show(kind, object) }))
+    Ok(json!({ kind.member(): region.show(kind, object) }))
 }
 
 fn parse(body: &[u8]) -> Result<Value, NeutronError> {

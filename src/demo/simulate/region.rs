@@ -11,29 +11,24 @@ use uuid::Uuid;
 
 use super::attributes::{CHAINING, Collection, Object, collection};
 use super::error::NeutronError;
-use super::kept;
+use super::kept::Kept;
 use super::keystone::PROJECT;
 
 /// The objects of one Neutron.
 #[derive(Debug, Default)]
 pub(super) struct Region {
-    objects: BTreeMap<String, BTreeMap<String, Object>>,
-    file: Option<PathBuf>,
+    objects: Kept<BTreeMap<String, BTreeMap<String, Object>>>,
 }
 
 impl Region {
     /// Opens a region with what its file holds; a file that is not there is an empty region.
     pub(super) fn open(file: Option<PathBuf>) -> io::Result<Self> {
-        let objects = kept::read(file.as_ref())?.unwrap_or_default();
-        Ok(Self { objects, file })
+        Kept::open(file).map(|objects| Self { objects })
     }
 
     /// Writes the file, where there is one.
     pub(super) fn save(&self) -> io::Result<()> {
-        match &self.file {
-            Some(file) => kept::write(file, &self.objects),
-            None => Ok(()),
-        }
+        self.objects.save()
     }
 
     /// Every object of a kind, by id.

@@ -1,9 +1,9 @@
-use super::super::gtid::Gtid;
 use super::super::status::{EpochRow, Replication, ServerView};
 use super::*;
+use crate::store::Position;
 
-fn gtid(text: &str) -> Option<Gtid> {
-    Some(text.parse().unwrap())
+fn gtid(text: &str) -> Option<Position> {
+    Position::parse(text)
 }
 
 fn server(read_only: bool, epoch: i64, node: &str, replication: Option<Replication>) -> ServerView {
@@ -55,6 +55,7 @@ fn seen<'s>(role: Role, server: Option<&'s ServerView>, peer: Option<&'s Status>
         peer,
         in_sync: true,
         granted: false,
+        confirmed_epoch: None,
     }
 }
 
@@ -81,6 +82,11 @@ fn an_active_node_that_hears_of_a_newer_epoch_stops() {
         });
         assert_eq!(matches!(next, Next::Fence(_)), stops, "{role:?} {epoch}");
     }
+    let confirmed = next(&Seen {
+        confirmed_epoch: Some(6),
+        ..seen(Role::Active, Some(&own), None)
+    });
+    assert!(matches!(confirmed, Next::Fence(_)));
     let replicated = server(false, 6, "a", None);
     assert!(matches!(
         next(&seen(Role::Active, Some(&replicated), None)),

@@ -17,7 +17,7 @@ const ALL: [(&str, &str, bool); 10] = [
     ),
     (
         "Relay-Replicated",
-        "Whether the standby has it: `yes`, `no`, or `off` without one.",
+        "Whether the standby has what was written: `yes`, `no`, or `off` without one. Of a read: `no`, where the standby does not confirm.",
         true,
     ),
     (
@@ -45,10 +45,11 @@ const ALL: [(&str, &str, bool); 10] = [
 ];
 
 /// Those that some answers have and others have not.
-const SOMETIMES: [&str; 4] = [
+const SOMETIMES: [&str; 5] = [
     "X-Request-Id",
     "Relay-Backend",
     "Relay-Operation",
+    "Relay-Replicated",
     "Retry-After",
 ];
 

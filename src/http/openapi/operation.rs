@@ -63,7 +63,7 @@ pub fn of(plan: &Plan, route: &Route, components: &mut Components) -> Operation 
         });
     }
     let reply = replies::schema(route, &request);
-    let success = replies::Success::of(route, reply.as_ref());
+    let success = replies::Success::of(plan, route, reply.as_ref());
     Operation {
         body,
         reply,

@@ -10,8 +10,8 @@ use super::operation::acts;
 use super::schema::reference;
 use crate::http::problem::{self, Entry};
 use crate::plan::{
-    Action, BackendIdSource, CmpIdSource, MappingOp, Plan, Prefer, Reply, ReplyBody, Route, Verb,
-    Way,
+    Action, BackendIdSource, CmpIdSource, Confirm, MappingOp, Plan, Prefer, Reply, ReplyBody,
+    Route, Verb, Way,
 };
 
 /// Given before any route is asked, each alone under its status: described once.
@@ -243,6 +243,12 @@ fn possible(plan: &Plan, route: &Route) -> Vec<Entry> {
         &[EXTRACTION_FAILED],
     );
     when(any(|way| reply_may_fail(&way.reply)), &[REPLY_FAILED]);
+    let replication = &plan.server.replication;
+    let rule = route.confirm.unwrap_or(replication.confirm);
+    when(
+        route.mutating && rule == Confirm::Required && replication.standby.is_some(),
+        &[STANDBY_UNCONFIRMED, OUTCOME_UNCONFIRMED],
+    );
     found
 }
 
@@ -293,6 +299,7 @@ fn stored(code: &str) -> bool {
         problem::REPLY_FAILED,
         problem::OUTCOME_UNKNOWN,
         problem::STANDBY,
+        problem::STANDBY_UNCONFIRMED,
     ]
     .iter()
     .any(|(_, known, _)| *known == code)
@@ -343,6 +350,7 @@ fn written(status: u16, answer: &Answer, effect: bool, journalled: bool, abridge
     }
     if journalled && answer.stored {
         headers.extend(headers::named(["Idempotency-Replayed"]));
+        headers.extend(headers::optional(["Relay-Replicated"]));
     }
     match status {
         503 => headers.extend(headers::named(["Retry-After"])),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::operation::Request;
 use super::schema::reference;
 use super::{examples, headers};
-use crate::plan::{ReplyBody, Route, Way};
+use crate::plan::{Plan, ReplyBody, Route, Way};
 use crate::transform::outline::{MadeKind, Member};
 use crate::transform::{Expected, Outline, Test};
 
@@ -58,7 +58,7 @@ pub struct Success {
 }
 
 impl Success {
-    pub fn of(route: &Route, reply: Option<&Value>) -> Self {
+    pub fn of(plan: &Plan, route: &Route, reply: Option<&Value>) -> Self {
         let mut headers = headers::named(["X-Request-Id", "Relay-Backend"]);
         if route.mutating {
             let journalled = [
@@ -69,6 +69,8 @@ impl Success {
                 "Relay-Settled",
             ];
             headers.extend(headers::named(journalled));
+        } else if plan.server.replication.standby.is_some() {
+            headers.extend(headers::optional(["Relay-Replicated"]));
         }
         if route.ways.iter().any(Way::deletes) {
             headers.extend(headers::named(["Relay-Note"]));

@@ -25,8 +25,9 @@ use self::session::{Fault, Session};
 use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
-    Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount, ObjectKey,
-    Operation, OperationFilter, OperationId, State, Store, StoreError, Write, Written, decide,
+    Applied, Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount,
+    ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store, StoreError, Write,
+    Written, decide,
 };
 
 /// How often a batch is run again after a deadlock or a lost connection.
@@ -45,12 +46,17 @@ pub trait Engine: Send + Sync + 'static {
 
     fn reader(&self) -> impl Future<Output = Result<Self::Reader, Fault>> + Send;
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, Fault>> + Send;
-    fn commit(transaction: Self::Transaction) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Says where the commit stands, where the engine is to say it.
+    fn commit(
+        &self,
+        transaction: Self::Transaction,
+    ) -> impl Future<Output = Result<Option<Position>, Fault>> + Send;
     fn rollback(transaction: Self::Transaction) -> impl Future<Output = ()> + Send;
 
     fn migrator() -> &'static Migrator;
     fn run_migrations(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
     fn is_writable(&self) -> impl Future<Output = Result<bool, Fault>> + Send;
+    fn position(&self) -> impl Future<Output = Result<Option<Position>, Fault>> + Send;
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
@@ -61,12 +67,12 @@ pub struct SqlStore<E> {
 }
 
 impl<E: Engine> SqlStore<E> {
-    async fn apply_batch(&self, batch: &[Write]) -> Result<Vec<Written>, StoreError> {
+    async fn apply_batch(&self, batch: &[Write]) -> Result<Applied, StoreError> {
         let mut one_by_one = false;
         let mut runs = 0;
         loop {
             match self.run(batch, one_by_one).await {
-                Ok(written) => return Ok(written),
+                Ok(applied) => return Ok(applied),
                 // A constraint that the locked rows did not show: find the row that it is about.
                 Err(Fault::Row(_)) if !one_by_one => one_by_one = true,
                 Err(Fault::Retry(words)) if runs < RUNS_AGAIN => {
@@ -79,7 +85,7 @@ impl<E: Engine> SqlStore<E> {
         }
     }
 
-    async fn run(&self, batch: &[Write], one_by_one: bool) -> Result<Vec<Written>, Fault> {
+    async fn run(&self, batch: &[Write], one_by_one: bool) -> Result<Applied, Fault> {
         let begun = async {
             let mut transaction = self.engine.begin().await?;
             let written = if one_by_one {
@@ -95,10 +101,10 @@ impl<E: Engine> SqlStore<E> {
             .map_err(|_| Fault::Unavailable(no_answer(WRITE_WITHIN)))??;
         match written {
             Ok(written) => {
-                timeout(WRITE_WITHIN, E::commit(transaction))
+                let position = timeout(WRITE_WITHIN, self.engine.commit(transaction))
                     .await
                     .map_err(|_| Fault::CommitUnknown(no_answer(WRITE_WITHIN)))??;
-                Ok(written)
+                Ok(Applied { written, position })
             }
             Err(fault) => {
                 E::rollback(transaction).await;
@@ -168,8 +174,15 @@ macro_rules! ask {
 }
 
 impl<E: Engine> Store for SqlStore<E> {
-    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Vec<Written>, StoreError>> {
+    fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Applied, StoreError>> {
         Box::pin(self.apply_batch(batch))
+    }
+
+    fn position(&self) -> Async<'_, Result<Option<Position>, StoreError>> {
+        Box::pin(async move {
+            let answered = timeout(READ_WITHIN, self.engine.position()).await;
+            Ok(answered.map_err(|_| Fault::Unavailable(no_answer(READ_WITHIN)))??)
+        })
     }
 
     fn mappings<'a>(
@@ -263,7 +276,7 @@ impl<E: Engine> Store for SqlStore<E> {
             let mut transaction = self.engine.begin().await?;
             reads::make_fingerprint_key(&mut *transaction).await?;
             let key = reads::fingerprint_key(&mut *transaction).await?;
-            E::commit(transaction).await?;
+            self.engine.commit(transaction).await?;
             key.ok_or_else(|| StoreError::Unavailable("the fingerprint key was not kept".into()))
         })
     }

@@ -76,7 +76,12 @@ pub(crate) struct Private {
 
 impl Private {
     pub(crate) fn start() -> Option<Self> {
-        let (port, mut script, answers) = launch()?;
+        Self::start_with(&[])
+    }
+
+    /// With the options of a file.
+    pub(crate) fn start_with(option_file: &[&str]) -> Option<Self> {
+        let (port, mut script, answers) = launch(option_file)?;
         Some(Self {
             port,
             orders: script.stdin.take().unwrap(),
@@ -85,7 +90,7 @@ impl Private {
         })
     }
 
-    /// `freeze`, `thaw`, `kill` or `start`; returns once it is done.
+    /// `freeze`, `thaw`, `kill`, `stop` or `start`; returns once it is done.
     pub(crate) fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").unwrap();
         let mut line = String::new();
@@ -95,17 +100,18 @@ impl Private {
 }
 
 fn start() -> Option<Server> {
-    let (port, script, _) = launch()?;
+    let (port, script, _) = launch(&[])?;
     Some(Server {
         port,
         _script: script,
     })
 }
 
-fn launch() -> Option<(u16, Child, BufReader<ChildStdout>)> {
+fn launch(option_file: &[&str]) -> Option<(u16, Child, BufReader<ChildStdout>)> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/mariadb.sh");
     let mut child = Command::new("sh")
         .arg(script)
+        .args(option_file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

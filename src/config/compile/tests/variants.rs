@@ -221,12 +221,35 @@ fn a_part_that_the_variants_share_is_unused_where_none_of_them_uses_it() {
 }
 
 #[test]
-fn an_example_says_which_variant_it_is_about() {
-    let loaded = thing_with(
-        "        backend: fw-khh-1\n        response: { status: 200, text: '<response status=\"error\"",
-        "        response: { status: 200, text: '<response status=\"error\"",
-    );
-    assert_eq!(codes(&loaded), ["bad-example"], "{}", messages(&loaded));
+fn an_example_is_about_the_variant_that_select_takes() {
+    let unsaid: String = THING
+        .lines()
+        .filter(|line| !line.starts_with("        backend: "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let loaded = load(&[("routes.d/thing.yaml", &unsaid)]);
+    assert_eq!(messages(&loaded), "");
+    let about = loaded.examples.iter();
+    let about: Vec<_> = about.map(|of| (of.way, of.examples.len())).collect();
+    assert_eq!(about, [(0, 1), (1, 2)]);
+
+    // What is more than a variable is not computed, and one that is absent or of no instance says nothing.
+    for (from, to) in [
+        ("\"{{ body.site }}\"", "\"{{ lower body.site }}\""),
+        ("{ id: t1, site: tpe }", "{ id: t1 }"),
+        ("{ id: t1, site: tpe }", "{ id: t1, site: tnn }"),
+        (
+            "  labels:\n    site: \"{{ body.site }}\"",
+            "  instance: \"fw-{{ body.site }}-1\"",
+        ),
+    ] {
+        assert!(unsaid.contains(from), "{from}");
+        let loaded = load(&[("routes.d/thing.yaml", &unsaid.replacen(from, to, 1))]);
+        assert!(
+            messages(&loaded).contains("which variant of the call"),
+            "{to}"
+        );
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::super::kept;
+use super::super::kept::Kept;
 
 /// How often a job is read until it has ended.
 const READS: u32 = 3;
@@ -73,24 +73,19 @@ struct Held {
     last_job: u64,
 }
 
-/// The objects and jobs of one NEO, kept in a file where the demo is to remember them.
+/// The objects and jobs of one NEO.
 #[derive(Debug)]
 pub(super) struct Fabric {
-    held: Held,
-    file: Option<PathBuf>,
+    held: Kept<Held>,
 }
 
 impl Fabric {
     pub(super) fn open(file: Option<PathBuf>) -> io::Result<Self> {
-        let held = kept::read(file.as_ref())?.unwrap_or_default();
-        Ok(Self { held, file })
+        Kept::open(file).map(|held| Self { held })
     }
 
     pub(super) fn save(&self) -> io::Result<()> {
-        match &self.file {
-            Some(file) => kept::write(file, &self.held),
-            None => Ok(()),
-        }
+        self.held.save()
     }
 
     pub(super) fn all(&self, collection: Collection) -> Value {

@@ -22,7 +22,8 @@ use axum::response::{IntoResponse, Response};
 use roxmltree::Document;
 use serde::{Deserialize, Serialize};
 
-use super::{kept, neo};
+use super::kept::Kept;
+use super::neo;
 use config::{Candidate, Place, Refused};
 
 /// How often a job is read until it has ended.
@@ -47,19 +48,16 @@ struct Held {
 #[derive(Debug)]
 pub struct Panos {
     key: String,
-    file: Option<PathBuf>,
-    held: Mutex<Held>,
+    held: Mutex<Kept<Held>>,
     fails_commits: AtomicBool,
 }
 
 impl Panos {
     /// A firewall with what its file holds; it takes calls with this key.
     pub fn open(key: String, file: Option<PathBuf>) -> io::Result<Self> {
-        let held = kept::read(file.as_ref())?.unwrap_or_default();
         Ok(Self {
             key,
-            file,
-            held: Mutex::new(held),
+            held: Mutex::new(Kept::open(file)?),
             fails_commits: AtomicBool::new(false),
         })
     }
@@ -89,7 +87,7 @@ impl Panos {
         self.held().jobs.clear();
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Kept<Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -190,11 +188,9 @@ async fn handle(State(firewall): State<Arc<Panos>>, headers: HeaderMap, body: By
         let form = neo::form(&body).into_iter().collect();
         firewall.answer(&form)
     };
-    let answer = answer.and_then(|answer| match &firewall.file {
-        Some(file) => kept::write(file, &*firewall.held())
-            .map(|()| answer)
-            .map_err(|_| Refused::Internal),
-        None => Ok(answer),
+    let answer = answer.and_then(|answer| match firewall.held().save() {
+        Ok(()) => Ok(answer),
+        Err(_) => Err(Refused::Internal),
     });
     let (status, said) = match answer {
         Ok(said) => (StatusCode::OK, said),

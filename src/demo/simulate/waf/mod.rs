@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::{Stage, kept};
+use super::Stage;
+use super::kept::Kept;
 
 /// The user that the WAFs know.
 const USER: &str = "relay";
@@ -96,23 +97,18 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Objects by the table that they are in, in the order in which they were made.
 struct Objects {
-    tables: BTreeMap<String, Vec<Object>>,
-    file: Option<PathBuf>,
+    tables: Kept<BTreeMap<String, Vec<Object>>>,
 }
 
 impl Objects {
     fn open(file: Option<PathBuf>) -> io::Result<Arc<Mutex<Self>>> {
         Ok(Arc::new(Mutex::new(Self {
-            tables: kept::read(file.as_ref())?.unwrap_or_default(),
-            file,
+            tables: Kept::open(file)?,
         })))
     }
 
     fn save(&self) -> io::Result<()> {
-        match &self.file {
-            Some(file) => kept::write(file, &self.tables),
-            None => Ok(()),
-        }
+        self.tables.save()
     }
 
     fn all(&self, table: &str) -> &[Object] {
