@@ -24,13 +24,36 @@ use regex::Regex;
 use pack::Pack;
 use sites::{Site, misspelled};
 
-/// Every pack, by its name in the list of excuses.
-const TRIED: [(&str, &packs::Pack); 5] = [
-    ("openstack", &packs::openstack::PACK),
-    ("switches", &packs::switches::PACK),
-    ("firewalls", &packs::firewalls::PACK),
-    ("waf", &packs::waf::PACK),
-    ("neo", &packs::neo::PACK),
+/// A pack whose words are tried.
+struct Tried {
+    /// In the list of excuses.
+    name: &'static str,
+    pack: &'static packs::Pack,
+    /// Whose routes its own need.
+    beside: Option<&'static packs::Pack>,
+}
+
+impl Tried {
+    const fn new(name: &'static str, pack: &'static packs::Pack) -> Self {
+        Self {
+            name,
+            pack,
+            beside: None,
+        }
+    }
+}
+
+/// Every pack.
+static TRIED: [Tried; 6] = [
+    Tried::new("openstack", &packs::openstack::PACK),
+    Tried::new("switches", &packs::switches::PACK),
+    Tried::new("firewalls", &packs::firewalls::PACK),
+    Tried::new("waf", &packs::waf::PACK),
+    Tried::new("neo", &packs::neo::PACK),
+    Tried {
+        beside: Some(&packs::openstack::PACK),
+        ..Tried::new("chaining", &packs::chaining::PACK)
+    },
 ];
 
 /// What cannot be noticed, and why: a row is the packs, the kind of the word, a pattern of where it stands (its keys,
@@ -88,7 +111,8 @@ fn after_known_names<'s>(pack: &Pack, sites: &[&'s Site]) -> Vec<&'s Site> {
 /// routes, so it is tried alone, and so is what stands in no route.
 fn after_company<'s>(pack: &Pack, sites: &[&'s Site], examples: bool) -> Vec<&'s Site> {
     // By the file and the place of what holds the slip; an example and its route are never wrong in one load.
-    let mut queues: [BTreeMap<(&str, usize, usize), Vec<&Site>>; 2] = Default::default();
+    type Queues<'q, 's> = BTreeMap<(&'q str, usize, usize), Vec<&'s Site>>;
+    let mut queues: [Queues; 2] = Default::default();
     let mut left = Vec::new();
     for site in sites {
         match pack.holder(site) {
@@ -213,7 +237,7 @@ fn excuses(pack: &str) -> Vec<Excuse> {
             let packs = packs.trim_start_matches("| ");
             let packs: Vec<&str> = packs.split(", ").collect();
             for one in &packs {
-                let known = *one == "all" || TRIED.iter().any(|(name, _)| name == one);
+                let known = *one == "all" || TRIED.iter().any(|tried| tried.name == *one);
                 assert!(known, "no pack is called so: {row}");
             }
             let for_all = packs == ["all"];
@@ -240,8 +264,8 @@ fn line(pack: &Pack, site: &Site) -> String {
 
 /// Tries every word of a pack.
 fn check(name: &str) {
-    let (_, pack) = TRIED.iter().find(|(known, _)| *known == name).unwrap();
-    let pack = Pack::read(pack);
+    let tried = TRIED.iter().find(|tried| tried.name == name).unwrap();
+    let pack = Pack::read(tried.pack, tried.beside);
     let clean = pack.load(&[], true).diagnostics;
     assert!(clean.is_empty(), "{clean:?}");
     let sites = pack.sites();
@@ -287,15 +311,15 @@ fn check(name: &str) {
 
 #[test]
 fn every_pack_has_its_words_tried() {
-    let tried = TRIED.map(|(_, pack)| pack.title);
+    let tried: Vec<_> = TRIED.iter().map(|tried| tried.pack.title).collect();
     let shipped: Vec<_> = packs::PACKS.iter().map(|pack| pack.title).collect();
     assert_eq!(shipped, tried);
 }
 
 #[test]
 fn an_excuse_for_all_packs_fits_a_word_of_some() {
-    let packs: Vec<Pack> = TRIED.iter().map(|(_, pack)| Pack::read(pack)).collect();
-    let sites: Vec<Site> = packs.iter().flat_map(Pack::sites).collect();
+    let packs = TRIED.iter().map(|tried| Pack::read(tried.pack, None));
+    let sites: Vec<Site> = packs.flat_map(|pack| pack.sites()).collect();
     for excuse in excuses("all").iter().filter(|excuse| excuse.for_all) {
         let fits = sites.iter().any(|site| excuse.fits(site));
         assert!(fits, "no {} stands at {}", excuse.what, excuse.place);
@@ -325,4 +349,9 @@ fn every_slip_in_the_waf_pack_is_noticed_or_excused() {
 #[test]
 fn every_slip_in_the_neo_pack_is_noticed_or_excused() {
     check("neo");
+}
+
+#[test]
+fn every_slip_in_the_chaining_pack_is_noticed_or_excused() {
+    check("chaining");
 }

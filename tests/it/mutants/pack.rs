@@ -15,8 +15,10 @@ use super::sites::{self, Site, misspelled};
 /// The files, and where their routes stand.
 pub struct Pack {
     files: Vec<(String, String)>,
-    /// The environment variables that hold them.
-    secrets: &'static [&'static str],
+    /// Those whose words are tried.
+    own: BTreeSet<&'static str>,
+    /// The environment variables of the secrets.
+    secrets: Vec<&'static str>,
     /// By file and route.
     routes: BTreeMap<(String, String), Range<usize>>,
 }
@@ -48,11 +50,16 @@ impl Said {
 }
 
 impl Pack {
-    /// All that a folder with this pack alone has.
-    pub fn read(pack: &packs::Pack) -> Self {
+    /// All that a folder has with this pack, and the one that it needs.
+    pub fn read(pack: &packs::Pack, beside: Option<&packs::Pack>) -> Self {
         // As they stand in the repository, not as the binary holds them: an example is tried without a build.
-        let read = |(path, _): packs::File| (path.to_owned(), fs::read_to_string(path).unwrap());
-        let files: Vec<(String, String)> = pack.whole().map(read).collect();
+        let read = |path: &str| (path.to_owned(), fs::read_to_string(path).unwrap());
+        let all = || beside.into_iter().chain([pack]);
+        let paths: BTreeSet<&str> = all()
+            .flat_map(packs::Pack::whole)
+            .map(|(path, _)| path)
+            .collect();
+        let files: Vec<(String, String)> = paths.into_iter().map(read).collect();
         let mut routes = BTreeMap::new();
         for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".yaml")) {
             let root = yaml::parse(FileId(0), text, &mut Diagnostics::default());
@@ -67,19 +74,21 @@ impl Pack {
         }
         Self {
             files,
-            secrets: pack.secrets,
+            own: pack.whole().map(|(path, _)| path).collect(),
+            secrets: all().flat_map(|pack| pack.secrets).copied().collect(),
             routes,
         }
     }
 
-    /// Every word of the route files and of what they share, and the expressions of templates.
+    /// Every word of the pack's own route files, backends and what they share, and the expressions of templates.
     pub fn sites(&self) -> Vec<Site> {
         let of = |(path, text): &(String, String)| match path.split('/').next() {
             Some("routes.d" | "backends.d") => sites::of(path, text),
             Some("templates") => sites::of_template(path, text),
             _ => Vec::new(),
         };
-        self.files.iter().flat_map(of).collect()
+        let own = |(path, _): &&(String, String)| self.own.contains(path.as_str());
+        self.files.iter().filter(own).flat_map(of).collect()
     }
 
     pub fn text(&self, path: &str) -> &str {
@@ -151,7 +160,8 @@ impl Pack {
         });
         Self {
             files: files.collect(),
-            secrets: self.secrets,
+            own: self.own.clone(),
+            secrets: self.secrets.clone(),
             routes: self.routes.clone(),
         }
     }
