@@ -24,6 +24,12 @@ async def armed(lab, node, point):
     del node.relay.env["CMP_RELAY_FAILPOINT"]
     await lab.role(node, "standby")
 
+    async def known():
+        peer = ((await lab.status(lab.other(node))) or {}).get("peer", {}).get("status")
+        return peer and peer["role"] == "standby"
+
+    await lab.until(known, f"the active node does not see that {node.name} is a standby")
+
 
 async def died(lab, unit, point):
     """Until the unit has been started again since it was armed; one that never reached the point proves nothing."""
