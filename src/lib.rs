@@ -33,5 +33,6 @@ pub mod demo;
 pub mod telemetry;
 
 pub mod clock;
+pub mod failpoint;
 pub mod secret;
 pub mod shutdown;

@@ -148,7 +148,10 @@ pub fn ask_standby(relay: &Relay) -> Option<Arc<Confirmer>> {
 
 /// What the process before this one left pending is unknown now: nobody waits for it any more.
 pub async fn recover_pending(journal: &Journal) -> Result<()> {
-    let write = Write::RecoverPending { now: unix_micros() };
+    let write = Write::RecoverPending {
+        now: unix_micros(),
+        owned: Vec::new(),
+    };
     let written = journal
         .write(write)
         .await

@@ -37,7 +37,7 @@ const SHAPES: &str = "\
 | type | is |
 |---|---|
 | text | a string; quote it where it begins with `{`, or reads as a number |
-| tree | any YAML; its strings may hold expressions, and `$if`, `$for`, `$xml`, `$xpath`, `$json` and `$template` are directives |
+| tree | any YAML; its strings may hold expressions, and `$if`, `$for`, `$xml`, `$xpath`, `$json`, `$cli` and `$template` are directives |
 | template | the path of a file of `templates/`; the variables are those of the file's expressions |
 | TextFSM template | the path of a file of `templates/` that ends in `.textfsm`, or the template itself in several lines |
 | condition | a map whose entries must all hold: `status`, a JSONPath, `text` (a regular expression) or `header.NAME`; with a value, a list of values, or `present` |

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::status::{EpochRow, Replication, ServerView};
 use crate::clock;
+use crate::failpoint;
 use crate::plan::MariaDb;
 use crate::store::Position;
 
@@ -166,8 +167,12 @@ impl Control {
         self.run("SET GLOBAL read_only = 1", CHANGE).await
     }
 
+    /// Starts both threads; one that runs goes on.
     pub async fn start_replication(&mut self) -> Result<()> {
-        self.run("START SLAVE", CHANGE).await
+        match self.run("START SLAVE", CHANGE).await {
+            Err(error) if is_number(&error, 1254) => Ok(()),
+            started => started,
+        }
     }
 
     /// Waits until `gtid` is applied here. The number is compared within its domain alone: ask only for what was
@@ -203,6 +208,7 @@ impl Control {
         let fork = Position::first_of(&self.variable("gtid_current_pos").await?);
         before_writable()?;
         self.run("SET GLOBAL read_only = 0", CHANGE).await?;
+        failpoint::reached("promoted_unwritten");
         let text = fork.map_or_else(String::new, |fork| fork.to_string());
         let sql = format!(
             "INSERT INTO {}.ha_epoch (epoch, node, fork_gtid, reason, at) VALUES ({epoch}, {}, '{text}', {}, {})",

@@ -11,12 +11,13 @@ use tracing::{error, info, warn};
 
 use super::confirm::Confirmer;
 use super::control::Control;
-use super::decide::{self, Next, Seen, Vip};
+use super::decide::{self, Cause, Next, Seen, Vip};
 use super::memory::{Memory, StateFile, Was};
 use super::peer::{Ask, Granted, PeerClient};
 use super::status::{ConfirmView, PeerView, Role, STALE, ServerView, Status};
 use super::{Published, vip};
 use crate::clock::Boottime;
+use crate::failpoint;
 use crate::plan::{MariaDb, Pair};
 use crate::relay::{Gate, Relay};
 use crate::shutdown::Shutdown;
@@ -193,7 +194,26 @@ impl Machine {
             true => self.here_since.or(Some(Boottime::now())),
             false => None,
         };
+        self.follow_epoch();
         self.weigh();
+    }
+
+    /// A standby is one of the epoch that was replicated to it.
+    fn follow_epoch(&mut self) {
+        let row = self
+            .server
+            .as_ref()
+            .and_then(|server| server.epoch.as_ref());
+        if let Some(row) = row
+            && self.role == Role::Standby
+            && row.epoch > self.memory.epoch
+        {
+            let memory = Memory {
+                epoch: row.epoch,
+                ..self.memory.clone()
+            };
+            self.remember(memory);
+        }
     }
 
     /// Whether this node has all that the active one has acknowledged. What an active node that is well says counts;
@@ -377,7 +397,9 @@ impl Machine {
     async fn obey(&mut self, order: Order) {
         match order {
             Order::Yield(ask, answer) => {
+                failpoint::reached("yield_asked");
                 let granted = self.yield_to(&ask).await;
+                failpoint::reached("yield_promised");
                 // Who asked may have gone; the promise holds for its time all the same.
                 let _ = answer.send(granted);
             }
@@ -456,6 +478,8 @@ impl Machine {
                 ));
             }
             self.step_down(ask).await?;
+        } else if !ask.ordered && decide::next(&self.seen()) == Next::TakeOver(Cause::Address) {
+            return Err(format!("{} takes over itself", self.parts.node));
         }
         self.granted_until = Some(Boottime::now() + PATIENCE);
         let known = self.server.as_ref();

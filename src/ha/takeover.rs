@@ -13,6 +13,7 @@ use super::memory::{Failover, Memory, Was};
 use super::peer::{Answer, Ask, Granted, settled_position};
 use super::status::{EpochRow, Role};
 use crate::clock::{Boottime, unix_micros};
+use crate::failpoint;
 use crate::store::Position;
 use crate::store::{Write, Written};
 use crate::telemetry::metrics;
@@ -137,17 +138,22 @@ impl Machine {
                 Some(_) if ask.ordered => HAND_OVER,
                 Some(_) => YIELD,
             };
+            failpoint::reached("asking_peer");
             let leave = match self.peer.ask(&ask, within).await {
                 Answer::Refused(words) => bail!("the peer refuses: {words}"),
-                Answer::Granted(granted) => self.with_leave(&granted, why).await?,
+                Answer::Granted(granted) => {
+                    failpoint::reached("yielded");
+                    self.with_leave(&granted, why).await?
+                }
                 // Its silence has been waited out, and it is silent still.
                 Answer::Silent(_) if was_silent => Leave::Silent,
                 Answer::Silent(words) => {
-                    self.from_silence(&words, why).await?;
+                    self.without_leave(&words, why).await?;
                     was_silent = true;
                     continue;
                 }
             };
+            failpoint::reached("drained");
             // What was waited for may have taken its time: the peer is asked again, and has nothing new then.
             if asked.elapsed() < FRESH {
                 return self.promote(leave, asked, why).await;
@@ -200,7 +206,7 @@ impl Machine {
     }
 
     /// The peer's relay is silent: its server may answer.
-    async fn from_silence(&mut self, words: &str, why: &Why) -> Result<()> {
+    async fn without_leave(&mut self, words: &str, why: &Why) -> Result<()> {
         info!(peer = words, "the peer's relay is silent");
         if why.cause == Some(Cause::Return) {
             bail!("the peer is silent ({words}), and a node that returns needs its leave");
@@ -334,8 +340,10 @@ impl Machine {
             )),
             false => Ok(()),
         };
+        self.gate.enter(epoch);
         let node = self.parts.node.clone();
         let row = self.control.promote(epoch, &node, &why.by, fresh).await?;
+        failpoint::reached("epoch_written");
         self.open(row, leave, why).await
     }
 
@@ -358,8 +366,12 @@ impl Machine {
         }
         let journal = self.parts.relay.journal();
         journal.forget_cached();
-        let now = unix_micros();
-        let recovered = journal.write(Write::RecoverPending { now }).await?;
+        // A node that was active before has outcomes in hand that it can still write down.
+        let abandoned = Write::RecoverPending {
+            now: unix_micros(),
+            owned: self.parts.relay.owned_operations(),
+        };
+        let recovered = journal.write(abandoned).await?;
         if let Written::Count(count @ 1..) = recovered {
             tracing::warn!(
                 count,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
-use super::{NetconfDriver, SshDriver};
+use super::{CliProfile, NetconfDriver, SshDriver};
 use crate::secret::Secret;
 use crate::transform::{Condition, JsonPath, Text};
 
@@ -78,6 +78,15 @@ impl DriverSpec {
         }
     }
 
+    /// How its command line behaves, where it has one.
+    pub fn profile(&self) -> Option<&Arc<CliProfile>> {
+        match self {
+            Self::Https(driver) => driver.profile.as_ref(),
+            Self::Ssh(driver) => driver.profile.as_ref(),
+            Self::Netconf(_) => None,
+        }
+    }
+
     /// Where it leads, for people and for comparing: a URL.
     pub fn address(&self) -> String {
         match self {
@@ -97,6 +106,8 @@ pub struct HttpsDriver {
     /// Index 0 is `auth`; the others are `auths`, by name.
     pub auths: Vec<(Box<str>, Auth)>,
     pub tls: BackendTls,
+    /// The command line that `$cli` writes lines of.
+    pub profile: Option<Arc<CliProfile>>,
 }
 
 /// Where calls go: `https://host:port/base`.
@@ -190,8 +201,10 @@ pub struct Login {
     pub tokens: Vec<(Box<str>, TokenSource)>,
     pub expires: Option<Expiry>,
     pub send: Vec<TokenCarrier>,
-    /// When an answer of a call means "log in again"; `None`: status 401.
-    pub expired_when: Option<Condition>,
+    /// So many redirects of the login are followed, to the backend itself alone.
+    pub follow_redirects: u8,
+    /// When an answer of a call means "log in again": any of these; none: status 401.
+    pub expired_when: Vec<Condition>,
     pub logout: Option<(Method, Box<str>)>,
     /// `on_unauthorized: fail` turns the one re-send off.
     pub resend: bool,

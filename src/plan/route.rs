@@ -380,6 +380,17 @@ pub enum HttpBody {
     Template(Template),
 }
 
+impl HttpBody {
+    /// Whether a line of a command line in it holds a value.
+    pub fn holds_cli(&self) -> bool {
+        match self {
+            Self::None | Self::Template(_) => false,
+            Self::Json(tree) => tree.holds_cli(),
+            Self::Form(fields) => fields.iter().any(|(_, tree)| tree.holds_cli()),
+        }
+    }
+}
+
 /// How an answer is read and judged.
 #[derive(Debug, Default)]
 pub struct ResponseRules {

@@ -68,6 +68,11 @@ impl Gate {
         self.0.active.store(false, Ordering::Release);
     }
 
+    /// The epoch in which the gate will open: what is asked of the standby meanwhile is asked for it.
+    pub fn enter(&self, epoch: i64) {
+        self.0.epoch.store(epoch, Ordering::Release);
+    }
+
     /// Opens the gate in `epoch`; of a pair, for as long as [`Gate::renew`] says.
     pub fn open_in(&self, epoch: i64, alone: bool) {
         self.0.epoch.store(epoch, Ordering::Release);

@@ -18,6 +18,7 @@ use super::witness::Step;
 use super::{Failure, Prepared, Relay, RelayError, Reply, intent, record, resource};
 use crate::clock::{self, Boottime};
 use crate::driver::{Answer, Clearance};
+use crate::failpoint;
 use crate::plan::SideEffect;
 use crate::store::{
     Begun, Effect, Finished, MappingChange, Operation, OperationId, Outcome, State, StoreError,
@@ -70,6 +71,7 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
         }
         Err(error) => return intent::unwritten(&relay, &ready, &operation, error, in_hand),
     };
+    failpoint::reached("after_intent");
     let rule = confirm::rule(&ready.request);
     let asked = Boottime::now();
     let confirmed = relay.replicated(rule, position, operation.epoch).await;
@@ -77,7 +79,12 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
     let waited = asked.elapsed().min(relay.patience(&ready.request));
     ready.prepared.deadline = ready.prepared.deadline + waited;
     let conclusion = match confirmed {
-        Ok(_) => send(&relay, &mut ready, operation.epoch).await,
+        Ok(_) => {
+            failpoint::reached("intent_confirmed");
+            let conclusion = send(&relay, &mut ready, operation.epoch).await;
+            failpoint::reached("after_call");
+            conclusion
+        }
         Err(Unconfirmed) => {
             Conclusion::failure(Judged::failed(RelayError::StandbyUnconfirmed, true))
         }
@@ -314,6 +321,7 @@ async fn settle(
     };
     match relay.journal().finish(outcome.clone()).await {
         Ok((Finished::Done, position)) => {
+            failpoint::reached("after_outcome");
             let confirmed = match &failure {
                 // What nobody confirmed just now is not waited for again.
                 Some(failure) if failure.error == RelayError::StandbyUnconfirmed => {
@@ -321,6 +329,7 @@ async fn settle(
                 }
                 _ => relay.replicated(rule, position, operation.epoch).await,
             };
+            failpoint::reached("outcome_confirmed");
             // Until here in hand: who stops or hands over lets it be confirmed.
             in_hand.settled();
             // A success that may be lost is not acknowledged; a failure is told as it is.

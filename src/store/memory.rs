@@ -100,9 +100,9 @@ impl Tables {
                 let why = "the request's deadline passed and no outcome was recorded";
                 self.abandon(overdue, *now, why)
             }
-            Write::RecoverPending { now } => {
+            Write::RecoverPending { now, owned } => {
                 let why = "the relay stopped before the outcome was recorded";
-                self.abandon(|_| true, *now, why)
+                self.abandon(|row| !owned.contains(&row.id), *now, why)
             }
             Write::Prune { before, limit } => self.prune(*before, *limit),
             Write::RecordHostKey(row) => {

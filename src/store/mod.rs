@@ -355,9 +355,11 @@ pub enum Write {
         now: i64,
         owned: Vec<OperationId>,
     },
-    /// Every pending row becomes `unknown`: at start and at promotion, when nobody owns any.
+    /// Every pending row other than `owned` becomes `unknown`: at start, when nobody owns any, and at promotion, when a
+    /// node that was active before may.
     RecoverPending {
         now: i64,
+        owned: Vec<OperationId>,
     },
     /// Deletes up to `limit` settled operations that finished before `before`.
     Prune {

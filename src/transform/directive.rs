@@ -15,7 +15,7 @@ use crate::diagnostics::{Diagnostic, codes, suggest};
 use crate::document::{Entry, Kind, Node, Snippet};
 
 /// The keys with a meaning.
-const DIRECTIVES: [&str; 11] = [
+const DIRECTIVES: [&str; 12] = [
     "$for",
     "$item",
     "$as",
@@ -26,16 +26,18 @@ const DIRECTIVES: [&str; 11] = [
     "$xml",
     "$xpath",
     "$json",
+    "$cli",
     "$template",
 ];
 
 /// The directives that make a map one thing, and what may stand beside each.
-const FORMS: [(&str, &[&str]); 6] = [
+const FORMS: [(&str, &[&str]); 7] = [
     ("$for", &["$item", "$as", "$where"]),
     ("$if", &["$then", "$else"]),
     ("$xml", &[]),
     ("$xpath", &[]),
     ("$json", &[]),
+    ("$cli", &[]),
     ("$template", &[]),
 ];
 
@@ -226,21 +228,41 @@ impl Compiler<'_> {
                 self.template(name.text, value.span, field)
                     .map(|template| Shape::Template(Arc::new(template)))
             }
-            "$xml" | "$xpath" => {
-                let position = match *form {
-                    "$xml" => Position::Xml,
-                    _ => Position::XPath,
-                };
-                let source = self.plain(value, form)?;
-                self.text(source, position, field)
-                    .map(|text| match text.as_literal() {
-                        Some(literal) => Shape::Literal(literal.into()),
-                        None => Shape::Text(Arc::new(text)),
-                    })
-            }
+            "$xml" => self.inner_text(value, form, Position::Xml, field),
+            "$xpath" => self.inner_text(value, form, Position::XPath, field),
+            "$cli" => match &value.kind {
+                Kind::List(lines) => {
+                    let lines: Vec<_> = lines
+                        .iter()
+                        .enumerate()
+                        .map(|(index, line)| {
+                            let field = format!("{field}.{index}");
+                            self.inner_text(line, form, Position::CliLine, &field)
+                        })
+                        .collect();
+                    Some(list_of(lines.into_iter().collect::<Option<_>>()?))
+                }
+                _ => self.inner_text(value, form, Position::CliLine, field),
+            },
             _ => None,
         };
         shape.filter(|_| self.diags.errors() == errors)
+    }
+
+    /// A text of another format than the tree that it stands in.
+    fn inner_text(
+        &mut self,
+        value: &Node,
+        form: &str,
+        position: Position,
+        field: &str,
+    ) -> Option<Shape> {
+        let source = self.plain(value, form)?;
+        self.text(source, position, field)
+            .map(|text| match text.as_literal() {
+                Some(literal) => Shape::Literal(literal.into()),
+                None => Shape::Text(Arc::new(text)),
+            })
     }
 
     fn for_each(&mut self, node: &Node, list: &Node, field: &str) -> Option<Shape> {

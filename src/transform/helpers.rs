@@ -39,6 +39,7 @@ pub(super) enum Func {
     Trim,
     Join,
     Split,
+    Entries,
     Replace,
     Json,
     Base64,
@@ -83,7 +84,7 @@ impl Func {
             Func::Join if index == 0 => Wants::List,
             Func::Join => Wants::Text,
             Func::Not => Wants::Boolean,
-            Func::Json | Func::Uuid | Func::Eq | Func::Ne => Wants::Anything,
+            Func::Entries | Func::Json | Func::Uuid | Func::Eq | Func::Ne => Wants::Anything,
         }
     }
 }
@@ -91,7 +92,7 @@ impl Func {
 /// Name, meaning, how many arguments at least and at most, and how it is written.
 type Entry = (&'static str, Helper, usize, usize, &'static str);
 
-const HELPERS: [Entry; 33] = [
+const HELPERS: [Entry; 34] = [
     ("optional", Helper::Optional, 1, 1, "optional body.mtu"),
     ("default", Helper::Default, 2, 2, "default body.mtu 1500"),
     ("has", Helper::Has, 1, 1, "has body.port"),
@@ -136,6 +137,13 @@ const HELPERS: [Entry; 33] = [
         2,
         2,
         "split body.ports ','",
+    ),
+    (
+        "entries",
+        Helper::Plain(Func::Entries),
+        1,
+        1,
+        "entries response.body.vlans",
     ),
     (
         "replace",
@@ -273,6 +281,13 @@ pub(super) fn compute(func: Func, args: &[Cow<'_, Value>]) -> Result<Value, Cow<
             }
             text(0)?.split(&*separator).map(Value::from).collect()
         }
+        Func::Entries => match &*args[0] {
+            Value::Object(object) => object
+                .iter()
+                .map(|(key, value)| serde_json::json!({ "key": key, "value": value }))
+                .collect(),
+            _ => return Err("it is not an object".into()),
+        },
         Func::Int => Value::Number(integer(&args[0])?),
         Func::Uuid => uuid::Uuid::new_v4().to_string().into(),
         Func::CidrAddress => cidr(&args[0])?.addr().to_string().into(),
@@ -378,6 +393,11 @@ mod tests {
             value(Func::Split, &[json!("1,2"), json!(",")]),
             Ok(json!(["1", "2"]))
         );
+        assert_eq!(
+            value(Func::Entries, &[json!({ "7": ["a"], "10": null })]),
+            Ok(json!([{ "key": "7", "value": ["a"] }, { "key": "10", "value": null }]))
+        );
+        assert!(value(Func::Entries, &[json!(["a"])]).is_err());
         assert_eq!(
             value(Func::Replace, &[json!("a-b-c"), json!("-"), json!("")]),
             Ok(json!("abc"))

@@ -113,14 +113,14 @@ impl Node {
                 Ask::Mapped => MadeKind::Boolean,
                 Ask::BackendId | Ask::CmpId => MadeKind::Text,
             }),
-            Node::Call { func, .. } => Outline::Kind(func.makes()),
+            Node::Call { func, .. } => func.makes(),
         }
     }
 }
 
 impl Func {
-    fn makes(self) -> MadeKind {
-        match self {
+    fn makes(self) -> Outline<'static> {
+        Outline::Kind(match self {
             Func::Lower
             | Func::Upper
             | Func::Trim
@@ -138,7 +138,8 @@ impl Func {
             Func::Int | Func::CidrPrefix | Func::Count | Func::Add => MadeKind::Integer,
             Func::Eq | Func::Ne | Func::Not | Func::Lt => MadeKind::Boolean,
             Func::Split => MadeKind::TextList,
-        }
+            Func::Entries => return Outline::List(vec![Outline::Unknown]),
+        })
     }
 }
 

@@ -104,6 +104,11 @@ impl Text {
         names
     }
 
+    /// Whether it is a line of a command line.
+    pub(super) fn is_cli(&self) -> bool {
+        self.position == Position::CliLine
+    }
+
     /// Whether an `optional` in it may make it vanish.
     pub fn may_be_absent(&self) -> bool {
         let mut found = false;

@@ -11,11 +11,12 @@ use super::encode::text_of;
 use super::expr::{Context, Expr, Fault, Got, Truth};
 use super::parse::Compiler;
 use super::program::Program;
-use super::{Env, Presence, RenderError, Scope, Template, Text};
+use super::{Env, Format, Presence, RenderError, Scope, Template, Text};
 use crate::diagnostics::Diagnostics;
 use crate::document::Node;
 
-/// A compiled tree: literals, typed leaves, `$for`, `$if`, `$xml`, `$xpath`, `$json`, `$template`.
+/// A compiled tree: literals, typed leaves, `$for`, `$if`, `$xml`, `$xpath`, `$json`, `$cli`,
+/// `$template`.
 #[derive(Debug)]
 pub struct Tree {
     shape: Shape,
@@ -121,6 +122,11 @@ impl Tree {
         }
     }
 
+    /// Whether a line of a command line in it holds a value.
+    pub fn holds_cli(&self) -> bool {
+        self.shape.holds_cli()
+    }
+
     /// Whether it has no expression at all.
     pub fn is_literal(&self) -> bool {
         self.as_literal().is_some()
@@ -155,6 +161,21 @@ impl Shape {
             }
             Shape::For { list, .. } => list.node.may_be_absent(),
             Shape::Json(inner, _) => inner.may_be_absent(),
+        }
+    }
+
+    fn holds_cli(&self) -> bool {
+        match self {
+            Shape::Literal(_) | Shape::Leaf(_) => false,
+            Shape::Text(text) => text.is_cli(),
+            Shape::Template(template) => template.format() == Format::Cli,
+            Shape::List(items) => items.iter().any(Shape::holds_cli),
+            Shape::Map(entries) => entries.iter().any(|(_, value)| value.holds_cli()),
+            Shape::If {
+                then, otherwise, ..
+            } => then.holds_cli() || otherwise.as_ref().is_some_and(|other| other.holds_cli()),
+            Shape::For { item, .. } => item.holds_cli(),
+            Shape::Json(inner, _) => inner.holds_cli(),
         }
     }
 

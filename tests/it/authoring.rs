@@ -609,7 +609,7 @@ impl Drop for Running {
 // --- escaping -------------------------------------------------------------------------------------
 
 /// Who is called by the rows of docs/escaping.md.
-const HTTPS: &str = "https: { url: https://b.example }";
+const HTTPS: &str = "https: { url: https://b.example, profile: onyx }";
 const ACCESS: &str =
     "host: b.example, user: relay, auth: [{ password: { file: password } }], host_key: tofu";
 

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cmp_relay::demo::packs::{self, switches};
+use cmp_relay::demo::packs;
 use cmp_relay::demo::simulate::Stage;
-use cmp_relay::demo::simulate::devices::{self, Devices};
+use cmp_relay::demo::simulate::devices::Devices;
 use cmp_relay::demo::simulate::openstack::{self, Options, Simulated};
 use cmp_relay::diagnostics::text;
 use http::{Method, Request, StatusCode};
@@ -18,8 +18,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-use crate::support::pack::{ask as ask_switch, switches_over};
-use crate::support::relay::{BACKEND_TOKEN, TestRelay};
+use crate::support::pack::{ask as ask_switch, devices_on, switches_over};
+use crate::support::relay::TestRelay;
 
 /// A printed line: its number's status and the command.
 #[derive(Debug)]
@@ -563,11 +563,7 @@ impl Switches {
 
     async fn start_in(data: Option<PathBuf>) -> Self {
         let mut stage = Stage::new(data, None);
-        let options = devices::Options {
-            name: switches::SWITCH.to_owned(),
-            password: BACKEND_TOKEN.to_owned(),
-        };
-        let devices = devices::start(&mut stage, options).unwrap();
+        let devices = devices_on(&mut stage);
         let relay = TestRelay::start(&switches_over(&devices)).await;
         Self {
             stage,

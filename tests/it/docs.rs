@@ -296,7 +296,10 @@ async fn the_grants_that_are_documented_are_enough() {
     assert!(store.is_writable().await.unwrap());
     let journal = Journal::start(store);
     for write in [
-        Write::RecoverPending { now: 1 },
+        Write::RecoverPending {
+            now: 1,
+            owned: Vec::new(),
+        },
         Write::Prune {
             before: 1,
             limit: 1,

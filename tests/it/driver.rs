@@ -48,6 +48,7 @@ fn spec(backend: &FakeBackend, auth: Auth) -> Spec {
         query: Vec::new(),
         auths: vec![("auth".into(), auth)],
         tls: BackendTls::default(),
+        profile: None,
     }
 }
 

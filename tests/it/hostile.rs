@@ -74,6 +74,17 @@ routes:
         xpath:
           $xpath: "/c/e[@name='{{ body.v }}']/last"
     reply: { status: 200 }
+  in_cli:
+    match: POST /v1/in-cli
+    request: { body: { type: object, properties: { v: {} } } }
+    call:
+      http: POST /c
+      body:
+        commands:
+          $cli:
+            - first {{ body.v }} last
+            - 'first "{{ body.v }}" last'
+    reply: { status: 200 }
   in_form:
     match: POST /v1/in-form
     request: { body: { type: object, properties: { v: {} } } }
@@ -100,8 +111,7 @@ routes:
     reply: { status: 200 }
 "#;
 
-const BACKEND: &str =
-    "version: 1\nname: one\nkind: box\ndriver:\n  https:\n    url: \"{BACKEND}\"\n";
+const BACKEND: &str = "version: 1\nname: one\nkind: box\ndriver:\n  https:\n    url: \"{BACKEND}\"\n    profile: onyx\n";
 const XML_TEMPLATE: &str = "<r a=\"{{ body.v }}\"><e>{{ body.v }}</e><last/></r>";
 const JSON_TEMPLATE: &str = "{\"text\": \"a{{ body.v }}b\", \"typed\": {{ body.v }}, \"last\": 1}";
 
@@ -396,6 +406,22 @@ fn a_value_stays_inside_its_xml_node() {
             assert_eq!(names, ["r", "e", "last"]);
             assert_eq!(document.root_element().attribute("a"), Some(&*value));
         }
+    });
+}
+
+#[test]
+fn a_value_stays_one_word_of_a_line_in_json() {
+    check(|world, value| {
+        let Some(heard) = world.send("/v1/in-cli", &json!(value)) else {
+            return;
+        };
+        let ends = |c: char| c.is_control() || c.is_whitespace() || "?\"\\;|".contains(c);
+        assert!(!value.is_empty() && !value.contains(ends), "{value:?}");
+        let lines = [
+            format!("first {value} last"),
+            format!("first \"{value}\" last"),
+        ];
+        assert_eq!(json_of(&heard), json!({ "commands": lines }));
     });
 }
 

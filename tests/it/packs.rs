@@ -5,4 +5,5 @@ mod life;
 mod lists;
 mod neo;
 mod openstack;
+mod switch;
 mod waf;

@@ -16,7 +16,7 @@ use crate::config::spec::backend::{
     BackendLimitsSpec, BackendSpec, BreakerSpec, DriverSpec as WrittenDriver, HttpsSpec, StateSpec,
 };
 use crate::config::spec::decode::{At, Decode, Entries, TimeSpan};
-use crate::config::spec::part::{Part, Written, misplaced, right};
+use crate::config::spec::part::{Part, Written, misplaced, right, wrong};
 use crate::config::spec::secret;
 use crate::config::{codes, secrets};
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -302,7 +302,9 @@ fn driver(
     diags: &mut Diagnostics,
 ) -> Option<DriverSpec> {
     match spec {
-        WrittenDriver::Https(at) => https(&at.value, at.span, world, diags).map(DriverSpec::Https),
+        WrittenDriver::Https(at) => {
+            https(&at.value, at.span, profiles, world, diags).map(DriverSpec::Https)
+        }
         WrittenDriver::Ssh(at) => ssh::ssh(&at.value, at.span, profiles, world, diags)
             .map(Arc::new)
             .map(DriverSpec::Ssh),
@@ -315,6 +317,7 @@ fn driver(
 fn https(
     spec: &HttpsSpec,
     at: Span,
+    profiles: &Profiles,
     world: World<'_>,
     diags: &mut Diagnostics,
 ) -> Option<HttpsDriver> {
@@ -325,12 +328,20 @@ fn https(
     let tls = right(&spec.tls).map(|spec| tls::compile(spec, world, diags));
     let tls = tls.unwrap_or_default();
     let auths = auths(spec, &tls, world, diags);
+    let profile = right(&spec.profile).map(|written| profiles.named(written, diags));
+    if wrong(&spec.profile) {
+        return None;
+    }
     Some(HttpsDriver {
         url: url?,
         headers: headers.unwrap_or_default(),
         query: query.unwrap_or_default(),
         auths: auths?,
         tls,
+        profile: match profile {
+            Some(profile) => Some(profile?),
+            None => None,
+        },
     })
 }
 

@@ -11,7 +11,7 @@ use crate::config::spec::call::{CallSpec, CliLinesSpec, StdinSpec};
 use crate::config::spec::part::{Written, right, wrong};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Span;
-use crate::plan::{Action, Backend, Call, CliProfile, DriverSpec};
+use crate::plan::{Action, Backend, Call, CliProfile};
 
 pub(super) use http::headers;
 
@@ -261,19 +261,36 @@ impl<'a> Ground<'a> {
         diags.push(self.with_places(problem, &others));
     }
 
-    /// The CLI profiles of the kind's backends, each with the backends that have it; who has none.
-    fn profiles(&self) -> (Vec<(&'a Backend, &'a CliProfile)>, Vec<&'a Backend>) {
+    /// The CLI profiles that a call's lines are for: each backend must have one.
+    fn needed_profiles(
+        &self,
+        sort: Sort,
+        (what, at): (&str, Option<Span>),
+        help: &str,
+        diags: &mut Diagnostics,
+    ) -> Vec<(&'a Backend, &'a CliProfile)> {
         let mut with = Vec::new();
         let mut without = Vec::new();
-        for backend in &self.backends {
-            if let DriverSpec::Ssh(ssh) = &backend.driver {
-                match &ssh.profile {
-                    Some(profile) => with.push((*backend, &**profile)),
-                    None => without.push(*backend),
-                }
+        let driver = sort.driver();
+        for backend in self.backends.iter().filter(|b| b.driver.name() == driver) {
+            match backend.driver.profile() {
+                Some(profile) => with.push((*backend, &**profile)),
+                None => without.push(*backend),
             }
         }
-        (with, without)
+        if let (false, Some(at)) = (without.is_empty(), at) {
+            let problem = Diagnostic::error(
+                codes::MISSING_PROFILE,
+                at,
+                format!(
+                    "`{what}` needs to know how the command line behaves, and {} no `profile`",
+                    listed(&without, "has", "have")
+                ),
+            )
+            .help(help);
+            diags.push(self.with_places(problem, &without));
+        }
+        with
     }
 
     /// The problem, with the place of each backend's driver.

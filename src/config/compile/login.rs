@@ -12,7 +12,7 @@ use crate::config::spec::auth::{
     ExpiresSpec, LoginSpec, SendSpec, TokenPlaceSpec, TokenSpec, UnauthorizedSpec,
 };
 use crate::config::spec::decode::At;
-use crate::config::spec::part::{Part, Written, right};
+use crate::config::spec::part::{Written, right};
 use crate::config::spec::secret;
 use crate::config::{codes, secrets};
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -32,12 +32,14 @@ pub fn compile(
     let body = body(spec, at, world, diags);
     let tokens = tokens(spec, at, diags);
     let send = send(spec, &tokens, at, diags);
-    let condition = |part: &Option<Part<Node>>, diags: &mut Diagnostics| {
-        right(part).and_then(|node| Condition::compile(node, diags))
-    };
+    let expired_when = right(&spec.expired_when).map_or(&[][..], |nodes| &nodes.0);
     let login = Login {
-        success_when: condition(&spec.success_when, diags),
-        expired_when: condition(&spec.expired_when, diags),
+        success_when: right(&spec.success_when).and_then(|node| Condition::compile(node, diags)),
+        expired_when: expired_when
+            .iter()
+            .filter_map(|node| Condition::compile(node, diags))
+            .collect(),
+        follow_redirects: redirects(spec, diags),
         expires: right(&spec.expires).and_then(|expires| expiry(expires, diags)),
         logout: right(&spec.logout).and_then(|logout| self::request(logout, diags)),
         resend: right(&spec.on_unauthorized) != Some(&UnauthorizedSpec::Fail),
@@ -50,6 +52,23 @@ pub fn compile(
         path: request?.1,
     };
     Some(login)
+}
+
+/// The most redirects of a login that anybody was seen to need is two.
+const MOST_REDIRECTS: u8 = 5;
+
+fn redirects(spec: &LoginSpec, diags: &mut Diagnostics) -> u8 {
+    let Some(at) = right(&spec.follow_redirects) else {
+        return 0;
+    };
+    match u8::try_from(at.value) {
+        Ok(count) if count <= MOST_REDIRECTS => count,
+        _ => {
+            let message = format!("a login follows at most {MOST_REDIRECTS} redirects");
+            diags.push(Diagnostic::error(codes::BAD_VALUE, at.span, message));
+            0
+        }
+    }
 }
 
 /// `POST /login`: a method and a literal path below the backend's base path.

@@ -71,6 +71,27 @@ impl Profiles {
             || self.nameless && self.get(name).is_none()
     }
 
+    /// The profile that a backend names; what is wrong with the name is reported.
+    pub fn named(&self, written: &Written, diags: &mut Diagnostics) -> Option<Arc<CliProfile>> {
+        let name = written.literal("`profile`", diags)?;
+        if self.is_broken(name) {
+            return None;
+        }
+        let profile = self.get(name);
+        if profile.is_none() {
+            diags.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_PROFILE,
+                    written.span(),
+                    format!("there is no CLI profile `{name}`"),
+                )
+                .did_you_mean(self.nearest(name))
+                .help(format!("profiles: {}", self.names().join(", "))),
+            );
+        }
+        profile.cloned()
+    }
+
     /// The name that was meant, most likely.
     pub fn nearest(&self, name: &str) -> Option<&str> {
         suggest::nearest(name, self.names())

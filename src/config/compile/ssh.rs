@@ -66,34 +66,19 @@ fn profile(
     profiles: &Profiles,
     diags: &mut Diagnostics,
 ) -> Option<Arc<CliProfile>> {
-    let name = written.literal("`profile`", diags)?;
-    if profiles.is_broken(name) {
-        return None;
-    }
-    let Some(profile) = profiles.get(name) else {
-        diags.push(
-            Diagnostic::error(
-                codes::UNKNOWN_PROFILE,
-                written.span(),
-                format!("there is no CLI profile `{name}`"),
-            )
-            .did_you_mean(profiles.nearest(name))
-            .help(format!("profiles: {}", profiles.names().join(", "))),
-        );
-        return None;
-    };
+    let profile = profiles.named(written, diags)?;
     let asking = profile.modes.iter().find(|mode| mode.asks_secret);
     if let Some(mode) = asking.filter(|_| spec.enable.is_none()) {
         let message = format!(
-            "the mode `{}` of `{name}` may ask for a password, and there is no `enable`",
-            mode.name
+            "the mode `{}` of `{}` may ask for a password, and there is no `enable`",
+            mode.name, profile.name
         );
         diags.push(
             Diagnostic::warning(codes::MISSING_KEY, written.span(), message)
                 .help("write `enable: { env: NAME }`; a login that ends in that mode needs none"),
         );
     }
-    Some(Arc::clone(profile))
+    Some(profile)
 }
 
 /// Compiles `driver: netconf`.

@@ -3,7 +3,7 @@
 use super::backend::TlsSpec;
 use super::choice::Nothing;
 use super::decode::{At, Decode, Entries, TimeSpan};
-use super::part::{METHOD_AND_PATH, Part, Written};
+use super::part::{METHOD_AND_PATH, OneOrMany, Part, Written};
 use super::secret::{SecretRef, SecretValue};
 use crate::diagnostics::Diagnostics;
 use crate::document::{Kind, Node};
@@ -89,6 +89,10 @@ crate::spec! {
         /// A condition; a missing token is a failure in any case. Default: any 2xx.
         #[schemars(extend("x-holds" = "condition"))]
         success_when: Option<Part<Node>>,
+        /// How many redirects (0 to 5) the login follows, to the backend itself alone, with the cookies that were set on the
+        /// way; calls follow none. Default: 0.
+        #[schemars(range(max = 5))]
+        follow_redirects: Option<Part<At<u32>>>,
         /// By name: a JSONPath into the answer, `{ cookie: NAME }` or `{ header: NAME }`.
         #[schemars(required)]
         tokens: Option<Part<Entries<Part<TokenSpec>>>>,
@@ -97,9 +101,9 @@ crate::spec! {
         /// How calls carry the tokens.
         #[schemars(required)]
         send: Option<Part<Vec<Part<SendSpec>>>>,
-        /// A condition on a call's answer that means "log in again". Default: status 401.
+        /// A condition on a call's answer that means "log in again", or several of which one must hold. Default: status 401.
         #[schemars(extend("x-holds" = "condition"))]
-        expired_when: Option<Part<Node>>,
+        expired_when: Option<Part<OneOrMany<Node>>>,
         /// Method and path, such as `POST /logout`, that end the session, at shutdown and when a reload replaces the login.
         logout: Option<Part<Written>>,
         /// `renew`: log in again and send the refused call once more. `fail`: do not. Default: `renew`.

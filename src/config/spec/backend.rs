@@ -80,7 +80,7 @@ crate::choice! {
     /// How a backend is reached: exactly one driver.
     DriverSpec as "a driver" {
         /// REST, XML or text over HTTPS.
-        Https = "https" (At<HttpsSpec>),
+        Https = "https" (Box<At<HttpsSpec>>),
         /// Command lines and programs over SSH.
         Ssh = "ssh" (At<SshSpec>),
         /// NETCONF over SSH.
@@ -104,6 +104,8 @@ crate::spec! {
         auths: Option<Part<Entries<Part<AuthSpec>>>>,
         /// TLS towards this backend. Default: TLS 1.2 or 1.3, verified by the system's CAs.
         tls: Option<Part<At<TlsSpec>>>,
+        /// The command line that `$cli` in a body writes lines of: a built-in profile, or one of `backends.d/profiles/`.
+        profile: Option<Part<Written>>,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Switches, by their command lines and by NETCONF.
+//! Switches, by their command lines, by JSON over HTTPS and by NETCONF.
 
 use std::io;
 
@@ -9,12 +9,15 @@ use crate::demo::simulate::Stage;
 use crate::demo::simulate::devices::{self, Devices, SshEndpoint};
 use crate::demo::story::{Scene, Step};
 
-/// Switches, by their command lines and by NETCONF.
+/// Switches, by their command lines, by JSON over HTTPS and by NETCONF.
 pub const PACK: Pack = Pack {
     title: "A VLAN and more, on switches",
     files: embed![
         "backends.d/sw-1-netconf.yaml",
         "backends.d/sw-1.yaml",
+        "backends.d/sw-2.yaml",
+        "routes.d/shared/onyx-response.yaml",
+        "routes.d/shared/onyx-script-response.yaml",
         "routes.d/shared/switch-response.yaml",
         "routes.d/switch_descriptions.yaml",
         "routes.d/switch_interfaces.yaml",
@@ -30,16 +33,22 @@ pub const PACK: Pack = Pack {
         "templates/switch/no_description.cli.hbs",
         "templates/switch/prefix_list.cli.hbs",
     ],
-    secrets: &[PASSWORD],
+    secrets: &[PASSWORD, WEB_PASSWORD],
     start,
     steps,
 };
 
-/// The environment variable that the switches' backends take their password from.
+/// The environment variable that `sw-1` and `sw-1-netconf` take their password from.
 pub const PASSWORD: &str = "SW_1_PASSWORD";
+
+/// The environment variable that `sw-2` takes its password from.
+pub const WEB_PASSWORD: &str = "SW_2_PASSWORD";
 
 /// The switch of the pack: its backend, and its host name in the prompts.
 pub const SWITCH: &str = "sw-1";
+
+/// The switch behind its JSON API.
+pub const WEB_SWITCH: &str = "sw-2";
 
 /// The pack's backends where these devices are.
 pub fn at(devices: &Devices) -> Vec<Backend> {
@@ -55,14 +64,26 @@ pub fn at(devices: &Devices) -> Vec<Backend> {
     vec![
         backend("Switch", "backends.d/sw-1.yaml", &devices.switch),
         backend("NETCONF", "backends.d/sw-1-netconf.yaml", &devices.netconf),
+        Backend {
+            name: "Switch over HTTPS".to_owned(),
+            url: devices.web.clone(),
+            instead: Instead::Url("https://sw-2.example.net"),
+        },
     ]
 }
 
-fn start(stage: &mut Stage) -> io::Result<Vec<Backend>> {
-    let options = devices::Options {
+/// What the devices are called, and the passwords that the stage gives them.
+pub fn options(stage: &mut Stage) -> devices::Options {
+    devices::Options {
         name: SWITCH.to_owned(),
         password: stage.secret(PASSWORD),
-    };
+        web_name: WEB_SWITCH.to_owned(),
+        web_password: stage.secret(WEB_PASSWORD),
+    }
+}
+
+fn start(stage: &mut Stage) -> io::Result<Vec<Backend>> {
+    let options = options(stage);
     devices::start(stage, options).map(|devices| at(&devices))
 }
 
@@ -87,6 +108,18 @@ fn steps(scene: &Scene<'_>) -> Vec<Step> {
         Step::get(
             "What the switch shows of it: columns of text over there, JSON over here",
             &to("/v1/switches/sw-1/vlans/blue"),
+            200,
+        ),
+        Step::post(
+            "The same VLAN on a second switch, by the same request. Its door is HTTPS, where the lines stand in JSON",
+            &to("/v1/switches/sw-2/vlans"),
+            Some("demo-vlan-blue-2"),
+            &json!({ "id": "blue", "vid": 10 }),
+            201,
+        ),
+        Step::get(
+            "One object of the CMP, and a mapping on each switch",
+            &scene.to_admin("/relay/v1/mappings?resource=vlan"),
             200,
         ),
         Step::put(

@@ -805,6 +805,28 @@ mod tests {
     }
 
     #[test]
+    fn a_rare_heartbeat_and_a_log_without_what_was_received_are_wrong() {
+        let well = [
+            ("rpl_semi_sync_slave_kill_conn_timeout", "1"),
+            ("slave_net_timeout", "4"),
+        ];
+        let heartbeat = |heartbeat| Facts {
+            following: Some(server::Following {
+                heartbeat,
+                ..server::Following::default()
+            }),
+            ..facts(&well)
+        };
+        assert!(timeouts(&facts(&well)).is_empty() && timeouts(&heartbeat(1.0)).is_empty());
+        assert_eq!(timeouts(&heartbeat(30.0)).len(), 1);
+        assert_eq!(timeouts(&heartbeat(0.0)).len(), 1, "none at all");
+        let mut right: Vec<_> = SETTINGS.map(|(name, right, _)| (name, right)).into();
+        assert!(settings(&facts(&right)).is_empty());
+        right[1] = ("log_slave_updates", "OFF");
+        assert_eq!(settings(&facts(&right)).len(), 1);
+    }
+
+    #[test]
     fn clocks_that_differ_are_a_warning() {
         let (mut own, peer) = (Facts::default(), Facts::default());
         assert!(clocks(&own, &peer).is_empty());

@@ -3,23 +3,18 @@
 use bytes::Bytes;
 
 use crate::driver::{CliScript, ExecCommand, NetconfRequest};
-use crate::plan::{
-    Backend, CliCall, CliLines, DriverSpec, ExecCall, ExecInput, ExecQuoting, NetconfCall,
-};
+use crate::plan::{Backend, CliCall, CliLines, ExecCall, ExecInput, ExecQuoting, NetconfCall};
 use crate::transform::template::fragment;
 use crate::transform::{LineRules, RenderError, Scope, Text, command};
 
 /// What the command line of a backend refuses in values.
 pub fn line_rules(backend: &Backend) -> LineRules {
-    match &backend.driver {
-        DriverSpec::Ssh(ssh) => match &ssh.profile {
-            Some(profile) => LineRules {
-                refuse: profile.refuse.clone(),
-                plain_words: profile.exec == ExecQuoting::Words,
-            },
-            None => LineRules::default(),
+    match backend.driver.profile() {
+        Some(profile) => LineRules {
+            refuse: profile.refuse.clone(),
+            plain_words: profile.exec == ExecQuoting::Words,
         },
-        DriverSpec::Https(_) | DriverSpec::Netconf(_) => LineRules::default(),
+        None => LineRules::default(),
     }
 }
 

@@ -32,11 +32,11 @@ pub(super) async fn run<S: Session>(session: &mut S, write: &Write) -> Result<u6
             )
             .await
         }
-        Write::RecoverPending { now } => {
+        Write::RecoverPending { now, owned } => {
             let rows = pending(session, None).await?;
             abandon(
                 session,
-                rows.into_iter(),
+                rows.into_iter().filter(|row| !owned.contains(&row.id)),
                 *now,
                 "the relay stopped before the outcome was recorded",
             )

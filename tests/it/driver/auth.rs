@@ -104,7 +104,8 @@ pub(super) fn login() -> Login {
         tokens: vec![("token".into(), TokenSource::Json(path("$.token")))],
         expires: None,
         send: vec![header("x-token", "{{ tokens.token }}")],
-        expired_when: None,
+        expired_when: Vec::new(),
+        follow_redirects: 0,
         logout: None,
         resend: true,
     }
@@ -383,7 +384,7 @@ async fn an_answer_of_the_backends_own_means_log_in_again() {
     let driver = with(
         &issuer.backend,
         Login {
-            expired_when: Some(condition(&json!({ "$.error": "session expired" }))),
+            expired_when: vec![condition(&json!({ "$.error": "session expired" }))],
             ..login()
         },
     );
@@ -541,6 +542,62 @@ async fn a_form_login_gives_a_cookie_and_a_csrf_header() {
             .count()
     };
     assert_eq!(cookies(&calls[1]), 1);
+}
+
+#[tokio::test]
+async fn a_login_follows_its_redirects_with_the_cookies_of_the_way() {
+    for (status, next) in [(302, "GET /app/done"), (308, "POST /app/done")] {
+        let backend = FakeBackend::start();
+        backend.on(
+            LOGIN,
+            Reply::redirect(status, "/app/done?way=1").cookie("session=first; Path=/"),
+        );
+        backend.on(
+            next,
+            Reply::json(200, &json!({ "status": "OK" })).cookie("seen=1"),
+        );
+        backend.on(RULES, Reply::status(204));
+        let driver = with(
+            &backend,
+            Login {
+                follow_redirects: 1,
+                success_when: Some(condition(&json!({ "$.status": "OK" }))),
+                tokens: vec![("session".into(), TokenSource::Cookie("session".into()))],
+                send: vec![cookie("session", "{{ tokens.session }}")],
+                ..login()
+            },
+        );
+        assert_eq!(post(&driver, "/v1/rules").await.unwrap().status, 204);
+        let calls = backend.calls();
+        assert_eq!(calls[1].query.as_deref(), Some("way=1"));
+        assert_eq!(calls[1].header("cookie"), Some("session=first"));
+        assert_eq!(calls[1].text().contains("hunter2"), status == 308);
+        assert_eq!(calls[2].header("cookie"), Some("session=first"));
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_led_nowhere_else_and_not_in_circles() {
+    for (location, said) in [
+        ("https://evil.test/login", "leads away from"),
+        ("/login", "is no success"),
+    ] {
+        let backend = FakeBackend::start();
+        backend.on("*", Reply::redirect(307, location).cookie("session=first"));
+        let driver = with(
+            &backend,
+            Login {
+                follow_redirects: 2,
+                tokens: vec![("session".into(), TokenSource::Cookie("session".into()))],
+                ..login()
+            },
+        );
+        let error = post(&driver, "/v1/rules").await.unwrap_err();
+        assert_eq!(error.outcome, SendOutcome::Unauthorized);
+        assert!(error.detail.contains(said), "{}", error.detail);
+        let sent = if location == "/login" { 3 } else { 1 };
+        assert_eq!(backend.calls().len(), sent);
+    }
 }
 
 #[tokio::test]

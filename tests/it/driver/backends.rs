@@ -315,6 +315,7 @@ fn three() -> Plan {
             query: Vec::new(),
             auths: Vec::new(),
             tls: BackendTls::default(),
+            profile: None,
         };
         Backend {
             labels: vec![("site".into(), site.into())],

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use cmp_relay::cli::explain::account::{Account, CallAccount};
 use cmp_relay::cli::explain::text;
-use cmp_relay::demo::packs::{openstack, switches};
-use cmp_relay::demo::simulate::{Stage, devices};
+use cmp_relay::demo::packs::openstack;
+use cmp_relay::demo::simulate::Stage;
 use cmp_relay::plan::Plan;
 use cmp_relay::relay::Reply;
 use cmp_relay::store::MemoryStore;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{args, bytes, plan};
-use crate::support::pack::{over, switches_over};
+use crate::support::pack::{devices_on, over, switches_over};
 use crate::support::relay::{BACKEND_TOKEN, CmpRequest, TestRelay};
 
 /// What Keystone gives, and what the box's login gives.
@@ -462,11 +462,7 @@ async fn what_has_no_body_and_what_is_encoded_is_shown_as_it_goes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_line_that_is_shown_is_what_a_device_is_sent() {
     let mut stage = Stage::new(None, None);
-    let options = devices::Options {
-        name: switches::SWITCH.to_owned(),
-        password: BACKEND_TOKEN.to_owned(),
-    };
-    let devices = devices::start(&mut stage, options).unwrap();
+    let devices = devices_on(&mut stage);
     let files = switches_over(&devices);
     let store = Arc::new(MemoryStore::default());
     let relay = TestRelay::start_over(store.clone(), Path::new("."), &files).await;

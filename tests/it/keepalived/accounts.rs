@@ -83,33 +83,49 @@ async fn each_account_can_do_what_it_must_and_no_more() {
     sql(&mut standby, &format!("KILL {id}")).await.unwrap();
 
     // And no more.
-    for (connection, statement) in [
-        (&mut relay, "CREATE TABLE relay.t (id INT PRIMARY KEY)"),
-        (&mut relay, "SET GLOBAL read_only = 0"),
-        (&mut relay, "SELECT * FROM mysql.global_priv"),
-        (&mut relay, "SHOW SLAVE STATUS"),
-        (&mut relay, "SET SESSION sql_log_bin = 0"),
-        (&mut monitor, ROW),
-        (&mut monitor, "SET GLOBAL read_only = 0"),
-        (&mut monitor, "STOP SLAVE"),
-        (&mut monitor, "SELECT * FROM mysql.global_priv"),
-        (&mut repl, "SELECT * FROM relay.operation"),
-        (&mut repl, ROW),
-        (&mut repl, "STOP SLAVE"),
-        (&mut control, "CREATE USER x@localhost"),
-        (&mut control, "DELETE FROM mysql.global_priv"),
-        (&mut control, "GRANT ALL ON *.* TO relay@'127.0.0.1'"),
-        (&mut control, "SET GLOBAL general_log = 1"),
-        (&mut control, "SHUTDOWN"),
+    let outfile = "SELECT 1 INTO OUTFILE '/tmp/cmp-relay-test'";
+    for (connection, statements) in [
+        (
+            &mut relay,
+            &[
+                "CREATE TABLE relay.t (id INT PRIMARY KEY)",
+                "SET GLOBAL read_only = 0",
+                "SELECT * FROM mysql.global_priv",
+                "SHOW SLAVE STATUS",
+                "SET SESSION sql_log_bin = 0",
+            ][..],
+        ),
+        (
+            &mut monitor,
+            &[
+                ROW,
+                "SET GLOBAL read_only = 0",
+                "STOP SLAVE",
+                "SELECT * FROM mysql.global_priv",
+            ],
+        ),
+        (
+            &mut repl,
+            &["SELECT * FROM relay.operation", ROW, "STOP SLAVE"],
+        ),
         (
             &mut control,
-            "SELECT LOAD_FILE('/etc/passwd') INTO OUTFILE '/tmp/cmp-relay-test'",
+            &[
+                "CREATE USER x@localhost",
+                "DELETE FROM mysql.global_priv",
+                "GRANT ALL ON *.* TO relay@'127.0.0.1'",
+                "SET GLOBAL general_log = 1",
+                "SHUTDOWN",
+                outfile,
+            ],
         ),
     ] {
-        let denied = sql(connection, statement).await;
-        // 1045 is what a missing FILE says.
-        let right = denied.is_err_and(|number| DENIED.contains(&number) || number == 1045);
-        assert!(right, "{statement}: {denied:?}");
+        for statement in statements {
+            let denied = sql(connection, statement).await;
+            // 1045 is what a missing FILE says.
+            let right = denied.is_err_and(|number| DENIED.contains(&number) || number == 1045);
+            assert!(right, "{statement}: {denied:?}");
+        }
     }
     // A plain follower of a server that nobody follows does not wait for an acknowledgement of its own.
     sql(&mut relay, ROW).await.unwrap();

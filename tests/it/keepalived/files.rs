@@ -38,7 +38,10 @@ fn keepalived(written: &Written, node: &str, change: &[(&str, &str)]) -> Option<
     }
     let file = written.path("keepalived.conf");
     fs::write(&file, text).unwrap();
-    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+    let path = format!(
+        "{}:/usr/sbin",
+        crate::support::told("PATH").unwrap_or_default()
+    );
     let ran = Command::new("keepalived")
         .env("PATH", path)
         .arg("-t")

@@ -7,8 +7,6 @@ use cmp_relay::clock::Boottime;
 use cmp_relay::demo::packs::waf;
 use cmp_relay::demo::simulate::Stage;
 use cmp_relay::demo::simulate::waf::{self as simulated, VIRTUAL_SERVER, Wafs};
-use cmp_relay::plan::Database;
-use cmp_relay::store::{self, StoreError};
 use serde_json::{Value, json};
 
 use crate::support::pack::{asked, over};
@@ -27,18 +25,7 @@ fn wafs(stage: &mut Stage, password: &str) -> Wafs {
 
 /// The relay over both, in a folder that outlives it.
 async fn relay_over(wafs: &Wafs, folder: &Path) -> TestRelay {
-    let files = over(&[&waf::PACK], &waf::at(wafs));
-    let database = Database::Sqlite(folder.join("relay.db"));
-    // The relay before this one may still be on its way out.
-    let store = loop {
-        match store::open(&database).await {
-            Ok(store) => break store,
-            Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
-        }
-    };
-    store.migrate().await.unwrap();
-    TestRelay::start_over(store, folder, &files).await
+    TestRelay::start_in(folder, &over(&[&waf::PACK], &waf::at(wafs))).await
 }
 
 /// What was asked at one site, and what was answered there, without the site's name.

@@ -62,7 +62,11 @@ async fn an_outcome_of_another_attempt_epoch_or_state_writes_nothing(db: Db) {
         let lost = Finished::Lost(Some(Box::new(intent.operation.clone())));
         assert_eq!(db.finish(&other).await, lost);
     }
-    db.one(Write::RecoverPending { now: 5_000 }).await;
+    db.one(Write::RecoverPending {
+        now: 5_000,
+        owned: Vec::new(),
+    })
+    .await;
     let Finished::Lost(Some(row)) = db.finish(&outcome).await else {
         panic!("it is unknown by now");
     };

@@ -47,8 +47,28 @@ async fn after_a_restart_every_pending_operation_is_unknown(db: Db) {
         .collect();
     db.apply(&batch).await;
     db.finish(&outcome(&intents[0], State::Failed)).await;
-    assert_eq!(count(&db, Write::RecoverPending { now: 5 }).await, 299);
-    assert_eq!(count(&db, Write::RecoverPending { now: 6 }).await, 0);
+    assert_eq!(
+        count(
+            &db,
+            Write::RecoverPending {
+                now: 5,
+                owned: Vec::new()
+            }
+        )
+        .await,
+        299
+    );
+    assert_eq!(
+        count(
+            &db,
+            Write::RecoverPending {
+                now: 6,
+                owned: Vec::new()
+            }
+        )
+        .await,
+        0
+    );
     let counts = db.store.count_by_state().await.unwrap();
     assert_eq!(counts, [(State::Failed, 1), (State::Unknown, 299)]);
 }
@@ -72,7 +92,17 @@ async fn only_creates_and_deletes_keep_their_claim(db: Db) {
         db.begin(&intent).await;
         intents.push(intent);
     }
-    assert_eq!(count(&db, Write::RecoverPending { now: 5 }).await, 6);
+    assert_eq!(
+        count(
+            &db,
+            Write::RecoverPending {
+                now: 5,
+                owned: Vec::new()
+            }
+        )
+        .await,
+        6
+    );
     for (intent, keeps) in intents.iter().zip([true, true, false, true, true, true]) {
         let row = db.operation(intent.operation.id).await;
         assert_eq!(row.claim.is_some(), keeps, "{:?}", row.effects);

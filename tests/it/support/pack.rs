@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cmp_relay::demo::packs::{self, Backend, Pack, switches};
 use cmp_relay::demo::simulate::Stage;
-use cmp_relay::demo::simulate::devices::Devices;
+use cmp_relay::demo::simulate::devices::{self, Devices};
 use serde_json::Value;
 
 use super::relay::{BACKEND_TOKEN, CmpRequest, TestRelay, files_below};
@@ -49,6 +49,15 @@ pub(crate) fn simulated(packs: &[&Pack], stage: &mut Stage) -> Vec<(String, Stri
         backends.extend((pack.start)(stage).unwrap());
     }
     over(packs, &backends)
+}
+
+/// The simulated devices, which want the secret that tests have.
+pub(crate) fn devices_on(stage: &mut Stage) -> Devices {
+    for secret in switches::PACK.secrets {
+        stage.set_secret(secret, BACKEND_TOKEN);
+    }
+    let options = switches::options(stage);
+    devices::start(stage, options).unwrap()
 }
 
 /// The pack of switches over the simulated devices.

@@ -53,7 +53,13 @@ impl TestRelay {
     ) -> Self {
         let journal = Journal::start(store);
         let now = cmp_relay::clock::unix_micros();
-        journal.write(Write::RecoverPending { now }).await.unwrap();
+        journal
+            .write(Write::RecoverPending {
+                now,
+                owned: Vec::new(),
+            })
+            .await
+            .unwrap();
         let relay = Relay::start(compile(files), journal, Gate::open(), problem::render)
             .await
             .unwrap();

@@ -1,6 +1,6 @@
 //! A `cli` call: lines for a command line, in a mode of the profile that every instance has.
 
-use super::{Ground, listed};
+use super::{Ground, Sort, listed};
 use crate::config::compile::codes;
 use crate::config::spec::call::{CallSpec, CliLinesSpec};
 use crate::config::spec::decode::At;
@@ -21,19 +21,12 @@ pub(super) fn compile(
             template(&spec.template, Format::Cli, "call.cli", env, diags).map(CliLines::Template)
         }
     };
-    let (profiles, without) = ground.profiles();
-    if let (false, Some(at)) = (without.is_empty(), super::place(spec, "cli")) {
-        let problem = Diagnostic::error(
-            codes::MISSING_PROFILE,
-            at,
-            format!(
-                "`cli` needs to know how the command line behaves, and {} no `profile`",
-                listed(&without, "has", "have")
-            ),
-        )
-        .help("add `profile: NAME` to the driver, or write `exec: [program, argument]`");
-        diags.push(ground.with_places(problem, &without));
-    }
+    let profiles = ground.needed_profiles(
+        Sort::Cli,
+        ("cli", super::place(spec, "cli")),
+        "add `profile: NAME` to the driver, or write `exec: [program, argument]`",
+        diags,
+    );
     let mode = match right(&spec.mode) {
         None => Some(None),
         Some(written) => mode(written, &profiles, ground, diags).map(Some),

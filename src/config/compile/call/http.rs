@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::{HeaderName, Method};
 
-use super::Ground;
+use super::{Ground, Sort};
 use crate::config::compile::codes;
 use crate::config::compile::header::RESERVED;
 use crate::config::compile::matching::method_and_path;
@@ -45,6 +45,17 @@ pub(super) fn compile(
     let taken = auth_headers(&ground.backends, auth.as_ref().and_then(Option::as_deref));
     let headers = headers(right(&spec.headers), "call.headers", &taken, env, diags);
     let body = body(spec, env, diags);
+    if body.as_ref().is_some_and(HttpBody::holds_cli) {
+        let at = ["body", "form"]
+            .iter()
+            .find_map(|key| super::place(spec, key));
+        ground.needed_profiles(
+            Sort::Http,
+            ("$cli", at),
+            "add `profile: NAME` to the driver: it says what a value of a line may not hold",
+            diags,
+        );
+    }
     let broken = wrong(&spec.http)
         || wrong(&spec.query)
         || wrong(&spec.headers)

@@ -254,6 +254,14 @@ impl Session {
         }
     }
 
+    /// One that begins in configuration mode and turns no pages.
+    pub(super) fn configuring() -> Self {
+        Self {
+            level: Level::Config,
+            pages: false,
+        }
+    }
+
     /// What stands before the cursor.
     pub(super) fn prompt(&self, host: &str) -> String {
         let tail = match self.level {

@@ -2,17 +2,20 @@
 //!
 //! Written beside NVIDIA's Onyx User Manual: prompts and modes, `%` errors, paging, and those commands
 //! that the pack's routes need and what an operator types around them. What it holds is [`config`], what
-//! it understands is [`commands`], what it shows is [`show`], and how it types is [`terminal`].
+//! it understands is [`commands`], what it shows is [`show`], how it types is [`terminal`], and its other door, JSON over
+//! HTTP, is [`web`].
 
 mod commands;
 mod config;
 mod show;
 mod terminal;
+mod web;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::commands::{Ended, Session};
@@ -24,8 +27,9 @@ use super::kept;
 #[derive(Debug)]
 pub(super) struct Switch {
     name: String,
-    /// What `enable` asks for.
+    /// What `enable` asks for, and a login over HTTP.
     secret: String,
+    sessions: web::Sessions,
     state: Mutex<State>,
     file: Option<PathBuf>,
 }
@@ -43,6 +47,7 @@ impl Switch {
         Ok(Self {
             name: name.to_owned(),
             secret: secret.to_owned(),
+            sessions: web::Sessions::default(),
             state: Mutex::new(State {
                 config,
                 heard: Vec::new(),
@@ -54,6 +59,26 @@ impl Switch {
     /// The lines that came so far, of all sessions; no passwords.
     pub(super) fn heard(&self) -> Vec<String> {
         self.state().heard.clone()
+    }
+
+    /// Runs a line in configuration mode, as somebody does behind everybody's back; it is not among what was heard.
+    pub(super) fn enter(&self, line: &str) {
+        commands::run(&mut Session::configuring(), &mut self.state().config, line);
+    }
+
+    /// Its JSON API.
+    pub(super) fn router(self: &Arc<Self>) -> Router {
+        web::router(Arc::clone(self))
+    }
+
+    /// Ends every session over HTTP. From now on who has none is told so, or is shown the way to the login page.
+    pub(super) fn end_sessions(&self, shows_the_way: bool) {
+        self.sessions.end(shows_the_way);
+    }
+
+    /// Sessions over HTTP: given out so far, and open now.
+    pub(super) fn logins(&self) -> (u64, usize) {
+        (self.sessions.logins(), self.sessions.count())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

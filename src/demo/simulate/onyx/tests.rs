@@ -1,6 +1,10 @@
 //! Sessions at a simulated switch, as somebody types them.
 
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tower::ServiceExt;
 
 use super::*;
 
@@ -167,6 +171,75 @@ async fn what_is_typed_is_what_the_running_configuration_shows() {
                   no interface ethernet 1/2 description\ninterface ethernet 1/2\nno switchport mode";
     assert_eq!(refused(&switch, undone).await, "");
     assert_eq!(switch.state().config, Config::default());
+}
+
+/// What the JSON API answers to a request.
+async fn requested(
+    switch: &Arc<Switch>,
+    request: axum::http::request::Builder,
+    body: Value,
+) -> (HeaderMap, Value) {
+    let request = request
+        .method("POST")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let answer = switch.router().oneshot(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    (
+        parts.headers,
+        serde_json::from_slice(&body).unwrap_or_default(),
+    )
+}
+
+#[tokio::test]
+async fn both_doors_lead_to_one_configuration() {
+    let switch = Arc::new(switch());
+    let to = |query: &str| Request::builder().uri(format!("/admin/launch?script={query}"));
+    let login = json!({ "username": "relay", "password": "s3cret" });
+    let (headers, _) = requested(
+        &switch,
+        to("rh&template=json-request&action=json-login"),
+        login,
+    )
+    .await;
+    let arriving = Request::get(headers["location"].to_str().unwrap());
+    let arriving = arriving.header("cookie", &headers["set-cookie"]);
+    let page = switch
+        .router()
+        .oneshot(arriving.body(Body::empty()).unwrap());
+    let session = page.await.unwrap().headers()["set-cookie"].clone();
+    let api = || to("json").header("cookie", &session);
+
+    assert_eq!(refused(&switch, "vlan 10\nname blue").await, "");
+    let commands =
+        json!({ "commands": ["show vlan id 10", "vlan 11", "name red", "nome red", "vlan 12"] });
+    let (_, said) = requested(&switch, api(), commands).await;
+    assert_eq!(
+        said["results"][0]["data"],
+        json!({ "10": [{ "Name": "blue", "Ports": "" }] })
+    );
+    let statuses = said["results"].as_array().unwrap().iter();
+    let statuses: Vec<_> = statuses
+        .map(|result| result["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["OK", "OK", "OK", "ERROR"], "{said}");
+    let shown = typed(&switch, "show vlan\n").await;
+    assert!(
+        shown.contains("\n11    red") && !shown.contains("\n12 "),
+        "{shown}"
+    );
+    let (_, said) = requested(&switch, api(), json!({ "cmd": "configure terminal" })).await;
+    assert_eq!(
+        (&said["status"], &said["executed_command"]),
+        (&json!("OK"), &json!("configure terminal"))
+    );
+
+    // The session of the way to the page is none.
+    let strange = to("json").header("cookie", &headers["set-cookie"]);
+    let (_, said) = requested(&switch, strange, json!({ "cmd": "no vlan 10" })).await;
+    assert_eq!(said["status_message"], "Authentication failure");
+    assert!(switch.state().config.vlans.contains_key(&10));
 }
 
 #[tokio::test]

@@ -1,27 +1,27 @@
 //! A login of the backend's own: a form or a JSON body in, tokens out of cookies, headers or the
 //! body, and carried by cookies or headers. "Logged in" is not "status 200": a token that is not
-//! there is a failure in any case, and a redirect is an answer that is not followed.
+//! there is a failure in any case, and a redirect is an answer, followed only where `follow_redirects` says so.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use super::token::{self, Granted};
 use super::tree::{conceal, expose, plain};
-use super::{AuthFailure, Credentials, login_failure, secret_header};
+use super::{AuthFailure, Credentials, login_failure, redirect, secret_header};
 use crate::clock;
 use crate::driver::https::body::text_of;
 use crate::driver::https::request::{Frame, Particulars, encode_pairs};
 use crate::driver::https::scrub::{Scrubber, excerpt};
 use crate::driver::https::transport::{Failure, Transport};
 use crate::driver::{Answer, Async, Clearance, Phase, SendOutcome};
-use crate::plan::{Expiry, HttpsDriver, Login, LoginBody, TokenCarrier, TokenSource};
+use crate::plan::{BaseUrl, Expiry, HttpsDriver, Login, LoginBody, TokenCarrier, TokenSource};
 use crate::transform::{AnswerView, Condition, JsonPath, Root, Scope};
 
 /// `auth: { login: ... }`.
@@ -30,6 +30,8 @@ pub(super) struct Grant {
     login: Arc<Login>,
     body: Option<SecretBody>,
     frame: Frame,
+    /// Where redirects lead: below no base path, and with no query but their own.
+    whole: Frame,
     home: Arc<Transport>,
     scrubber: Scrubber,
 }
@@ -73,10 +75,15 @@ impl Grant {
                 Some(SecretBody((json, expose(tree).to_string().into())))
             }
         };
+        let root = BaseUrl {
+            path: "".into(),
+            ..home.url().clone()
+        };
         Ok(Self {
             login: Arc::clone(login),
             body,
             frame: Frame::new(home.url(), &driver.headers, &driver.query)?,
+            whole: Frame::new(&root, &driver.headers, &[])?,
             home: Arc::clone(home),
             scrubber,
         })
@@ -84,44 +91,63 @@ impl Grant {
 
     async fn send(
         &self,
-        method: &Method,
-        path: &str,
-        headers: &[(HeaderName, HeaderValue)],
-        body: Option<&(HeaderValue, Bytes)>,
+        frame: &Frame,
+        call: Particulars<'_>,
         credentials: &Credentials,
         clearance: &Clearance,
     ) -> Result<Answer, Failure> {
-        let call = Particulars {
-            method,
-            path_and_query: path,
-            headers,
-            body,
-        };
-        let request = self
-            .frame
-            .request(call, credentials)
-            .map_err(|detail| Failure {
-                phase: Phase::Authenticate,
-                outcome: SendOutcome::NotSent,
-                sent: false,
-                detail,
-            })?;
+        let request = frame.request(call, credentials).map_err(|detail| Failure {
+            phase: Phase::Authenticate,
+            outcome: SendOutcome::NotSent,
+            sent: false,
+            detail,
+        })?;
         self.home.send(request, clearance).await
+    }
+
+    /// The answer to the login, at the end of the redirects that it may follow.
+    async fn answer(&self, clearance: &Clearance) -> Result<Answer, AuthFailure> {
+        let login = &self.login;
+        let failed = |failure| login_failure(failure, "the backend");
+        let mut call = Particulars {
+            method: &login.method,
+            path_and_query: &login.path,
+            headers: &login.headers,
+            body: self.body.as_ref().map(|body| &body.0),
+        };
+        let none = Credentials::default();
+        let sent = self.send(&self.frame, call, &none, clearance);
+        let mut answer = sent.await.map_err(failed)?;
+        let mut at = format!("{}{}", self.home.url().path, login.path);
+        let mut way = Vec::new();
+        for _ in 0..login.follow_redirects {
+            let hop = redirect::hop(&answer, &at, self.home.url()).map_err(|why| {
+                let detail = format!("the login was answered {} and {why}", answer.status);
+                AuthFailure::unauthorized(detail, Some(answer.status))
+            })?;
+            let Some(hop) = hop else { break };
+            if !hop.same {
+                (call.method, call.body) = (&Method::GET, None);
+            }
+            at = hop.path;
+            way.extend(answer.headers.get_all(SET_COOKIE).iter().cloned());
+            let so_far = Credentials {
+                cookie: redirect::cookies(way.iter()),
+                ..Credentials::default()
+            };
+            let next = Particulars {
+                path_and_query: &at,
+                ..call
+            };
+            let sent = self.send(&self.whole, next, &so_far, clearance);
+            answer = sent.await.map_err(failed)?;
+        }
+        Ok(redirect::with_cookies_of_the_way(answer, way))
     }
 
     async fn grant(&self, clearance: &Clearance) -> Result<Granted, AuthFailure> {
         let login = &self.login;
-        let answer = self
-            .send(
-                &login.method,
-                &login.path,
-                &login.headers,
-                self.body.as_ref().map(|body| &body.0),
-                &Credentials::default(),
-                clearance,
-            )
-            .await
-            .map_err(|failure| login_failure(failure, "the backend"))?;
+        let answer = self.answer(clearance).await?;
         let refused = |why: String| {
             let detail = format!("the login was answered {} and {why}", answer.status);
             AuthFailure::unauthorized(detail, Some(answer.status))
@@ -218,9 +244,9 @@ impl token::Grant for Grant {
     }
 
     fn refuses(&self, answer: &Answer) -> bool {
-        match &self.login.expired_when {
-            Some(condition) => holds(condition, answer),
-            None => answer.status == 401,
+        match self.login.expired_when.as_slice() {
+            [] => answer.status == 401,
+            conditions => conditions.iter().any(|condition| holds(condition, answer)),
         }
     }
 
@@ -235,8 +261,13 @@ impl token::Grant for Grant {
     ) -> Async<'a, Result<(), Failure>> {
         Box::pin(async move {
             if let Some((method, path)) = &self.login.logout {
-                self.send(method, path, &[], None, credentials, clearance)
-                    .await?;
+                let call = Particulars {
+                    method,
+                    path_and_query: path,
+                    headers: &[],
+                    body: None,
+                };
+                self.send(&self.frame, call, credentials, clearance).await?;
             }
             Ok(())
         })

@@ -6,6 +6,7 @@
 pub(super) mod fixed;
 pub(super) mod keystone;
 pub(super) mod login;
+mod redirect;
 pub(super) mod token;
 mod tree;
 
