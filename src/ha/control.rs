@@ -167,8 +167,12 @@ impl Control {
         self.run("SET GLOBAL read_only = 1", CHANGE).await
     }
 
+    /// Starts both threads; one that runs goes on.
     pub async fn start_replication(&mut self) -> Result<()> {
-        self.run("START SLAVE", CHANGE).await
+        match self.run("START SLAVE", CHANGE).await {
+            Err(error) if is_number(&error, 1254) => Ok(()),
+            started => started,
+        }
     }
 
     /// Waits until `gtid` is applied here. The number is compared within its domain alone: ask only for what was

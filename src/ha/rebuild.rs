@@ -243,6 +243,8 @@ pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -
     }
     .await;
     active.run("COMMIT", STATEMENT).await?;
+    // The thread that was to run until the snapshot may be about to stop, and would take a start for its own.
+    here.run("STOP SLAVE SQL_THREAD", STATEMENT).await?;
     here.start_replication().await?;
     let differing = differing?;
     ensure!(

@@ -148,7 +148,7 @@ impl Machine {
                 // Its silence has been waited out, and it is silent still.
                 Answer::Silent(_) if was_silent => Leave::Silent,
                 Answer::Silent(words) => {
-                    self.from_silence(&words, why).await?;
+                    self.without_leave(&words, why).await?;
                     was_silent = true;
                     continue;
                 }
@@ -206,7 +206,7 @@ impl Machine {
     }
 
     /// The peer's relay is silent: its server may answer.
-    async fn from_silence(&mut self, words: &str, why: &Why) -> Result<()> {
+    async fn without_leave(&mut self, words: &str, why: &Why) -> Result<()> {
         info!(peer = words, "the peer's relay is silent");
         if why.cause == Some(Cause::Return) {
             bail!("the peer is silent ({words}), and a node that returns needs its leave");

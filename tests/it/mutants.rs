@@ -1,10 +1,11 @@
-//! Misspelled routes: over the shipped pack, each key, each variable and each name is misspelled in
-//! turn, and `validate-config`, which plays the examples too, must notice.
+//! Misspelled packs: each key, each variable and each name of a shipped pack is misspelled in turn, and
+//! `validate-config`, which plays the examples too, must notice.
 //!
 //! A slip keeps the length of its word, so that every place stays where it was, and one load can carry
-//! many: all keys of one depth, where only "unknown key" at that very place counts; then one slip in
-//! each of many routes, where only an error at that route counts, first without playing the examples, then with
-//! them. What is left is tried alone, and there a warning counts too, first in the pack with no other route, then
+//! many: all keys of one depth, where only "unknown key" at that very place counts, and names of variables, where
+//! only an error there does; then one slip in each of many routes, or of many examples, where only an error in that
+//! route or example counts, first without playing the examples, then with them. What is left, and not in
+//! the list of excuses, is tried alone, and there a warning counts too, first in the pack with no other route, then
 //! in the whole one. A slip that nobody can notice must fit a row of [`EXCUSED`], which says why; a row that
 //! excuses nothing fails, too.
 
@@ -16,13 +17,46 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cmp_relay::config::codes::UNKNOWN_KEY;
+use cmp_relay::demo::packs;
 use cmp_relay::diagnostics::{Diagnostic, Severity};
 use regex::Regex;
 
 use pack::Pack;
 use sites::{Site, misspelled};
 
-/// What cannot be noticed, and why: a row is the kind of the word, a pattern of where it stands (its keys,
+/// A pack whose words are tried.
+struct Tried {
+    /// In the list of excuses.
+    name: &'static str,
+    pack: &'static packs::Pack,
+    /// Whose routes its own need.
+    beside: Option<&'static packs::Pack>,
+}
+
+impl Tried {
+    const fn new(name: &'static str, pack: &'static packs::Pack) -> Self {
+        Self {
+            name,
+            pack,
+            beside: None,
+        }
+    }
+}
+
+/// Every pack.
+static TRIED: [Tried; 6] = [
+    Tried::new("openstack", &packs::openstack::PACK),
+    Tried::new("switches", &packs::switches::PACK),
+    Tried::new("firewalls", &packs::firewalls::PACK),
+    Tried::new("waf", &packs::waf::PACK),
+    Tried::new("neo", &packs::neo::PACK),
+    Tried {
+        beside: Some(&packs::openstack::PACK),
+        ..Tried::new("chaining", &packs::chaining::PACK)
+    },
+];
+
+/// What cannot be noticed, and why: a row is the packs, the kind of the word, a pattern of where it stands (its keys,
 /// `routes.create_port.call.http`), and the reason.
 const EXCUSED: &str = "tests/mutants.md";
 
@@ -53,66 +87,88 @@ fn after_known_keys<'s>(pack: &Pack, sites: &[&'s Site]) -> Vec<&'s Site> {
     left.filter(|site| !told.contains(&id(site))).collect()
 }
 
-/// The slips that no error at their routes tells, where each of many routes holds one. What is said of one
-/// route because of another's slip would be taken for its own: what a mapping records is read by other
-/// routes, so it is tried alone, and so is what stands in no route.
-fn after_company<'s>(pack: &Pack, sites: &[&'s Site], examples: bool) -> Vec<&'s Site> {
-    let mut queues: BTreeMap<(&str, &str), Vec<&Site>> = BTreeMap::new();
-    let mut left = Vec::new();
-    for site in sites {
-        match &site.route {
-            Some(route) if !site.place.contains(".mapping.create.attributes") => {
-                queues.entry((&site.path, route)).or_default().push(site);
-            }
-            _ => left.push(*site),
-        }
+/// The slips in variables, and in words of routes, that no error tells which begins at the word itself. None makes
+/// another of these places wrong: one of each expression and of each text is in a load.
+fn after_known_names<'s>(pack: &Pack, sites: &[&'s Site]) -> Vec<&'s Site> {
+    let (names, mut left): (Vec<&Site>, Vec<&Site>) = sites
+        .iter()
+        .partition(|site| site.what == "variable" || site.what == "word" && site.route.is_some());
+    let mut turns: BTreeMap<_, Vec<&Site>> = BTreeMap::new();
+    for site in names {
+        turns.entry((site.what, site.nth)).or_default().push(site);
     }
-    let longest = queues.values().map(Vec::len).max().unwrap_or(0);
-    let loads: Vec<Vec<&Site>> = (0..longest)
-        .map(|turn| {
-            let here = queues.values().filter_map(|queue| queue.get(turn));
-            here.copied().collect()
-        })
-        .collect();
+    let loads: Vec<_> = turns.into_values().collect();
     left.extend(in_parallel(&loads, |load| {
-        let said = pack.around(load).load(load, examples);
-        let told = |site: &Site| {
-            let route = site.route.as_ref().expect("company is kept in routes");
-            let inside = pack.route(&site.path, route);
-            said.diagnostics
-                .iter()
-                .filter(|diagnostic| diagnostic.severity == Severity::Error)
-                .any(|diagnostic| said.begins(diagnostic, &site.path, inside))
-        };
-        let left = load.iter().copied();
-        left.filter(|site| !told(site)).collect()
+        let said = pack.load(load, false);
+        let silent = |site: &&Site| !said.has_error(&site.path, &site.range);
+        load.iter().copied().filter(silent).collect()
     }));
     left
 }
 
-/// The slips of which nothing is said when each is the only one, in the pack with no other route. What stands in
-/// no route is left for the whole pack.
-fn after_each_alone<'s>(pack: &Pack, sites: &[&'s Site]) -> Vec<&'s Site> {
-    let mut routes: BTreeMap<_, Vec<&Site>> = BTreeMap::new();
+/// The slips that no error tells at their routes, or at their examples, where each of many holds one. What is said of one
+/// route because of another's slip would be taken for its own: what a mapping records is read by other
+/// routes, so it is tried alone, and so is what stands in no route.
+fn after_company<'s>(pack: &Pack, sites: &[&'s Site], examples: bool) -> Vec<&'s Site> {
+    // By the file and the place of what holds the slip; an example and its route are never wrong in one load.
+    type Queues<'q, 's> = BTreeMap<(&'q str, usize, usize), Vec<&'s Site>>;
+    let mut queues: [Queues; 2] = Default::default();
     let mut left = Vec::new();
     for site in sites {
-        match &site.route {
-            Some(route) => routes.entry((&site.path, route)).or_default().push(site),
-            None => left.push(*site),
+        match pack.holder(site) {
+            Some(range) if !site.place.contains(".mapping.create.attributes") => {
+                queues[usize::from(site.example.is_some())]
+                    .entry((&site.path, range.start, range.end))
+                    .or_default()
+                    .push(site);
+            }
+            _ => left.push(*site),
         }
     }
-    let routes: Vec<_> = routes.into_values().collect();
-    left.extend(in_parallel(&routes, |sites| {
-        let small = pack.around(&sites[..1]);
+    let loads: Vec<Vec<&Site>> = queues
+        .iter()
+        .flat_map(|queues| {
+            let longest = queues.values().map(Vec::len).max().unwrap_or(0);
+            (0..longest).map(|turn| {
+                let here = queues.values().filter_map(|queue| queue.get(turn));
+                here.copied().collect()
+            })
+        })
+        .collect();
+    left.extend(in_parallel(&loads, |load| {
+        let said = pack.around(load).load(load, examples);
+        let silent = |site: &&Site| {
+            let holder = pack.holder(site).expect("company is kept in routes");
+            !said.has_error(&site.path, holder)
+        };
+        load.iter().copied().filter(silent).collect()
+    }));
+    left
+}
+
+/// The slips of which nothing is said when each is the only one, in the pack with no other route. Of what stands in no
+/// route an error counts, in the pack with one route that uses it.
+fn after_each_alone<'s>(pack: &Pack, sites: &[&'s Site]) -> Vec<&'s Site> {
+    let mut routes: BTreeMap<_, Vec<&Site>> = BTreeMap::new();
+    for site in sites {
+        routes.entry(pack.user(site)).or_default().push(site);
+    }
+    let loads: Vec<_> = routes
+        .iter()
+        .flat_map(|(route, sites)| sites.chunks(20).map(move |sites| (*route, sites)))
+        .collect();
+    in_parallel(&loads, |(route, sites)| {
+        let small = pack.with(&BTreeSet::from([*route]));
         // Of so little of a pack a few things are said without any slip.
         let before = small.load(&[], true).diagnostics;
         let silent = |site: &&Site| {
             let said = small.load(&[site], true).diagnostics;
-            said.iter().all(|diagnostic| before.contains(diagnostic))
+            said.iter()
+                .filter(|said| site.route.is_some() || said.severity == Severity::Error)
+                .all(|said| before.contains(said))
         };
         sites.iter().copied().filter(silent).collect()
-    }));
-    left
+    })
 }
 
 /// The slips of which nothing is said when each is the only one in the whole pack.
@@ -153,20 +209,45 @@ fn in_parallel<'s, T: Sync>(
     })
 }
 
-/// The rows of the table: the kind of the word, and where it stands. Each must give a reason.
-fn excused() -> Vec<(String, Regex)> {
+/// A row of the table.
+struct Excuse {
+    /// Whether it is for whatever pack has such a word.
+    for_all: bool,
+    what: String,
+    place: Regex,
+}
+
+impl Excuse {
+    fn fits(&self, site: &Site) -> bool {
+        self.what == site.what && self.place.is_match(&site.place)
+    }
+}
+
+/// The rows for a pack. Each must give a reason.
+fn excuses(pack: &str) -> Vec<Excuse> {
     let page = fs::read_to_string(EXCUSED).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| "));
     rows.skip(1)
-        .map(|row| {
+        .filter_map(|row| {
             let cells: Vec<&str> = row.split(" | ").collect();
-            let [what, place, why] = cells[..] else {
-                panic!("a row has three cells: {row}")
+            let [packs, what, place, why] = cells[..] else {
+                panic!("a row has four cells: {row}")
             };
             assert!(why.len() > 20, "no reason: {row}");
+            let packs = packs.trim_start_matches("| ");
+            let packs: Vec<&str> = packs.split(", ").collect();
+            for one in &packs {
+                let known = *one == "all" || TRIED.iter().any(|tried| tried.name == *one);
+                assert!(known, "no pack is called so: {row}");
+            }
+            let for_all = packs == ["all"];
+            let is_for = for_all || packs.contains(&pack);
             let place = place.trim().trim_matches('`');
-            let place = Regex::new(&format!("^(?:{place})$")).expect("a pattern");
-            (what.trim_start_matches("| ").to_owned(), place)
+            is_for.then(|| Excuse {
+                for_all,
+                what: what.to_owned(),
+                place: Regex::new(&format!("^(?:{place})$")).expect("a pattern"),
+            })
         })
         .collect()
 }
@@ -181,37 +262,30 @@ fn line(pack: &Pack, site: &Site) -> String {
     format!("{path}:{line} {what} `{word}` -> `{wrong}` at {place}")
 }
 
-#[test]
-fn every_slip_in_the_pack_is_noticed_or_excused() {
-    let pack = Pack::read();
+/// Tries every word of a pack.
+fn check(name: &str) {
+    let tried = TRIED.iter().find(|tried| tried.name == name).unwrap();
+    let pack = Pack::read(tried.pack, tried.beside);
     let clean = pack.load(&[], true).diagnostics;
     assert!(clean.is_empty(), "{clean:?}");
     let sites = pack.sites();
-    assert!(sites.len() > 5000, "found only {} words", sites.len());
+    assert!(sites.len() > 1000, "found only {} words", sites.len());
     let all: Vec<&Site> = sites.iter().collect();
     let left = after_known_keys(&pack, &all);
+    let left = after_known_names(&pack, &left);
     let (for_examples, left): (Vec<_>, Vec<_>) =
         left.into_iter().partition(|site| site.is_for_examples());
     let mut left = after_company(&pack, &left, false);
     left.extend(for_examples);
     let left = after_company(&pack, &left, true);
+    let excuses = excuses(name);
+    let (excused, left): (Vec<&Site>, Vec<&Site>) = left
+        .into_iter()
+        .partition(|site| excuses.iter().any(|excuse| excuse.fits(site)));
     let left = after_each_alone(&pack, &left);
-
-    let excused = excused();
-    let mut used = vec![false; excused.len()];
-    let mut unexcused = Vec::new();
-    for site in left {
-        let reason = excused
-            .iter()
-            .position(|(what, place)| *what == site.what && place.is_match(&site.place));
-        match reason {
-            Some(reason) => used[reason] = true,
-            None => unexcused.push(site),
-        }
-    }
-    let mut unexcused = after_the_whole_pack(&pack, &unexcused);
-    unexcused.sort_by_key(|site| id(site));
-    let lines: Vec<String> = unexcused.iter().map(|site| line(&pack, site)).collect();
+    let mut left = after_the_whole_pack(&pack, &left);
+    left.sort_by_key(|site| id(site));
+    let lines: Vec<String> = left.iter().map(|site| line(&pack, site)).collect();
     assert!(
         lines.is_empty(),
         "{} of {} slips go unnoticed:\n{}",
@@ -219,7 +293,65 @@ fn every_slip_in_the_pack_is_noticed_or_excused() {
         sites.len(),
         lines.join("\n")
     );
-    for (used, (what, place)) in used.iter().zip(&excused) {
-        assert!(used, "nothing needs the excuse for a {what} at {place}");
+    for excuse in &excuses {
+        let fitting: Vec<&Site> = excused
+            .iter()
+            .copied()
+            .filter(|site| excuse.fits(site))
+            .collect();
+        let needed = |site: &&Site| !after_the_whole_pack(&pack, &[site]).is_empty();
+        assert!(
+            excuse.for_all && fitting.is_empty() || fitting.iter().any(needed),
+            "nothing needs the excuse for a {} at {}",
+            excuse.what,
+            excuse.place
+        );
     }
+}
+
+#[test]
+fn every_pack_has_its_words_tried() {
+    let tried: Vec<_> = TRIED.iter().map(|tried| tried.pack.title).collect();
+    let shipped: Vec<_> = packs::PACKS.iter().map(|pack| pack.title).collect();
+    assert_eq!(shipped, tried);
+}
+
+#[test]
+fn an_excuse_for_all_packs_fits_a_word_of_some() {
+    let packs = TRIED.iter().map(|tried| Pack::read(tried.pack, None));
+    let sites: Vec<Site> = packs.flat_map(|pack| pack.sites()).collect();
+    for excuse in excuses("all").iter().filter(|excuse| excuse.for_all) {
+        let fits = sites.iter().any(|site| excuse.fits(site));
+        assert!(fits, "no {} stands at {}", excuse.what, excuse.place);
+    }
+}
+
+#[test]
+fn every_slip_in_the_openstack_pack_is_noticed_or_excused() {
+    check("openstack");
+}
+
+#[test]
+fn every_slip_in_the_switch_pack_is_noticed_or_excused() {
+    check("switches");
+}
+
+#[test]
+fn every_slip_in_the_firewall_pack_is_noticed_or_excused() {
+    check("firewalls");
+}
+
+#[test]
+fn every_slip_in_the_waf_pack_is_noticed_or_excused() {
+    check("waf");
+}
+
+#[test]
+fn every_slip_in_the_neo_pack_is_noticed_or_excused() {
+    check("neo");
+}
+
+#[test]
+fn every_slip_in_the_chaining_pack_is_noticed_or_excused() {
+    check("chaining");
 }

@@ -16,7 +16,9 @@ fn files(router: &Router) -> Vec<(String, String)> {
         let route =
             path.starts_with("routes.d/switch_") && !path.ends_with("switch_interfaces.yaml");
         let text = path.starts_with("templates/switch/") && path.ends_with(".cli.hbs");
-        let piece = path == "routes.d/shared/switch-response.yaml";
+        let piece = ["switch-", "onyx-"]
+            .iter()
+            .any(|name| path.starts_with(&format!("routes.d/shared/{name}")));
         route || text || piece || path.starts_with("routes.d/schemas/")
     });
     let password = router.dir.join("password");
@@ -24,13 +26,18 @@ fn files(router: &Router) -> Vec<(String, String)> {
     files.push((
         "backends.d/sw-1.yaml".into(),
         format!(
-            "name: sw-1\nkind: switch\nlabels: {{ os: frr }}\ndriver:\n  ssh:\n    host: 127.0.0.1\n    port: {}\n    \
+            "name: sw-1\nkind: switch\nlabels: {{ os: frr, api: cli }}\ndriver:\n  ssh:\n    host: 127.0.0.1\n    port: {}\n    \
              user: relay-vty\n    auth: [{{ password: {{ file: {} }} }}]\n    host_key: {}\n    profile: frr\n",
             router.port,
             password.display(),
             router.pin("ed25519"),
         ),
     ));
+    // The examples of the routes are about both doors; nobody is behind this one.
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/backends.d/sw-2.yaml");
+    let other = std::fs::read_to_string(other).unwrap();
+    let other = other.replace("SW_2_PASSWORD", "BACKEND_TOKEN");
+    files.push(("backends.d/sw-2.yaml".into(), other));
     files
 }
 

@@ -18,8 +18,12 @@ pub struct Site {
     pub place: String,
     pub depth: usize,
     pub what: &'static str,
+    /// Which it is of the words of its expression, path or scalar.
+    pub nth: usize,
     /// The route in which it stands.
     pub route: Option<String>,
+    /// The example in which it stands: it means nothing beyond it.
+    pub example: Option<Range<usize>>,
 }
 
 impl Site {
@@ -29,6 +33,8 @@ impl Site {
         let named_elsewhere = [
             ".call.body.",
             ".call.query.",
+            ".call.variants.body.",
+            ".call.variants.query.",
             ".reply.body.",
             ".examples.response.body.",
             ".examples.expect_",
@@ -53,6 +59,7 @@ pub fn of(path: &str, text: &str) -> Vec<Site> {
         path,
         text,
         keys: Vec::new(),
+        example: None,
         sites: Vec::new(),
     };
     walk.node(&root);
@@ -65,6 +72,7 @@ pub fn of_template(path: &str, text: &str) -> Vec<Site> {
         path,
         text,
         keys: vec!["template".to_owned()],
+        example: None,
         sites: Vec::new(),
     };
     walk.expressions(text, 0);
@@ -75,6 +83,7 @@ struct Walk<'w> {
     path: &'w str,
     text: &'w str,
     keys: Vec<String>,
+    example: Option<Range<usize>>,
     sites: Vec<Site>,
 }
 
@@ -98,6 +107,13 @@ impl Walk<'_> {
                     self.keys.pop();
                 }
             }
+            Kind::List(items) if self.keys.last().is_some_and(|key| key == "examples") => {
+                for item in items {
+                    self.example = Some(range(item.span));
+                    self.node(item);
+                }
+                self.example = None;
+            }
             Kind::List(items) => items.iter().for_each(|item| self.node(item)),
             Kind::Text(scalar) => {
                 let Some(at) = scalar.verbatim_at else { return };
@@ -120,9 +136,8 @@ impl Walk<'_> {
 
     fn scalar(&mut self, text: &str, range: Range<usize>) {
         let key = self.keys.last().cloned().unwrap_or_default();
-        let in_example = self.keys.iter().any(|key| key == "examples");
         // What an example makes up, such as the name of a network, is no name of anything else.
-        if in_example && !["resource", "backend"].contains(&key.as_str()) {
+        if self.example.is_some() && !["resource", "backend"].contains(&key.as_str()) {
             return;
         }
         if text.contains("{{") {
@@ -143,10 +158,8 @@ impl Walk<'_> {
     }
 
     fn words(&mut self, range: Range<usize>, what: &'static str) {
-        for found in NAMES.find_iter(&self.text[range.clone()]) {
-            if found.len() < 2 {
-                continue;
-            }
+        let names = NAMES.find_iter(&self.text[range.clone()]);
+        for (nth, found) in names.enumerate().filter(|(_, found)| found.len() > 1) {
             let route = match self.keys.as_slice() {
                 [routes, route, ..] if routes == "routes" => Some(route.clone()),
                 _ => None,
@@ -157,7 +170,9 @@ impl Walk<'_> {
                 place: self.keys.join("."),
                 depth: self.keys.len(),
                 what,
+                nth,
                 route,
+                example: self.example.clone(),
             });
         }
     }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use cmp_relay::demo::packs::{PACKS, secrets, switches};
 use cmp_relay::demo::simulate::Stage;
-use cmp_relay::demo::simulate::devices::{self, Devices};
+use cmp_relay::demo::simulate::devices::Devices;
 use cmp_relay::demo::simulate::waf::VIRTUAL_SERVER;
 use cmp_relay::store::{Mapping, MappingFilter};
 use serde_json::{Value, json};
 
-use crate::support::pack::{asked, over};
+use crate::support::pack::{asked, devices_on, over};
 use crate::support::relay::{BACKEND_TOKEN, TestRelay};
 
 /// One object: where it is made, from what, where it is then, and what changes it.
@@ -105,6 +105,7 @@ fn lives() -> Vec<Life> {
         )
         .changed("PUT", name()),
         life("POST switches/sw-1/vlans", json!({ "id": "blue", "vid": 10 }), "switches/sw-1/vlans/blue"),
+        life("POST switches/sw-2/vlans", json!({ "id": "blue", "vid": 10 }), "switches/sw-2/vlans/blue"),
         life(
             "POST switches/sw-1/vlans/blue/members",
             json!({ "port": "1/2" }),
@@ -260,11 +261,7 @@ impl Everything {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_resource_is_found_again_after_a_restart_and_deleted_once() {
     let mut stage = Stage::new(None, None);
-    let options = devices::Options {
-        name: switches::SWITCH.to_owned(),
-        password: BACKEND_TOKEN.to_owned(),
-    };
-    let devices = devices::start(&mut stage, options).unwrap();
+    let devices = devices_on(&mut stage);
     let mut backends = switches::at(&devices);
     for secret in secrets() {
         stage.set_secret(secret, BACKEND_TOKEN);

@@ -9,7 +9,7 @@ use cmp_relay::demo::simulate::Stage;
 use cmp_relay::demo::simulate::devices::{self, Devices};
 use serde_json::{Value, json};
 
-use crate::support::pack::{ask, devices_on, relay_kept_in, switches_over};
+use crate::support::pack::{ask, devices_on, switches_over};
 use crate::support::relay::{BACKEND_TOKEN, TestRelay};
 
 /// What was asked of one switch, and what was answered, without the switch's name.
@@ -70,7 +70,7 @@ fn heard(devices: &Devices) -> usize {
 }
 
 async fn relay_over(devices: &Devices, folder: &Path) -> TestRelay {
-    relay_kept_in(folder, &switches_over(devices)).await
+    TestRelay::start_in(folder, &switches_over(devices)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use cmp_relay::demo::simulate::Stage;
 use cmp_relay::demo::simulate::waf::{self as simulated, VIRTUAL_SERVER, Wafs};
 use serde_json::{Value, json};
 
-use crate::support::pack::{asked, over, relay_kept_in};
+use crate::support::pack::{asked, over};
 use crate::support::relay::{BACKEND_TOKEN, TestRelay};
 
 /// Both sites: one has a FortiWeb, the other an Avi Controller.
@@ -25,7 +25,7 @@ fn wafs(stage: &mut Stage, password: &str) -> Wafs {
 
 /// The relay over both, in a folder that outlives it.
 async fn relay_over(wafs: &Wafs, folder: &Path) -> TestRelay {
-    relay_kept_in(folder, &over(&[&waf::PACK], &waf::at(wafs))).await
+    TestRelay::start_in(folder, &over(&[&waf::PACK], &waf::at(wafs))).await
 }
 
 /// What was asked at one site, and what was answered there, without the site's name.

@@ -5,8 +5,6 @@ use std::path::Path;
 use cmp_relay::demo::packs::{self, Backend, Pack, switches};
 use cmp_relay::demo::simulate::Stage;
 use cmp_relay::demo::simulate::devices::{self, Devices};
-use cmp_relay::plan::Database;
-use cmp_relay::store::{self, StoreError};
 use serde_json::Value;
 
 use super::relay::{BACKEND_TOKEN, CmpRequest, TestRelay, files_below};
@@ -65,21 +63,6 @@ pub(crate) fn devices_on(stage: &mut Stage) -> Devices {
 /// The pack of switches over the simulated devices.
 pub(crate) fn switches_over(devices: &Devices) -> Vec<(String, String)> {
     over(&[&switches::PACK], &switches::at(devices))
-}
-
-/// A relay with its rows in a folder that outlives it.
-pub(crate) async fn relay_kept_in(folder: &Path, files: &[(String, String)]) -> TestRelay {
-    let database = Database::Sqlite(folder.join("relay.db"));
-    // The relay before this one may still be on its way out.
-    let store = loop {
-        match store::open(&database).await {
-            Ok(store) => break store,
-            Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
-        }
-    };
-    store.migrate().await.unwrap();
-    TestRelay::start_over(store, folder, files).await
 }
 
 /// Asks for something of a switch: `sw-1/vlans`; status and body of the reply.
