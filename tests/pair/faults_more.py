@@ -97,9 +97,13 @@ async def request_failed_over(lab):
 def fill(node):
     """Takes the rest of the disk; the file that does."""
     path = f"{node.folder}/data/filler"
-    disk = os.statvfs(f"{node.folder}/data")
-    with open(path, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(disk.f_bavail * disk.f_frsize - 4096, 4096))
+    with open(path, "wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+            except OSError:
+                pass
     return path
 
 

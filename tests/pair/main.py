@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 
 import faults_more  # noqa: F401  Registers its faults.
 import net
@@ -36,12 +37,15 @@ async def one(number, long, keep):
             try:
                 await spec["act"](lab)
                 wrong, counts = await lab.judge()
-            except (Failed, asyncio.TimeoutError) as error:
-                wrong = [str(error) or type(error).__name__]
+            except Failed as error:
+                wrong = [str(error)]
+            except Exception:  # pylint: disable=broad-exception-caught
+                # The other faults are still to be tried.
+                wrong = traceback.format_exc().splitlines()
             if wrong:
                 for node in lab.nodes.values():
                     wrong += [f"   relay of {node.name} | {line}" for line in node.tail()]
-    except Failed as error:
+    except Exception as error:  # pylint: disable=broad-exception-caught
         wrong = [f"the pair could not be set up: {error}"]
         for node in lab.nodes.values():
             wrong += [f"   relay of {node.name} | {line}" for line in node.tail()]
