@@ -483,8 +483,10 @@ impl Machine {
         }
         self.granted_until = Some(Boottime::now() + PATIENCE);
         let known = self.server.as_ref();
+        let orderly = matches!(self.memory.was, Was::Yielded { .. } | Was::Standby);
         Ok(Granted {
             was_active,
+            follows: server_answers && (orderly || self.role == Role::Standby),
             epoch: known
                 .and_then(|server| server.epoch.as_ref())
                 .map_or(self.memory.epoch, |row| row.epoch.max(self.memory.epoch)),

@@ -28,6 +28,8 @@ pub struct Ask {
 pub struct Granted {
     /// It was active until now.
     pub was_active: bool,
+    /// It will follow by itself: what it had is all known.
+    pub follows: bool,
     /// The newest epoch that it knows.
     pub epoch: i64,
     /// The newest commit that its server has; `None` where its server does not answer.

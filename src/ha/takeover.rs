@@ -58,9 +58,9 @@ impl From<Cause> for Why {
 /// What the peer's leave, or its silence, came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leave {
-    /// It gave its word, and its server answers: it can follow at once.
+    /// It gave its word, and follows at once.
     Given,
-    /// It gave its word, and has no server to follow with.
+    /// It gave its word, and cannot follow: its server is away, or a person has to look at it first.
     Crippled,
     /// It says nothing.
     Silent,
@@ -202,7 +202,10 @@ impl Machine {
                 false => return Err(error),
             }
         }
-        Ok(Leave::Given)
+        Ok(match granted.follows {
+            true => Leave::Given,
+            false => Leave::Crippled,
+        })
     }
 
     /// The peer's relay is silent: its server may answer.

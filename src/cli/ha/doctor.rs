@@ -62,6 +62,7 @@ pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
     let doctor = Doctor {
         pair,
         standby,
+        digests: &plan.digests,
         files: Files {
             keepalived: args.keepalived.clone(),
             peer_keepalived: args.peer_keepalived.clone(),

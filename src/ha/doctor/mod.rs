@@ -7,6 +7,7 @@ mod files;
 mod rows;
 mod server;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use serde::Serialize;
 pub use self::files::Files;
 use self::server::{Facts, Server};
 use super::keepalived;
-use crate::plan::{MariaDb, Pair};
+use crate::plan::{Digests, MariaDb, Pair};
 
 /// How it stands with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -71,6 +72,8 @@ pub struct Doctor<'p> {
     pub pair: &'p Pair,
     /// The other node's server, `replication.standby`.
     pub standby: &'p MariaDb,
+    /// Of what this node's folder holds.
+    pub digests: &'p Digests,
     pub files: Files,
     /// The least part of a disk that must be free, in percent.
     pub least_free: f64,
@@ -198,7 +201,7 @@ impl Doctor<'_> {
             "an address is where it can be bound",
             self.nonlocal_bind(),
         );
-        report.line("peer", "the other node's relay answers", self.peer().await);
+        self.peer(&mut report).await;
         report.0
     }
 
@@ -361,38 +364,100 @@ impl Doctor<'_> {
         faults
     }
 
-    /// The admin listener of the other relay, with the token that the role machine uses.
-    async fn peer(&self) -> Vec<Fault> {
-        let peer = &self.pair.peer;
-        let place = peer.url.to_string();
+    /// The other relay's admin listener, with the token that the role machine uses.
+    async fn peer(&self, report: &mut Report) {
+        let place = self.pair.peer.url.to_string();
         let place = place.trim_end_matches('/');
+        let theirs = async {
+            let routes = self.digests_of(place, "routes").await?;
+            Ok((routes, self.digests_of(place, "backends").await?))
+        };
+        let fault = match theirs.await {
+            Ok((routes, backends)) => {
+                report.line("peer", "the other node's relay answers", Vec::new());
+                let mut faults = differing("route", &self.digests.routes, &routes, place);
+                faults.extend(differing(
+                    "backend",
+                    &self.digests.backends,
+                    &backends,
+                    place,
+                ));
+                return report.line("plan", "the same routes and backends on both nodes", faults);
+            }
+            Err(Unheard::Status(status)) => wrong(
+                place,
+                format!("it answers {status}"),
+                "`ha.peer.token` here is the token of a client there that has the role operator",
+            ),
+            Err(Unheard::Silent(why)) => {
+                wrong(place, why, "the relay runs there? `ha.peer` in relay.yaml")
+            }
+        };
+        report.line("peer", "", vec![fault]);
+        report.unseen("plan", "the other node's relay must answer");
+    }
+
+    /// The digests of a list of its, by name.
+    async fn digests_of(&self, place: &str, list: &str) -> Result<Parts, Unheard> {
+        let silent = |error: anyhow::Error| Unheard::Silent(format!("{error:#}"));
         let asked = async {
             let mut builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
                 .timeout(Duration::from_secs(5));
-            if let Some(file) = &peer.ca_file {
+            if let Some(file) = &self.pair.peer.ca_file {
                 let pem = std::fs::read(file)?;
                 builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?);
             }
-            let request = builder.build()?.get(format!("{place}/relay/v1/status"));
-            let answer = request.bearer_auth(peer.token.expose()).send().await?;
-            anyhow::Ok(answer.status())
+            let request = builder.build()?.get(format!("{place}/relay/v1/{list}"));
+            let token = self.pair.peer.token.expose();
+            anyhow::Ok(request.bearer_auth(token).send().await?)
         };
-        match asked.await {
-            Ok(status) if status.is_success() => Vec::new(),
-            Ok(status) => vec![wrong(
-                place,
-                format!("it answers {status}"),
-                "`ha.peer.token` here is the token of a client there that has the role operator",
-            )],
-            Err(error) => vec![wrong(
-                place,
-                format!("{error:#}"),
-                "the relay runs there? `ha.peer` in relay.yaml",
-            )],
+        let answer = asked.await.map_err(silent)?;
+        if !answer.status().is_success() {
+            return Err(Unheard::Status(answer.status()));
         }
+        let body = answer.json().await;
+        let body: serde_json::Value = body.map_err(|error| silent(error.into()))?;
+        let items = body["items"].as_array().into_iter().flatten();
+        let part = |item: &serde_json::Value| {
+            Some((
+                item["name"].as_str()?.into(),
+                item["digest"].as_str()?.into(),
+            ))
+        };
+        Ok(items.filter_map(part).collect())
     }
+}
+
+/// Digests by name, as in `plan::Digests`.
+type Parts = BTreeMap<Box<str>, Box<str>>;
+
+/// What came instead of a list.
+enum Unheard {
+    Status(reqwest::StatusCode),
+    Silent(String),
+}
+
+fn differing(kind: &str, own: &Parts, theirs: &Parts, place: &str) -> Vec<Fault> {
+    let names: BTreeSet<&str> = own
+        .keys()
+        .chain(theirs.keys())
+        .map(|name| &**name)
+        .collect();
+    let differ = names
+        .into_iter()
+        .filter(|name| own.get(*name) != theirs.get(*name));
+    differ
+        .map(|name| {
+            let what = format!("{kind} `{name}` is another there, or is on one node alone");
+            wrong(
+                place,
+                what,
+                "the same files on both nodes, and `cmp-relay reload`",
+            )
+        })
+        .collect()
 }
 
 fn read(path: &Path) -> Result<keepalived::Statement, Fault> {

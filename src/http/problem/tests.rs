@@ -168,6 +168,7 @@ fn documented() -> Vec<(RelayError, u16, &'static str)> {
             E::BackendObjectMissing { .. } | E::Rule { .. } | E::OutcomeUnknown(_) => {}
             E::ExtractionFailed(_) | E::ReplyFailed(_) | E::Internal(_) => {}
             E::CallRefused { .. } | E::PartlyApplied { .. } => {}
+            E::StandbyUnconfirmed | E::OutcomeUnconfirmed => {}
         }
     }
     all

@@ -50,9 +50,9 @@ fn database(port: u16) -> MariaDb {
 
 /// With places for many calls at once, and time for them.
 fn roomy(mut files: Vec<(String, String)>, calls: &str) -> Vec<(String, String)> {
-    let limits = format!("  timeout: {calls}\n  concurrency: {MANY}\n");
+    let limits = format!("limits:\n  timeout: {calls}\n  concurrency: {MANY}\n");
     for (_, text) in &mut files {
-        *text = text.replace("  timeout: 1s\n", &limits);
+        *text = text.replace("limits:\n  timeout: 1s\n", &limits);
     }
     files
 }

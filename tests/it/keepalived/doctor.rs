@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use serde_json::Value;
 use sqlx::mysql::MySqlConnection;
 
-use super::{Servers, root, sql};
+use super::{Servers, files, root, sql};
 use crate::support::program::{Folder, Served, run, told};
 
 /// A healthy pair, the files of its node `a`, and the relay of the other node.
@@ -41,6 +41,14 @@ impl Pair {
             "clients:\n  - name: peer\n    token_sha256: [\"{hash}\"]\n    roles: [operator]\n"
         ));
         let served = Served::start(&folder);
+        for file in files(folder.path()) {
+            let path = file.strip_prefix(folder.path()).unwrap().to_owned();
+            let copy = written.path("a/etc/cmp-relay").join(&path);
+            if path.starts_with("routes.d") || path.starts_with("backends.d") {
+                fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                fs::copy(file, copy).unwrap();
+            }
+        }
         let url = format!("http://{}", served.admin);
         written.edit("a/etc/cmp-relay/relay.yaml", "https://127.0.0.2:8081", &url);
         let keepalived = written.read("a/etc/keepalived/keepalived.conf");
@@ -149,7 +157,7 @@ async fn a_healthy_pair_is_green_and_each_line_can_be_red() {
     let (status, found) = pair.look(&[]);
     let bad: Vec<&Value> = found.iter().filter(|one| one["state"] != "ok").collect();
     assert_eq!((status, bad), (0, Vec::new()));
-    assert_eq!(found.len(), 20, "{found:#?}");
+    assert_eq!(found.len(), 21, "{found:#?}");
 
     // 1, 6, 10: what a server is set to.
     for (name, right, bad) in [
@@ -324,6 +332,13 @@ async fn a_healthy_pair_is_green_and_each_line_can_be_red() {
     .await;
 
     // The other relay.
+    let backend = "a/etc/cmp-relay/backends.d/one.yaml";
+    pair.file(
+        "plan",
+        backend,
+        ("timeout: 1s", "timeout: 2s"),
+        "backend `one`",
+    );
     let token = "a/etc/cmp-relay/secrets/peer";
     pair.file("peer", token, ("cmprelay_", "cmprelay-"), "401");
     drop(pair.served.take());
