@@ -23,12 +23,7 @@ async def armed(lab, node, point):
     await node.relay.start()
     del node.relay.env["CMP_RELAY_FAILPOINT"]
     await lab.role(node, "standby")
-
-    async def known():
-        peer = ((await lab.status(lab.other(node))) or {}).get("peer", {}).get("status")
-        return peer and peer["role"] == "standby"
-
-    await lab.until(known, f"the active node does not see that {node.name} is a standby")
+    await lab.sees_standby(lab.other(node))
 
 
 async def died(lab, unit, point):
@@ -53,6 +48,7 @@ async def switchover_killed(lab):
             await active.order("switchover")
             active, standby = standby, active
             await lab.role(active, "active")
+            await lab.sees_standby(active)
         else:
             await armed(lab, standby, point)
         victim = active if point in ASKED else standby
@@ -190,8 +186,8 @@ async def one_key(lab):
     expect(len(fresh) <= 1, f"one key was acknowledged {len(fresh)} times as new")
     calls = [call for call in lab.backend.journal if call["key"] == wish.key]
     expect(len(calls) <= 1, f"one key made {len(calls)} calls: {calls}")
-    await gap_until(lab, since, lab.b)
-    await lab.heal(lab.a)
+    await gap_until(lab, since)
+    await lab.heal()
 
 
 @fault(28, "the backend hangs for 60 s while the active node dies")

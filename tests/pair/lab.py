@@ -115,6 +115,15 @@ class Lab:
             status = await self.status(node)
             raise Failed(f"{node.name} is not {role} after {patience} s, but {json.dumps(status)}") from None
 
+    async def sees_standby(self, active):
+        """Until the active node knows of its standby: before that it hands over to nobody."""
+
+        async def does():
+            peer = ((await self.status(active)) or {}).get("peer", {}).get("status")
+            return peer and peer["role"] == "standby"
+
+        await until(does, PATIENCE, f"{active.name} does not see a standby")
+
     async def ready(self, node, path="/primary"):
         """Whether the node's own endpoint is green."""
         try:
