@@ -186,6 +186,20 @@ impl Control {
         Ok(rows.first().and_then(|row| text(row, "v")).as_deref() == Some("0"))
     }
 
+    /// Ends the thread that waits for the source: to stop it costs a second where the source says nothing. It may have
+    /// ended by itself.
+    async fn hang_up(&mut self) {
+        let sql = "SELECT id AS id FROM information_schema.processlist WHERE command = 'Slave_IO'";
+        let Ok(rows) = self.rows(sql, ANSWER).await else {
+            return;
+        };
+        for id in rows.iter().filter_map(|row| text(row, "id")) {
+            if let Err(error) = self.run(&format!("KILL {id}"), ANSWER).await {
+                tracing::debug!(%error, "the thread that receives was not ended");
+            }
+        }
+    }
+
     /// Makes a standby writable: replication stopped and forgotten, the epoch written down with the fork. Each step can
     /// be done again. Gives the new epoch's row.
     pub async fn promote(
@@ -195,7 +209,9 @@ impl Control {
         reason: &str,
         before_writable: impl FnOnce() -> Result<()>,
     ) -> Result<EpochRow> {
-        if let Some(replication) = self.replication().await? {
+        let replication = self.replication().await?;
+        if let Some(replication) = &replication {
+            self.hang_up().await;
             self.run("STOP SLAVE", CHANGE).await?;
             let applied = Position::first_of(&self.variable("gtid_slave_pos").await?);
             if applied.map(|at| at.sequence) < replication.received.map(|at| at.sequence) {
@@ -203,7 +219,6 @@ impl Control {
                     "something that was received is not applied; START SLAVE SQL_THREAD, then again"
                 );
             }
-            self.run("RESET SLAVE ALL", CHANGE).await?;
         }
         let fork = Position::first_of(&self.variable("gtid_current_pos").await?);
         before_writable()?;
@@ -218,6 +233,10 @@ impl Control {
             clock::unix_micros(),
         );
         self.run(&sql, CHANGE).await?;
+        // Forgotten last: whatever failed before this can follow again.
+        if replication.is_some() {
+            self.run("RESET SLAVE ALL", CHANGE).await?;
+        }
         Ok(EpochRow {
             epoch,
             node: node.to_owned(),

@@ -143,7 +143,11 @@ fn standby(seen: &Seen<'_>) -> Next {
                 Some(error) => {
                     reasons.push(format!("replication cannot reach the active node: {error}"))
                 }
-                None if !replication.runs() => reasons.push("replication is not running".into()),
+                // A server that was restarted waits to be told.
+                None if !replication.sql || replication.io == "No" => {
+                    return Next::Follow { demote: false };
+                }
+                None if !replication.runs() => reasons.push("replication is connecting".into()),
                 None => {}
             }
         }
@@ -281,7 +285,20 @@ fn both_idle(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status)
             peer.node
         ));
     }
-    if row.node != seen.me {
+    let commits = |server: Option<&super::status::ServerView>| {
+        server
+            .and_then(|server| server.position)
+            .map_or(0, |at| at.sequence)
+    };
+    let (ours, others) = (commits(seen.server), commits(peer.server.as_ref()));
+    // One of them may have lost the end of what it had when it crashed.
+    if others > ours && theirs == row.epoch {
+        return stay(&format!(
+            "{} holds newer commits, and has to go first",
+            peer.node
+        ));
+    }
+    if row.node != seen.me && ours == others {
         return stay(&format!(
             "{} was active last, and goes first; if it cannot: `cmp-relay ha promote`",
             row.node

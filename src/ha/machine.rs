@@ -300,6 +300,13 @@ impl Machine {
             self.gate.open_in(self.memory.epoch, alone);
         }
         self.gate.set_alone(alone);
+        if self.memory.alone && !alone {
+            let memory = Memory {
+                alone: false,
+                ..self.memory.clone()
+            };
+            self.remember(memory);
+        }
     }
 
     async fn act(&mut self, next: Next) {
@@ -445,6 +452,7 @@ impl Machine {
             }
             Setting::Standalone => {
                 memory.standalone = true;
+                memory.alone = true;
                 "standalone: this node acknowledges without a standby, until one has been rejoined"
             }
         };
@@ -599,7 +607,10 @@ impl Machine {
             vip: self.here_since.is_some(),
             gate: self.gate.is_open(),
             asking: self.asking.load(Ordering::SeqCst),
-            promotable: self.role == Role::Standby && self.in_sync && sql_fine,
+            promotable: self.role == Role::Standby
+                && self.in_sync
+                && sql_fine
+                && self.may_fail_over(),
             step: self.step.clone(),
             server: self.server.clone(),
             confirm: Some(self.confirm()),
@@ -619,6 +630,12 @@ impl Machine {
             reasons: self.reasons(),
             age_ms: 0,
         }
+    }
+
+    /// A standby that people or the block keep from taking over must not have the address either.
+    fn may_fail_over(&self) -> bool {
+        let seen = self.seen();
+        seen.automatic && !seen.paused && !seen.blocked
     }
 
     fn confirm(&self) -> ConfirmView {

@@ -100,7 +100,7 @@ impl Machine {
         let (class, fork) = classify(server.position, own, &promotions);
         info!(class = %class, fork = fork.map(String::from), "rejoining");
         let mut archived = None;
-        if class == Class::Diverged {
+        if rebuild || class == Class::Diverged {
             self.say("listing what only this node has");
             let file = self.archive(&mut active, own, fork).await?;
             if !rebuild {

@@ -24,8 +24,9 @@ const HAND_OVER: Duration = Duration::from_secs(20);
 const YIELD: Duration = Duration::from_secs(5);
 /// How long a peer that was silent may take to say something.
 const LAST_WORD: Duration = Duration::from_secs(1);
-/// What the peer said, or that it was silent, is acted on for so long.
-const FRESH: Duration = Duration::from_secs(2);
+/// What the peer said, or that it was silent, is acted on for so long: well below the time for which a peer that gave its
+/// leave waits.
+const FRESH: Duration = Duration::from_secs(5);
 /// How long the fence command may take.
 const FENCE: Duration = Duration::from_secs(30);
 /// Asking again finds nothing new for ever only where something is wrong.
@@ -358,6 +359,7 @@ impl Machine {
             was: Was::Active,
             step: None,
             standalone: why.cause == Some(Cause::Standalone),
+            alone: leave != Leave::Given,
             failover: match unasked {
                 true => Some(Failover::now(row.epoch)),
                 false => self.memory.failover.clone(),
@@ -388,6 +390,11 @@ impl Machine {
             "given"
         });
         self.in_sync = false;
+        if let Some(server) = &mut self.server {
+            server.read_only = false;
+            server.replication = None;
+            server.epoch = Some(row.clone());
+        }
         // The lease is the next look's: open, and shut until then.
         self.gate.renew(Boottime::now(), Duration::ZERO);
         self.gate.open_in(row.epoch, leave != Leave::Given);
