@@ -227,15 +227,14 @@ impl Machine {
         let Some(server) = self.server.as_ref().filter(|_| well) else {
             return;
         };
-        let runs = server
-            .replication
-            .as_ref()
-            .is_some_and(|replication| replication.runs());
+        let replication = server.replication.as_ref();
+        let follows = replication.is_some_and(|replication| replication.runs());
+        // What confirms is this node's server: a moment without replication takes nothing away.
         let confirm = peer.confirm.clone().unwrap_or_default();
-        self.in_sync = runs
+        self.in_sync = replication.is_some()
             && peer.epoch == self.memory.epoch
             && !peer.alone
-            && (confirm.answering || confirm.mode == "none");
+            && (confirm.answering || confirm.mode == "none" && follows);
     }
 
     pub(super) fn peer_now(&self) -> Option<&Status> {
@@ -490,6 +489,7 @@ impl Machine {
             return Err(format!("{} takes over itself", self.parts.node));
         }
         self.granted_until = Some(Boottime::now() + PATIENCE);
+        self.hand_over_what_is_here();
         let known = self.server.as_ref();
         let orderly = matches!(self.memory.was, Was::Yielded { .. } | Was::Standby);
         Ok(Granted {
@@ -506,6 +506,20 @@ impl Machine {
                 false => known.and_then(|server| server.position),
             },
         })
+    }
+
+    /// A fenced node that was active has written nothing since its server was made read-only: with this leave the peer waits for
+    /// its newest commit, and nothing of it is unknown any more.
+    fn hand_over_what_is_here(&mut self) {
+        let position = self.server.as_ref().filter(|server| server.read_only);
+        let position = position.and_then(|server| server.position);
+        if self.role == Role::Fenced && self.memory.was == Was::Active && position.is_some() {
+            let memory = Memory {
+                was: Was::Yielded { at: position },
+                ..self.memory.clone()
+            };
+            self.remember(memory);
+        }
     }
 
     /// Shuts the gate, lets what is in hand end, makes the server read-only, and remembers the last commit.
