@@ -153,7 +153,7 @@ mod tests {
             let lines = list
                 .lines()
                 .filter(|line| line.trim_start().split(' ').next() == Some(code));
-            let twice = usize::from(code == "outcome_unknown");
+            let twice = usize::from(matches!(code, "outcome_unknown" | "standby_unconfirmed"));
             assert_eq!(lines.count(), 1 + twice, "{code}");
         }
     }

@@ -145,7 +145,12 @@ fn standby(seen: &Seen<'_>) -> Next {
                 }
                 // A server that was restarted waits to be told.
                 None if !replication.sql || replication.io == "No" => {
-                    return Next::Follow { demote: false };
+                    if !seen.paused {
+                        return Next::Follow { demote: false };
+                    }
+                    reasons.push(
+                        "replication was stopped, and nothing is started while paused".into(),
+                    );
                 }
                 None if !replication.runs() => reasons.push("replication is connecting".into()),
                 None => {}

@@ -212,7 +212,7 @@ fn value(row: &MySqlRow, column: &Column) -> String {
 /// Whether every table has the same rows on both nodes, at one commit of the active one. Replication goes on after it.
 pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -> Result<()> {
     // Stopped first: so it cannot be beyond the snapshot.
-    here.run("STOP SLAVE SQL_THREAD", STATEMENT).await?;
+    here.run("STOP SLAVE", STATEMENT).await?;
     let held = here
         .rows("SELECT @@global.gtid_slave_pos AS v", STATEMENT)
         .await?;
@@ -225,7 +225,7 @@ pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -
     let differing = async {
         if applied.is_none_or(|applied| applied.sequence < at.sequence) {
             here.run(
-                &format!("START SLAVE SQL_THREAD UNTIL MASTER_GTID_POS = '{at}'"),
+                &format!("START SLAVE UNTIL MASTER_GTID_POS = '{at}'"),
                 STATEMENT,
             )
             .await?;
@@ -243,8 +243,8 @@ pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -
     }
     .await;
     active.run("COMMIT", STATEMENT).await?;
-    // The thread that was to run until the snapshot may be about to stop, and would take a start for its own.
-    here.run("STOP SLAVE SQL_THREAD", STATEMENT).await?;
+    // The threads that were to run until the snapshot may be about to stop, and would take a start for their own.
+    here.run("STOP SLAVE", STATEMENT).await?;
     here.start_replication().await?;
     let differing = differing?;
     ensure!(

@@ -4,6 +4,7 @@
 //! before it. What it has beyond the fork nobody else has: those operations are listed and archived before anything is
 //! removed, and nothing is removed unless a person says so.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -255,24 +256,31 @@ async fn lost(
         .unwrap_or(0)
         - CLOCKS;
     let sql = format!(
-        "SELECT HEX(o.id) AS id, o.attempt, o.state, o.client, o.idempotency_key, o.route, o.resource, o.cmp_id, o.scope, \
-         o.backend, o.reply_status, o.epoch, m.backend_id \
-         FROM {db}.operation o LEFT JOIN {db}.mapping m ON m.updated_operation = o.id \
-         WHERE o.epoch >= {epoch} OR o.created_at > {since} ORDER BY o.id",
-        db = name(database)
+        "SELECT HEX(id) AS id, attempt, state, client, idempotency_key, route, resource, cmp_id, scope, backend, \
+         reply_status FROM {}.operation WHERE epoch >= {epoch} OR created_at > {since} ORDER BY id",
+        name(database)
     );
+    let made = format!(
+        "SELECT HEX(updated_operation) AS id, backend_id FROM {}.mapping WHERE updated_operation IS NOT NULL",
+        name(database)
+    );
+    let made: HashMap<String, Option<String>> = here
+        .rows(&made, ROWS)
+        .await?
+        .iter()
+        .filter_map(|row| Some((text(row, "id")?, text(row, "backend_id"))))
+        .collect();
     let mut lost = Vec::new();
-    let known =
-        |rows: Vec<sqlx::mysql::MySqlRow>| -> std::collections::HashMap<String, (String, String)> {
-            rows.iter()
-                .filter_map(|row| {
-                    Some((
-                        text(row, "id")?,
-                        (text(row, "attempt")?, text(row, "state")?),
-                    ))
-                })
-                .collect()
-        };
+    let known = |rows: Vec<sqlx::mysql::MySqlRow>| -> HashMap<String, (String, String)> {
+        rows.iter()
+            .filter_map(|row| {
+                Some((
+                    text(row, "id")?,
+                    (text(row, "attempt")?, text(row, "state")?),
+                ))
+            })
+            .collect()
+    };
     let theirs = known(there.rows(&sql, ROWS).await?);
     for row in here.rows(&sql, ROWS).await? {
         let of = |column: &str| text(&row, column);
@@ -300,7 +308,7 @@ async fn lost(
                 "cmp_id": of("cmp_id"),
                 "scope": of("scope"),
                 "backend": of("backend"),
-                "backend_id": of("backend_id"),
+                "backend_id": made.get(&id),
                 "reply_status": of("reply_status").and_then(|status| status.parse::<u16>().ok()),
             }));
         }

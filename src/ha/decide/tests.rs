@@ -169,6 +169,21 @@ fn a_standby_whose_replication_stopped_on_an_error_takes_nothing_over() {
 }
 
 #[test]
+fn a_standby_whose_server_was_restarted_follows_again_unless_paused() {
+    let stopped = Replication {
+        io: "No".into(),
+        sql: false,
+        ..Replication::default()
+    };
+    let own = server(true, 5, "a", Some(stopped));
+    let active = peer(Role::Active, 5, "a");
+    let mut seen = seen(Role::Standby, Some(&own), Some(&active));
+    assert_eq!(next(&seen), Next::Follow { demote: false });
+    seen.paused = true;
+    assert!(reason(next(&seen)).contains("paused"));
+}
+
+#[test]
 fn a_standby_whose_server_is_writable_or_forgot_its_source_is_fenced() {
     for own in [
         server(false, 5, "a", Some(replicating())),
@@ -259,6 +274,20 @@ fn of_two_idle_nodes_the_one_that_was_active_last_goes_on() {
     assert!(reason(next(&seen(Role::Fenced, Some(&theirs), Some(&fenced)))).contains("goes first"));
     let newer = peer(Role::Fenced, 6, "a");
     assert!(reason(next(&seen(Role::Fenced, Some(&mine), Some(&newer)))).contains("newer epoch"));
+    // The end of the other's log was cut off, or of ours: who has more goes first.
+    let mut more = peer(Role::Fenced, 5, "a");
+    if let Some(server) = &mut more.server {
+        server.position = gtid("0-1-101");
+    }
+    assert!(reason(next(&seen(Role::Fenced, Some(&mine), Some(&more)))).contains("newer commits"));
+    let mut less = peer(Role::Fenced, 5, "a");
+    if let Some(server) = &mut less.server {
+        server.position = gtid("0-1-99");
+    }
+    assert_eq!(
+        next(&seen(Role::Fenced, Some(&theirs), Some(&less))),
+        Next::TakeOver(Cause::Return)
+    );
     let asking = Status {
         asking: true,
         ..peer(Role::Fenced, 5, "a")

@@ -59,6 +59,8 @@ pub struct Admin {
 
 /// How long `/readyz` waits for the database.
 const READY_WITHIN: Duration = Duration::from_millis(500);
+/// How long an order to the pair may take: a rebuild copies every row.
+const ORDER: Duration = Duration::from_secs(3600);
 /// Bytes of a body of the admin API.
 const BODY: usize = 1 << 20;
 
@@ -135,7 +137,12 @@ async fn answer(router: Router, bounds: Bounds, request: Request<Incoming>) -> A
         Ok(()) => {
             let body = http_body_util::Limited::new(body, BODY);
             let request = Request::from_parts(parts, Body::new(body));
-            let within = tokio::time::timeout(bounds.body_read, whole(router, request));
+            // What a pair is ordered to do ends when it has done it.
+            let patience = match request.uri().path().starts_with("/relay/v1/ha/") {
+                true => ORDER,
+                false => bounds.body_read,
+            };
+            let within = tokio::time::timeout(patience, whole(router, request));
             match panic::catch(within).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => {

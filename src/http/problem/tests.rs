@@ -99,6 +99,8 @@ fn documented() -> Vec<(RelayError, u16, &'static str)> {
             "breaker_open",
         ),
         (E::Standby, 503, "standby"),
+        (E::StandbyUnconfirmed, 503, "standby_unconfirmed"),
+        (E::OutcomeUnconfirmed, 504, "standby_unconfirmed"),
         (E::DatabaseUnavailable(words()), 503, "database_unavailable"),
         (E::RelayBusy, 503, "relay_busy"),
         (E::ShuttingDown, 503, "standby"),
