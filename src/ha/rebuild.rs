@@ -209,50 +209,56 @@ fn value(row: &MySqlRow, column: &Column) -> String {
     }
 }
 
+/// How often a moment is looked for at which nothing is under way between the nodes.
+const MOMENTS: usize = 100;
+
 /// Whether every table has the same rows on both nodes, at one commit of the active one. Replication goes on after it.
+///
+/// Only the thread that applies is stopped, and only while the other one receives: what it received stays. (A start
+/// UNTIL a GTID would say the moment beforehand, and stalls where replication is semi-synchronous.)
 pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -> Result<()> {
-    // Stopped first: so it cannot be beyond the snapshot.
-    here.run("STOP SLAVE", STATEMENT).await?;
+    let tables = tables(active, database).await?;
+    for _ in 0..MOMENTS {
+        here.run("STOP SLAVE SQL_THREAD", STATEMENT).await?;
+        let compared = at_rest(here, active, database, &tables).await;
+        active.run("COMMIT", STATEMENT).await?;
+        here.run("START SLAVE SQL_THREAD", STATEMENT).await?;
+        let Some(differing) = compared? else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        ensure!(
+            differing.is_empty(),
+            "the rows of {} differ between the nodes: `cmp-relay ha rejoin --rebuild`",
+            differing.join(", ")
+        );
+        return Ok(());
+    }
+    bail!("the active node writes without a pause, and the rows could not be compared; ask again")
+}
+
+/// The tables whose rows differ, if this node, whose applying is stopped, stands where the active one does.
+async fn at_rest<'t>(
+    here: &mut Control,
+    active: &mut Control,
+    database: &str,
+    tables: &'t [Table],
+) -> Result<Option<Vec<&'t str>>> {
+    let at = snapshot(active).await?;
     let held = here
         .rows("SELECT @@global.gtid_slave_pos AS v", STATEMENT)
         .await?;
-    let applied = held
-        .first()
-        .and_then(|row| text(row, "v"))
-        .and_then(|v| Position::first_of(&v));
-    let at = snapshot(active).await?;
-    let tables = tables(active, database).await?;
-    let differing = async {
-        if applied.is_none_or(|applied| applied.sequence < at.sequence) {
-            here.run(
-                &format!("START SLAVE UNTIL MASTER_GTID_POS = '{at}'"),
-                STATEMENT,
-            )
-            .await?;
-            if !here.applied(at, Duration::from_secs(30)).await? {
-                bail!("{at} was not applied here within 30 s");
-            }
-        }
-        let mut differing = Vec::new();
-        for table in &tables {
-            if digest(here, database, table).await? != digest(active, database, table).await? {
-                differing.push(table.name.clone());
-            }
-        }
-        Ok(differing)
+    let applied = held.first().and_then(|row| text(row, "v"));
+    if applied.and_then(|v| Position::first_of(&v)) != Some(at) {
+        return Ok(None);
     }
-    .await;
-    active.run("COMMIT", STATEMENT).await?;
-    // The threads that were to run until the snapshot may be about to stop, and would take a start for their own.
-    here.run("STOP SLAVE", STATEMENT).await?;
-    here.start_replication().await?;
-    let differing = differing?;
-    ensure!(
-        differing.is_empty(),
-        "the rows of {} differ between the nodes: `cmp-relay ha rejoin --rebuild`",
-        differing.join(", ")
-    );
-    Ok(())
+    let mut differing = Vec::new();
+    for table in tables {
+        if digest(here, database, table).await? != digest(active, database, table).await? {
+            differing.push(&*table.name);
+        }
+    }
+    Ok(Some(differing))
 }
 
 /// How many rows, and a sum over their hashes that no order changes.
