@@ -86,6 +86,8 @@ pub struct Machine {
     here_since: Option<Boottime>,
     pub(super) in_sync: bool,
     granted_until: Option<Boottime>,
+    /// Since when this node acknowledges without a standby.
+    pub(super) alone_since: Option<Boottime>,
     step: Option<String>,
     pub(super) reasons: Vec<String>,
     pub(super) asking: Arc<AtomicBool>,
@@ -114,6 +116,7 @@ impl Machine {
             here_since: None,
             in_sync: false,
             granted_until: None,
+            alone_since: None,
             step: None,
             reasons: vec!["this node has just started".into()],
             asking,
@@ -289,7 +292,11 @@ impl Machine {
             self.gate.close();
             return;
         }
-        let confirming = self.parts.confirmer.status().borrow().is_answering();
+        // What was confirmed before this node was alone says nothing of a standby now.
+        let confirmed = self.parts.confirmer.status().borrow().confirmed;
+        let confirming = confirmed.is_some_and(|last| {
+            last.epoch == self.memory.epoch && self.alone_since.is_none_or(|since| last.at > since)
+        });
         let followed = self
             .peer_now()
             .is_some_and(|peer| peer.role == Role::Standby && peer.epoch == self.memory.epoch);
@@ -460,6 +467,7 @@ impl Machine {
         }
         if setting == Setting::Standalone {
             self.gate.set_alone(true);
+            self.alone_since = Some(Boottime::now());
         }
         info!(?setting, "set");
         Ok(words.to_owned())

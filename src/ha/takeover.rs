@@ -390,6 +390,7 @@ impl Machine {
             "given"
         });
         self.in_sync = false;
+        self.alone_since = Some(Boottime::now());
         if let Some(server) = &mut self.server {
             server.read_only = false;
             server.replication = None;

@@ -26,7 +26,7 @@ fn files(router: &Router) -> Vec<(String, String)> {
     files.push((
         "backends.d/sw-1.yaml".into(),
         format!(
-            "name: sw-1\nkind: switch\nlabels: {{ os: frr, api: cli }}\ndriver:\n  ssh:\n    host: 127.0.0.1\n    port: {}\n    \
+            "name: sw-1\nkind: switch\nlabels: {{ os: frr }}\ndriver:\n  ssh:\n    host: 127.0.0.1\n    port: {}\n    \
              user: relay-vty\n    auth: [{{ password: {{ file: {} }} }}]\n    host_key: {}\n    profile: frr\n",
             router.port,
             password.display(),
