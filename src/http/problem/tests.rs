@@ -214,7 +214,8 @@ fn the_published_table_holds_every_code_of_the_relay_once() {
 #[test]
 fn each_503_and_a_running_operation_say_when_to_come_back() {
     for (error, status, code) in documented() {
-        let with_retry = status == 503 || code == "operation_in_progress";
+        let with_retry =
+            status == 503 || ["operation_in_progress", "standby_unconfirmed"].contains(&code);
         let headers = headers(&failure(error));
         assert_eq!(headers.contains_key(RETRY_AFTER), with_retry, "{code}");
     }
