@@ -129,8 +129,8 @@ fn standby(seen: &Seen<'_>) -> Next {
         return Next::Fence("this node's server is writable, and a standby's must not be".into());
     }
     if let Some(error) = &replication.sql_error {
-        return stay(&format!(
-            "replication has stopped: {error}; see `cmp-relay ha rejoin`"
+        return Next::Fence(format!(
+            "replication has stopped: {error}; `cmp-relay ha rejoin` says what this node is"
         ));
     }
     match seen.peer {

@@ -165,7 +165,7 @@ fn a_standby_whose_replication_stopped_on_an_error_takes_nothing_over() {
         vip: Vip::HereToStay,
         ..seen(Role::Standby, Some(&own), None)
     });
-    assert!(reason(next).contains("Duplicate entry"));
+    assert!(matches!(next, Next::Fence(why) if why.contains("Duplicate entry")));
 }
 
 #[test]
