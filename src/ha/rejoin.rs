@@ -234,17 +234,10 @@ async fn lost(
     database: &str,
     epoch: i64,
 ) -> Result<Vec<Value>> {
-    let newest = here
-        .epochs()
-        .await?
-        .into_iter()
-        .map(|row| row.epoch)
-        .max()
-        .unwrap_or(0);
     let since = there
         .rows(
             &format!(
-                "SELECT MIN(at) AS at FROM {}.ha_epoch WHERE epoch > {newest}",
+                "SELECT MIN(at) AS at FROM {}.ha_epoch WHERE epoch > {epoch}",
                 name(database)
             ),
             ROWS,

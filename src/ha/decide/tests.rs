@@ -1,3 +1,5 @@
+//! Each row of the table: what a node sees, and what it does next.
+
 use super::super::status::{EpochRow, Replication, ServerView};
 use super::*;
 use crate::store::Position;
