@@ -602,11 +602,11 @@ impl Machine {
     pub(super) fn publish(&self) {
         let status = self.status();
         metrics::role(status.role.name(), Role::ALL.map(Role::name), status.epoch);
-        let replication = status
-            .server
-            .as_ref()
-            .and_then(|server| server.replication.as_ref());
-        metrics::lag(replication.and_then(|replication| replication.lag_s));
+        metrics::lag(
+            status
+                .replication()
+                .and_then(|replication| replication.lag_s),
+        );
         self.published.send_replace(Published {
             status,
             at: Boottime::now(),

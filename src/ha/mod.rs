@@ -200,11 +200,7 @@ fn ready_to_hand_over(status: &Status) -> Result<(), Refusal> {
             peer.reasons.join("; ")
         ));
     }
-    let replication = peer
-        .server
-        .as_ref()
-        .and_then(|server| server.replication.as_ref());
-    match replication {
+    match peer.replication() {
         Some(replication) if !replication.runs() => Err(format!(
             "replication on {} does not run: {}",
             peer.node,

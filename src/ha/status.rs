@@ -74,6 +74,11 @@ pub struct Status {
 }
 
 impl Status {
+    /// How its server follows the other one; `None` where it does not, or does not answer.
+    pub fn replication(&self) -> Option<&Replication> {
+        self.server.as_ref()?.replication.as_ref()
+    }
+
     /// Whether keepalived may put the address here: an active node whose server takes writes, or a standby that may
     /// take over. What was said too long ago is no.
     pub fn may_have_the_address(&self) -> Result<(), String> {
@@ -109,11 +114,7 @@ impl Status {
             return Err("active".to_owned());
         }
         self.may_have_the_address()?;
-        let replication = self
-            .server
-            .as_ref()
-            .and_then(|server| server.replication.as_ref());
-        let behind = replication.and_then(|replication| replication.lag_s);
+        let behind = self.replication().and_then(|replication| replication.lag_s);
         match (lag, behind) {
             (Some(limit), Some(behind)) if behind > limit => Err(format!("{behind} s behind")),
             (Some(_), None) => Err("how far it is behind is not known".to_owned()),
