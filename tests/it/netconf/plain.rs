@@ -47,6 +47,12 @@ impl Plain {
         self.exchange(&rpc).await
     }
 
+    /// An operation that must be done.
+    pub(super) async fn must(&mut self, operation: &str) {
+        let reply = self.ask(operation).await;
+        assert!(reply.contains("<ok/>"), "{operation}: {reply}");
+    }
+
     async fn exchange(&mut self, message: &str) -> String {
         let frame = encode(Framing::EndOfMessage, message.as_bytes()).unwrap();
         self.stream.write_all(&frame).await.unwrap();
