@@ -315,8 +315,7 @@ class Lab:
             files.write(f"{copy}/my.cnf", options.read().replace(f"{node.folder}/d", f"{copy}/d") + "[mysqld]\n")
         files.append(f"{copy}/my.cnf", f"skip-networking\ntmpdir={copy}/tmp\n")
         reader = Node(node.name, copy, self.program, self.operator)
-        # As the master that it was: nothing of its tail is cut off.
-        reader.db.argv = ["mariadbd", f"--defaults-file={copy}/my.cnf", "--init-rpl-role=MASTER"]
+        reader.db.argv = ["mariadbd", f"--defaults-file={copy}/my.cnf"]
         await reader.start_db()
         try:
             return await self.operations(reader)
