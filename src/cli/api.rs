@@ -1,4 +1,4 @@
-//! The admin API as the command line uses it: `--admin URL`, a token from the environment.
+//! The admin API as the command line uses it: `--admin URL`, or the environment, and a token from the environment.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::Vars;
 
 /// Under every command that uses the admin API.
-pub const HELP: &str = "The relay is asked at --admin URL; where it has clients, set CMP_RELAY_TOKEN to \
-    the token of one with the role reader (to look) or operator (to change).";
+pub const HELP: &str = "The relay is asked at --admin URL, or CMP_RELAY_ADMIN; where it has clients, set CMP_RELAY_TOKEN \
+    to the token of one with the role reader (to look) or operator (to change).";
 
 /// The variable that holds the token.
 const TOKEN: &str = "CMP_RELAY_TOKEN";
@@ -20,10 +20,21 @@ const TOKEN: &str = "CMP_RELAY_TOKEN";
 #[derive(Clone, Debug, clap::Args)]
 pub struct AdminArgs {
     /// The admin listener of a running relay; where it has clients, CMP_RELAY_TOKEN is the token of one
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        env = "CMP_RELAY_ADMIN",
+        hide_env_values = true
+    )]
     pub admin: Url,
     /// The CA of the listener's certificate (PEM); without it, the system's
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CMP_RELAY_CA_FILE",
+        hide_env_values = true
+    )]
     pub ca_file: Option<PathBuf>,
     /// A client certificate and its key (PEM), where the listener wants one
     #[arg(long, value_name = "FILE")]

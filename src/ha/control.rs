@@ -102,8 +102,17 @@ impl Control {
         Ok(Position::first_of(&self.variable("gtid_binlog_pos").await?))
     }
 
-    /// Everything that the role machine looks at.
+    /// Everything that the role machine looks at. A connection that somebody ended is no server that is away: what
+    /// was asked on a kept one is asked once more on a new one.
     pub async fn look(&mut self) -> Result<ServerView> {
+        let kept = self.connection.is_some();
+        match self.look_once().await {
+            Err(_) if kept && self.connection.is_none() => self.look_once().await,
+            seen => seen,
+        }
+    }
+
+    async fn look_once(&mut self) -> Result<ServerView> {
         let read_only = self.variable("read_only").await? == "1";
         let server_id = self.variable("server_id").await?.parse().unwrap_or(0);
         let position = Position::first_of(&self.variable("gtid_current_pos").await?);

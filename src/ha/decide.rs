@@ -179,6 +179,18 @@ fn standby(seen: &Seen<'_>) -> Next {
     Next::Stay(reasons)
 }
 
+/// Whether the address makes this standby take over: by what is so now, or as soon as the peer that was active is known
+/// to be so no more.
+pub fn takes_over_itself(seen: &Seen<'_>) -> bool {
+    let unheard = Seen {
+        peer: None,
+        ..seen.clone()
+    };
+    [seen, &unheard]
+        .iter()
+        .any(|seen| next(seen) == Next::TakeOver(Cause::Address))
+}
+
 /// What happens by itself is subject to what people said.
 fn take_over(seen: &Seen<'_>) -> Next {
     if seen.paused {

@@ -8,6 +8,7 @@ pub mod confirm;
 mod control;
 mod decide;
 pub mod doctor;
+mod handover;
 pub mod keepalived;
 mod machine;
 mod memory;

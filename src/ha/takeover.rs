@@ -1,5 +1,6 @@
 //! The one way to become active (docs/decisions/0019).
 
+use std::pin::pin;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -124,7 +125,6 @@ impl Machine {
     }
 
     async fn steps(&mut self, why: &Why) -> Result<i64> {
-        let mut was_silent = false;
         for _ in 0..ROUNDS {
             self.permitted()?;
             self.say("asking the peer");
@@ -140,18 +140,16 @@ impl Machine {
                 Some(_) => YIELD,
             };
             failpoint::reached("asking_peer");
-            let leave = match self.peer.ask(&ask, within).await {
+            let (answer, position) = self.ask(&ask, within).await;
+            let leave = match answer {
                 Answer::Refused(words) => bail!("the peer refuses: {words}"),
                 Answer::Granted(granted) => {
                     failpoint::reached("yielded");
                     self.with_leave(&granted, why).await?
                 }
-                // Its silence has been waited out, and it is silent still.
-                Answer::Silent(_) if was_silent => Leave::Silent,
                 Answer::Silent(words) => {
-                    self.without_leave(&words, why).await?;
-                    was_silent = true;
-                    continue;
+                    self.without_leave(&words, position, why).await?;
+                    Leave::Silent
                 }
             };
             failpoint::reached("drained");
@@ -209,18 +207,38 @@ impl Machine {
         })
     }
 
-    /// The peer's relay is silent: its server may answer.
-    async fn without_leave(&mut self, words: &str, why: &Why) -> Result<()> {
+    /// The peer's relay is asked, and its server at the same time: where the relay is silent, the server may know what
+    /// its newest commit is.
+    async fn ask(&self, ask: &Ask, within: Duration) -> (Answer, Option<Position>) {
+        let server = async {
+            match self.standby() {
+                Some(standby) => settled_position(&standby).await,
+                None => None,
+            }
+        };
+        let mut server = pin!(server);
+        let mut relay = pin!(self.peer.ask(ask, within));
+        tokio::select! {
+            answer = &mut relay => match answer {
+                Answer::Silent(_) => (answer, server.await),
+                said => (said, None),
+            },
+            position = &mut server => (relay.await, position),
+        }
+    }
+
+    /// The peer's relay is silent; `position` is the newest commit of its server, where that answers.
+    async fn without_leave(
+        &mut self,
+        words: &str,
+        position: Option<Position>,
+        why: &Why,
+    ) -> Result<()> {
         info!(peer = words, "the peer's relay is silent");
         if why.cause == Some(Cause::Return) {
             bail!("the peer is silent ({words}), and a node that returns needs its leave");
         }
         self.failover_permitted(why)?;
-        self.say("asking the peer's server");
-        let position = match self.standby() {
-            Some(standby) => settled_position(&standby).await,
-            None => None,
-        };
         match position {
             Some(position) if !why.force => self.catch_up(position).await?,
             _ => self.drain().await?,

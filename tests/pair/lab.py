@@ -223,7 +223,8 @@ class Lab:
     async def heal(self, node=None, held=None, by_hand=True, active=None):
         """The pair whole again, as its operator would: `ha rejoin` on a node that does not come back by itself.
 
-        `held` is what the node had, where it may have forgotten some of it since. How long it took is measured.
+        `held` is what the node had, where it may have forgotten some of it since. How long it took is measured: by itself,
+        from the node's first answer; else from the operator's order.
         """
         first = await self.active()
         node = node or self.other(first)
@@ -235,6 +236,7 @@ class Lab:
         except Failed:
             if not by_hand:
                 raise
+            began = time.monotonic()
             how = await self.by_hand(node, held)
         await self.healthy(active)
         self.measured |= {"back": time.monotonic() - began, "how": how}
@@ -315,8 +317,7 @@ class Lab:
             files.write(f"{copy}/my.cnf", options.read().replace(f"{node.folder}/d", f"{copy}/d") + "[mysqld]\n")
         files.append(f"{copy}/my.cnf", f"skip-networking\ntmpdir={copy}/tmp\n")
         reader = Node(node.name, copy, self.program, self.operator)
-        # As the master that it was: nothing of its tail is cut off.
-        reader.db.argv = ["mariadbd", f"--defaults-file={copy}/my.cnf", "--init-rpl-role=MASTER"]
+        reader.db.argv = ["mariadbd", f"--defaults-file={copy}/my.cnf"]
         await reader.start_db()
         try:
             return await self.operations(reader)

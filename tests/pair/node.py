@@ -25,20 +25,12 @@ COLUMNS = {
 QUIET = {"RUST_BACKTRACE": "0", "NO_COLOR": "1"}
 
 
-# The unit of mariadbd with its drop-in: what is done before each start, and with which options it starts.
-MARIADBD = """
-before=$1/usr/local/libexec/cmp-relay/before-mariadbd
-"$before" "$1/data" "$1/var/lib/cmp-relay/ha" "$1/db.env" && . "$1/db.env" &&
-exec mariadbd --defaults-file="$1/my.cnf" $MYSQLD_OPTS
-"""
-
-
 class Node:
     def __init__(self, name, folder, program, token):
         self.name, self.folder, self.program, self.token = name, folder, program, token
         self.address = ADDRESS[name]
         self.config, self.state = f"{folder}/etc/cmp-relay", f"{folder}/var/lib/cmp-relay/ha"
-        self.db = self._unit("db", ["sh", "-c", MARIADBD, "mariadbd", folder])
+        self.db = self._unit("db", ["mariadbd", f"--defaults-file={folder}/my.cnf"])
         pids = ["-p", f"{folder}/ka.pid", "-r", f"{folder}/ka-vrrp.pid"]
         keepalived = ["keepalived", "-n", "-l", "-D", "-f", f"{folder}/etc/keepalived/keepalived.conf", *pids]
         self.vrrp = self._unit("vrrp", keepalived)

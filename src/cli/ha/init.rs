@@ -103,7 +103,7 @@ const RUN: u32 = 0o755;
 const OWNER: u32 = 0o600;
 
 /// What is filled in, where it goes, who may read it.
-const FILES: [(&str, &str, u32); 11] = [
+const FILES: [(&str, &str, u32); 10] = [
     (
         include_str!("../../../keepalived/keepalived.conf"),
         "etc/keepalived/keepalived.conf",
@@ -117,11 +117,6 @@ const FILES: [(&str, &str, u32); 11] = [
     (
         include_str!("../../../keepalived/notify"),
         "usr/local/libexec/cmp-relay/notify",
-        RUN,
-    ),
-    (
-        include_str!("../../../keepalived/before-mariadbd"),
-        "usr/local/libexec/cmp-relay/before-mariadbd",
         RUN,
     ),
     (

@@ -156,6 +156,39 @@ fn a_standby_with_the_address_asks_an_active_peer_only_after_a_while_and_if_it_l
 }
 
 #[test]
+fn a_standby_with_the_address_gives_no_leave_to_a_peer_that_only_restarted() {
+    let own = server(true, 5, "a", Some(replicating()));
+    let active = peer(Role::Active, 5, "a");
+    let asked = seen(Role::Standby, Some(&own), Some(&active));
+    assert!(!takes_over_itself(&asked));
+    let with_address = Seen {
+        vip: Vip::Here,
+        ..asked.clone()
+    };
+    assert!(takes_over_itself(&with_address));
+    for may_not in [
+        Seen {
+            in_sync: false,
+            ..with_address.clone()
+        },
+        Seen {
+            paused: true,
+            ..with_address.clone()
+        },
+        Seen {
+            granted: true,
+            ..with_address.clone()
+        },
+        Seen {
+            role: Role::Fenced,
+            ..with_address
+        },
+    ] {
+        assert!(!takes_over_itself(&may_not), "{may_not:?}");
+    }
+}
+
+#[test]
 fn a_standby_whose_replication_stopped_on_an_error_takes_nothing_over() {
     let broken = Replication {
         sql: false,

@@ -102,7 +102,7 @@ impl Doctor<'_> {
             );
             report.line(
                 "version",
-                "a crashed server cuts its log off",
+                "a crashed server keeps the end of its log",
                 version(facts),
             );
             report.line(
@@ -610,8 +610,10 @@ fn together(own: &Facts, peer: &Facts) -> Vec<Fault> {
     faults
 }
 
-/// The releases in which `--init-rpl-role` decides about the log's end (MDEV-33465).
-const CUTS_OFF: [[u32; 3]; 4] = [[10, 6, 19], [10, 11, 9], [11, 4, 3], [11, 5, 0]];
+/// Since MDEV-21117 a server that can follow cuts off the end of its log when it starts after a crash; in these
+/// releases, and those that follow them, it does where `--init-rpl-role` says so (MDEV-33465).
+const CUTS_OFF: [u32; 3] = [10, 6, 2];
+const IS_TOLD: [[u32; 3]; 4] = [[10, 6, 19], [10, 11, 9], [11, 4, 3], [11, 5, 0]];
 
 fn version(facts: &Facts) -> Vec<Fault> {
     let said = facts.variable("version");
@@ -620,18 +622,19 @@ fn version(facts: &Facts) -> Vec<Fault> {
         .map_while(|part| part.parse::<u32>().ok());
     let mut next = || numbers.next().unwrap_or(0);
     let version = [next(), next(), next()];
-    let same = CUTS_OFF.iter().find(|one| one[..2] == version[..2]);
-    let fits = match same {
-        Some(first) => version >= *first,
-        // Between the long-lived ones it came with the next release line.
-        None => version > CUTS_OFF[2],
-    };
+    let same = IS_TOLD.iter().find(|one| one[..2] == version[..2]);
+    let fits = version < CUTS_OFF
+        || match same {
+            Some(first) => version >= *first,
+            // Between the long-lived ones it came with the next release line.
+            None => version > IS_TOLD[2],
+        };
     match fits {
         true => Vec::new(),
         false => vec![warning(
             &facts.place,
             format!(
-                "MariaDB {said} does not cut off the end of its log: after a crash of the active node expect a rebuild"
+                "MariaDB {said} cuts off the end of its log after a crash: a crash of both nodes loses what both had"
             ),
             "10.6.19, 10.11.9, 11.4.3 or later",
         )],
@@ -851,12 +854,13 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_cuts_off_is_told_from_one_that_does_not() {
+    fn a_version_that_keeps_its_log_is_told_from_one_that_does_not() {
         for (said, fits) in [
             ("10.11.19-MariaDB-0+deb12u1-log", true),
             ("10.11.8-MariaDB", false),
             ("10.6.19-MariaDB", true),
-            ("10.2.44-MariaDB", false),
+            ("10.2.44-MariaDB", true),
+            ("10.6.18-MariaDB", false),
             ("10.10.7-MariaDB", false),
             ("11.4.2-MariaDB", false),
             ("11.8.3-MariaDB", true),

@@ -115,7 +115,7 @@ fn the_configuration_is_clean_and_the_scripts_are_shell() {
             let (status, out, said) = told(&run(&arguments));
             assert_eq!(status, 0, "{out}{said}");
         }
-        for name in ["check", "notify", "before-mariadbd"] {
+        for name in ["check", "notify"] {
             let script = written.path(&format!("{node}/usr/local/libexec/cmp-relay/{name}"));
             assert_eq!(
                 fs::metadata(&script).unwrap().permissions().mode() & 0o777,
@@ -144,12 +144,7 @@ fn systemd_takes_the_units() {
             fs::create_dir_all(copy.parent().unwrap()).unwrap();
             // What they start is not on this machine.
             let mut text = fs::read_to_string(file).unwrap();
-            for path in [
-                "/usr/local/bin/cmp-relay",
-                "/usr/local/libexec/cmp-relay/before-mariadbd",
-            ] {
-                text = text.replace(path, "/bin/true");
-            }
+            text = text.replace("/usr/local/bin/cmp-relay", "/bin/true");
             if let Some((old, new)) = broken {
                 text = text.replace(old, new);
             }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::thing;
-use crate::support::program::{Folder, Keeping, Served, run, told};
+use crate::support::program::{Folder, Keeping, Served, run, run_in, told};
 use crate::support::scripted::{Act, Scripted};
 
 #[tokio::test]
@@ -115,6 +115,42 @@ fn the_status_says_whether_a_thing_is_wrong_or_the_command() {
         assert_eq!(status, expected, "{arguments:?}\n{out}{said}");
         assert!((out + &said).contains(words), "{arguments:?}: no {words}");
     }
+}
+
+/// Of every command that asks a running relay; an option on the command line holds over its variable.
+#[test]
+fn the_environment_names_the_relay_and_its_ca() {
+    let asks: [&[&str]; 4] = [
+        &["ha", "status"],
+        &["routes"],
+        &["operations", "list"],
+        &["reload"],
+    ];
+    let listener = ("CMP_RELAY_ADMIN", "http://127.0.0.1:9");
+    let ca = ("CMP_RELAY_CA_FILE", "no/such/ca.pem");
+    for arguments in asks {
+        let (status, out, said) = told(&run_in(&[listener], arguments));
+        let words = "no answer from http://127.0.0.1:9/; does the relay run?";
+        assert!(
+            status == 1 && said.contains(words),
+            "{arguments:?}: {out}{said}"
+        );
+        let (status, out, said) = told(&run_in(&[listener, ca], arguments));
+        let words = "cannot read no/such/ca.pem";
+        assert!(
+            status == 1 && said.contains(words),
+            "{arguments:?}: {out}{said}"
+        );
+        let typed = [arguments, &["--admin", "http://127.0.0.1:19"]].concat();
+        let (_, out, said) = told(&run_in(&[listener], &typed));
+        assert!(said.contains("127.0.0.1:19"), "{arguments:?}: {out}{said}");
+        let (_, help, _) = told(&run(&[arguments, &["--help"]].concat()));
+        for (name, _) in [listener, ca] {
+            assert!(help.contains(&format!("[env: {name}]")), "{help}");
+        }
+    }
+    let (status, _, said) = told(&run_in(&[("CMP_RELAY_ADMIN", "nowhere")], &["routes"]));
+    assert!(status == 2 && said.contains("--admin"), "{said}");
 }
 
 #[tokio::test]

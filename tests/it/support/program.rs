@@ -29,9 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Runs the binary to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cmp-relay"))
+    run_in(&[], arguments)
+}
+
+/// The same, with these variables of its own.
+pub(crate) fn run_in(environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cmp-relay"));
+    for name in ["CMP_RELAY_TOKEN", "CMP_RELAY_ADMIN", "CMP_RELAY_CA_FILE"] {
+        command.env_remove(name);
+    }
+    command
         .args(arguments)
-        .env_remove("CMP_RELAY_TOKEN")
+        .envs(environment.iter().copied())
         .output()
         .unwrap()
 }
