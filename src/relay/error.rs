@@ -281,7 +281,7 @@ impl RelayError {
                 "the outcome of operation {id} on this object is not known; look at the backend, then resolve the operation"
             ),
             Self::NoSuchBackend(name) => format!("no backend is called `{name}`"),
-            Self::BackendBusy => "the backend's places and its queue are full".into(),
+            Self::BackendBusy => "the backend's places and its queue are full, or as many requests for it wait for the standby".into(),
             Self::BreakerOpen { .. } => "the backend failed several times in a row and is left alone for a moment".into(),
             Self::Standby => "this node is not the active one".into(),
             Self::ShuttingDown => "this node is stopping".into(),
