@@ -17,8 +17,10 @@ use crate::failpoint;
 use crate::plan::MariaDb;
 use crate::store::Position;
 
-/// How long a look or a plain change may take.
-const ANSWER: Duration = Duration::from_secs(1);
+/// How long a look may take: what it says is published before the last one is stale.
+const LOOK: Duration = Duration::from_millis(1700);
+/// How long a plain statement may take.
+const ANSWER: Duration = Duration::from_secs(2);
 /// Stopping replication whose source is frozen takes a second, and a commit in hand may be waited for.
 const CHANGE: Duration = Duration::from_secs(6);
 
@@ -106,9 +108,17 @@ impl Control {
     /// was asked on a kept one is asked once more on a new one.
     pub async fn look(&mut self) -> Result<ServerView> {
         let kept = self.connection.is_some();
-        match self.look_once().await {
-            Err(_) if kept && self.connection.is_none() => self.look_once().await,
-            seen => seen,
+        let looked = timeout(LOOK, async {
+            match self.look_once().await {
+                Err(_) if kept && self.connection.is_none() => self.look_once().await,
+                seen => seen,
+            }
+        });
+        match looked.await {
+            Ok(seen) => seen,
+            Err(_) => {
+                Err(anyhow!("no answer within {} ms", LOOK.as_millis())).context(self.place())
+            }
         }
     }
 

@@ -53,6 +53,8 @@ impl Machine {
                     Was::Yielded { at } => at,
                     _ => None,
                 },
+                // What is being replaced is nobody's to wait for.
+                false if self.memory.was == Was::New => None,
                 false => known.and_then(|server| server.position),
             },
         })

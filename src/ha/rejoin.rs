@@ -15,7 +15,7 @@ use tracing::info;
 
 use super::control::{Control, name, text};
 use super::machine::Machine;
-use super::memory::Was;
+use super::memory::{Memory, Was};
 use super::rebuild;
 use super::status::{EpochRow, Role};
 use crate::clock::{Boottime, rfc3339, unix_micros};
@@ -115,6 +115,17 @@ impl Machine {
             }
             archived = Some(file);
         }
+        // A node that is interrupted from here on is nothing until its rows have been compared.
+        let unfinished = Memory {
+            was: Was::New,
+            standalone: false,
+            alone: false,
+            ..self.memory.clone()
+        };
+        if !self.remember(unfinished) {
+            bail!("the state file cannot be written");
+        }
+        self.role = Role::Fenced;
         let source = self.parts.pair.source.clone();
         let mut how = class.to_string();
         if rebuild {
@@ -136,9 +147,8 @@ impl Machine {
         .await?;
         active.close().await;
         // It may follow from now on; a look finds that it does.
-        let memory = super::memory::Memory {
+        let memory = Memory {
             was: Was::Standby,
-            standalone: false,
             ..self.memory.clone()
         };
         self.end_steps();

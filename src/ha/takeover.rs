@@ -126,7 +126,7 @@ impl Machine {
 
     async fn steps(&mut self, why: &Why) -> Result<i64> {
         for _ in 0..ROUNDS {
-            self.permitted()?;
+            self.permitted(why)?;
             self.say("asking the peer");
             let asked = Boottime::now();
             let ask = Ask {
@@ -162,7 +162,13 @@ impl Machine {
     }
 
     /// This node's own data permit it.
-    fn permitted(&self) -> Result<()> {
+    fn permitted(&self, why: &Why) -> Result<()> {
+        if self.memory.was == Was::New && !why.force {
+            bail!(
+                "this node has no rows, or some that were not compared with an active node's; `--force` makes it active \
+                 with what it has"
+            );
+        }
         let server = self
             .server
             .as_ref()
@@ -187,8 +193,8 @@ impl Machine {
             );
         }
         let Some(position) = granted.position else {
-            // A returning node's own data are the newest there are: the peer has not been active since.
-            if granted.was_active || why.cause == Some(Cause::Address) {
+            // The data of the node that was active last are the newest there are: the peer has not been since.
+            if granted.was_active || !self.was_active_last() {
                 self.failover_permitted(why)?;
                 self.drain().await?;
                 self.cut_off(why).await?;
@@ -258,10 +264,17 @@ impl Machine {
     }
 
     fn newest_epoch(&self) -> i64 {
-        self.server
-            .as_ref()
-            .and_then(|server| server.epoch.as_ref())
-            .map_or(0, |row| row.epoch)
+        self.promotion().map_or(0, |row| row.epoch)
+    }
+
+    fn was_active_last(&self) -> bool {
+        self.promotion()
+            .is_some_and(|row| row.node == self.parts.node)
+    }
+
+    /// The newest one that this node knows.
+    fn promotion(&self) -> Option<&EpochRow> {
+        self.server.as_ref()?.epoch.as_ref()
     }
 
     /// Waits until `position` is here.

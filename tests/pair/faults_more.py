@@ -66,6 +66,7 @@ async def killed_in_requests(lab, point, whole):
     await lab.other(standby).order("switchover")
     victim = standby
     await lab.role(victim, "active")
+    await lab.promotable(lab.other(victim))
     if whole:
         victim.relay.restart = None
     lab.clients.start()

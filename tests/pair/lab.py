@@ -61,6 +61,7 @@ class Lab:
             await node.leave()
 
     async def _set_up(self):
+        net.mend_all()
         await template(self.template)
         await self.backend.start(net.CLIENTS, files.BACKEND_PORT)
         for node, priority in zip(self.nodes.values(), self.priorities):
@@ -123,6 +124,14 @@ class Lab:
             return peer and peer["role"] == "standby"
 
         await until(does, PATIENCE, f"{active.name} does not see a standby")
+
+    async def promotable(self, node):
+        """Until `node` has all that was acknowledged, and may take over from silence."""
+
+        async def is_so():
+            return ((await self.status(node)) or {}).get("promotable")
+
+        await until(is_so, PATIENCE, f"{node.name} is not fit to take over")
 
     async def ready(self, node, path="/primary"):
         """Whether the node's own endpoint is green."""
