@@ -15,6 +15,8 @@ pub struct Limits {
     queue: usize,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// Leave to stand aside: to wait for something else than a place.
+    aside: Arc<Semaphore>,
 }
 
 /// There is no place: the queue is full, or the deadline passed in it.
@@ -38,6 +40,11 @@ impl Limits {
             queue,
             places: Arc::new(Semaphore::new(concurrency)),
             waiting: AtomicUsize::new(0),
+            aside: Arc::new(Semaphore::new(
+                concurrency
+                    .saturating_add(queue)
+                    .min(Semaphore::MAX_PERMITS),
+            )),
         }
     }
 
@@ -49,12 +56,32 @@ impl Limits {
     /// A place, at once or after those who came before. The place is free again when the permit is
     /// dropped; a waiting request that is dropped gives up its turn.
     pub async fn enter(&self, deadline: Boottime) -> Result<OwnedSemaphorePermit, Full> {
+        self.enter_behind(self.queue, deadline).await
+    }
+
+    /// As [`Limits::enter`], for a request that stood aside: no queue is too long for it.
+    pub async fn enter_again(&self, deadline: Boottime) -> Result<OwnedSemaphorePermit, Full> {
+        self.enter_behind(usize::MAX, deadline).await
+    }
+
+    /// Leave to stand aside, for as many as could hold a place or wait for one.
+    pub fn stand_aside(&self) -> Result<OwnedSemaphorePermit, Full> {
+        Arc::clone(&self.aside)
+            .try_acquire_owned()
+            .map_err(|_| Full)
+    }
+
+    async fn enter_behind(
+        &self,
+        queue: usize,
+        deadline: Boottime,
+    ) -> Result<OwnedSemaphorePermit, Full> {
         if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(permit);
         }
         let before = self.waiting.fetch_add(1, Ordering::AcqRel);
         let _waiting = Waiting(&self.waiting);
-        if before >= self.queue {
+        if before >= queue {
             return Err(Full);
         }
         let left = deadline.remaining().ok_or(Full)?;

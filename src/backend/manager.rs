@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaker::{Breaker, BreakerState, Health, Leave};
 use super::fingerprint::fingerprint;
-use super::limits::{Calls, Limits, UnderWay};
+use super::limits::{Calls, Full, Limits, UnderWay};
 use crate::clock::Boottime;
 use crate::driver::ssh::connections::HostKeys;
 use crate::driver::{
@@ -68,6 +68,47 @@ pub struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.instance.breaker.give_back(&self.leave);
+    }
+}
+
+/// A request that was admitted: it has its place, or waits for something else than its backend, holds up
+/// nobody there meanwhile, and comes back for one.
+#[derive(Debug)]
+pub enum Turn {
+    In(Place),
+    Aside(Aside),
+}
+
+/// See [`Turn`]; its backend is not closed before it.
+#[derive(Debug)]
+pub struct Aside {
+    instance: Arc<Instance>,
+    _under_way: UnderWay,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Gives place and leave to others until [`Turn::place`]. As many can stand aside as could hold a place
+    /// or wait for one.
+    pub fn step_aside(self) -> Result<Turn, AdmitError> {
+        let permit = self.instance.limits.stand_aside();
+        Ok(Turn::Aside(Aside {
+            instance: Arc::clone(&self.instance),
+            _under_way: self.instance.calls.begin(),
+            _permit: permit.map_err(|Full| AdmitError::Busy)?,
+        }))
+    }
+}
+
+impl Turn {
+    /// The place; who stepped aside waits for it, at most until the deadline.
+    pub async fn place(self, deadline: Boottime) -> Result<Place, AdmitError> {
+        match self {
+            Turn::In(place) => Ok(place),
+            Turn::Aside(Aside { ref instance, .. }) => {
+                instance.admit(instance.limits.enter_again(deadline)).await
+            }
+        }
     }
 }
 
@@ -143,21 +184,7 @@ impl BackendManager {
     /// Checks the breaker, then waits for a place, at most until the deadline.
     pub async fn admit(&self, backend: BackendId, deadline: Boottime) -> Result<Place, AdmitError> {
         let instance = self.instance(backend);
-        let open = |retry_after| AdmitError::BreakerOpen { retry_after };
-        instance.breaker.check(Instant::now()).map_err(open)?;
-        let permit = instance
-            .limits
-            .enter(deadline)
-            .await
-            .map_err(|_| AdmitError::Busy)?;
-        // It may have opened while this request waited.
-        let leave = instance.breaker.admit(Instant::now()).map_err(open)?;
-        Ok(Place {
-            instance: Arc::clone(instance),
-            leave,
-            _under_way: instance.calls.begin(),
-            _permit: permit,
-        })
+        instance.admit(instance.limits.enter(deadline)).await
     }
 
     /// Sends through the backend's driver and tells its breaker what came of it.
@@ -259,6 +286,23 @@ fn succeeded(answer: &Answer) -> bool {
 }
 
 impl Instance {
+    async fn admit(
+        self: &Arc<Self>,
+        entering: impl Future<Output = Result<OwnedSemaphorePermit, Full>>,
+    ) -> Result<Place, AdmitError> {
+        let open = |retry_after| AdmitError::BreakerOpen { retry_after };
+        self.breaker.check(Instant::now()).map_err(open)?;
+        let permit = entering.await.map_err(|Full| AdmitError::Busy)?;
+        // It may have opened while this request waited.
+        let leave = self.breaker.admit(Instant::now()).map_err(open)?;
+        Ok(Place {
+            instance: Arc::clone(self),
+            leave,
+            _under_way: self.calls.begin(),
+            _permit: permit,
+        })
+    }
+
     fn behind(backend: &Backend, driver: Arc<dyn Driver>) -> Self {
         // Zero failures in a row would be always open: it means "no breaker".
         let none = plan::Breaker {

@@ -9,4 +9,4 @@ pub mod why;
 
 pub use breaker::BreakerState;
 pub use choose::{ChooseError, Facts, choose};
-pub use manager::{AdmitError, BackendHealth, BackendManager, Place};
+pub use manager::{AdmitError, BackendHealth, BackendManager, Place, Turn};

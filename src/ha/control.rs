@@ -18,8 +18,10 @@ use crate::failpoint;
 use crate::plan::MariaDb;
 use crate::store::Position;
 
-/// How long a look or a plain change may take.
-const ANSWER: Duration = Duration::from_secs(1);
+/// How long a look may take: what it says is published before the last one is stale.
+const LOOK: Duration = Duration::from_millis(1700);
+/// How long a plain statement may take.
+const ANSWER: Duration = Duration::from_secs(2);
 /// The same, where a person waits and no role hangs upon it.
 const PATIENT: Duration = Duration::from_secs(10);
 /// Stopping replication whose source is frozen takes a second, and a commit in hand may be waited for.
@@ -130,8 +132,25 @@ impl Control {
         })
     }
 
-    /// Everything that the role machine looks at.
+    /// Everything that the role machine looks at. A connection that somebody ended is no server that is away: what
+    /// was asked on a kept one is asked once more on a new one.
     pub async fn look(&mut self) -> Result<ServerView> {
+        let kept = self.connection.is_some();
+        let looked = timeout(LOOK, async {
+            match self.look_once().await {
+                Err(_) if kept && self.connection.is_none() => self.look_once().await,
+                seen => seen,
+            }
+        });
+        match looked.await {
+            Ok(seen) => seen,
+            Err(_) => {
+                Err(anyhow!("no answer within {} ms", LOOK.as_millis())).context(self.place())
+            }
+        }
+    }
+
+    async fn look_once(&mut self) -> Result<ServerView> {
         let read_only = self.variable("read_only").await? == "1";
         let server_id = self.variable("server_id").await?.parse().unwrap_or(0);
         let position = Position::first_of(&self.variable("gtid_current_pos").await?);

@@ -179,6 +179,18 @@ fn standby(seen: &Seen<'_>) -> Next {
     Next::Stay(reasons)
 }
 
+/// Whether the address makes this standby take over: by what is so now, or as soon as the peer that was active is known
+/// to be so no more.
+pub fn takes_over_itself(seen: &Seen<'_>) -> bool {
+    let unheard = Seen {
+        peer: None,
+        ..seen.clone()
+    };
+    [seen, &unheard]
+        .iter()
+        .any(|seen| next(seen) == Next::TakeOver(Cause::Address))
+}
+
 /// What happens by itself is subject to what people said.
 fn take_over(seen: &Seen<'_>) -> Next {
     if seen.paused {
@@ -216,7 +228,7 @@ fn fenced(seen: &Seen<'_>) -> Next {
             "the peer is silent, and this node {}; bring the peer back, or accept what it may have alone: \
              `cmp-relay ha promote --force`",
             match seen.was {
-                Was::New => "has never been active or a standby",
+                Was::New => "has no rows that it could answer for",
                 Was::Active => "was active when it stopped",
                 Was::Yielded { .. } => "has handed over",
                 Was::Standby => "was a standby when it stopped",
@@ -232,6 +244,12 @@ fn fenced(seen: &Seen<'_>) -> Next {
 
 /// The peer is active: what keeps this node from following it?
 fn behind(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status) -> Next {
+    if seen.was == Was::New {
+        return stay(
+            "this node has no rows, or some that were not compared: `cmp-relay ha rejoin --rebuild` takes the active \
+             one's (before the first start of a relay: `cmp-relay ha bootstrap`)",
+        );
+    }
     match &server.replication {
         Some(replication) => {
             if let Some(error) = replication
@@ -262,9 +280,6 @@ fn behind(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status) ->
             {
                 Next::Follow { demote: true }
             }
-            Was::New => stay(
-                "this node has no data yet: `cmp-relay ha bootstrap` seeds it from the active one",
-            ),
             _ => stay(
                 "this node was active when it was lost: `cmp-relay ha rejoin` says what it has that the other has not",
             ),
@@ -279,12 +294,18 @@ fn both_idle(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status)
             "no node has been active yet: `cmp-relay ha promote --force` on the one that has the data",
         );
     };
-    let theirs = peer
-        .server
-        .as_ref()
+    if seen.was == Was::New {
+        return stay(
+            "this node's rows are not whole, and no node is active: `cmp-relay ha promote` on the other one",
+        );
+    }
+    // What it was copying was ours.
+    let theirs = (peer.was != Was::New).then_some(peer.server.as_ref());
+    let theirs = theirs.flatten();
+    let their_epoch = theirs
         .and_then(|server| server.epoch.as_ref())
         .map_or(0, |row| row.epoch);
-    if theirs > row.epoch {
+    if their_epoch > row.epoch {
         return stay(&format!(
             "{} holds a newer epoch, and has to go first",
             peer.node
@@ -295,9 +316,16 @@ fn both_idle(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status)
             .and_then(|server| server.position)
             .map_or(0, |at| at.sequence)
     };
-    let (ours, others) = (commits(seen.server), commits(peer.server.as_ref()));
+    let (ours, others) = (commits(seen.server), commits(theirs));
+    if row.node != seen.me && theirs.is_none() && peer.was != Was::New {
+        return stay(&format!(
+            "{} was active last, and its server does not answer: what it has is not known; if it cannot be brought \
+             back: `cmp-relay ha promote --force`",
+            row.node
+        ));
+    }
     // One of them may have lost the end of what it had when it crashed.
-    if others > ours && theirs == row.epoch {
+    if others > ours && their_epoch == row.epoch {
         return stay(&format!(
             "{} holds newer commits, and has to go first",
             peer.node

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::confirm::Confirmer;
 use super::control::Control;
-use super::decide::{self, Cause, Next, Seen, Vip};
+use super::decide::{self, Next, Seen, Vip};
 use super::memory::{Memory, StateFile, Was};
 use super::peer::{Ask, Granted, PeerClient};
 use super::status::{ConfirmView, PeerView, Role, STALE, ServerView, Status};
@@ -26,11 +26,9 @@ use crate::telemetry::metrics;
 /// How often it looks without being woken.
 const TICK: Duration = Duration::from_millis(200);
 /// A peer that has not answered for so long is silent.
-const SILENCE: Duration = Duration::from_millis(1200);
+const SILENCE: Duration = Duration::from_millis(800);
 /// The address is here to stay after so long.
-const SETTLED: Duration = Duration::from_secs(1);
-/// For so long a node that gave its leave waits for the peer's take-over.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// What people and the peer ask for; each is answered with words, or with the words of a refusal.
 #[derive(Debug)]
@@ -83,14 +81,16 @@ pub struct Machine {
     server_error: Option<String>,
     heard: Option<(Status, Boottime)>,
     peer_error: Option<String>,
-    here_since: Option<Boottime>,
+    pub(super) here_since: Option<Boottime>,
     pub(super) in_sync: bool,
-    granted_until: Option<Boottime>,
+    pub(super) granted_until: Option<Boottime>,
     /// Since when this node acknowledges without a standby.
     pub(super) alone_since: Option<Boottime>,
-    step: Option<String>,
+    pub(super) step: Option<String>,
     pub(super) reasons: Vec<String>,
     pub(super) asking: Arc<AtomicBool>,
+    /// What keepalived was told last: whether the address may be here.
+    flag: Option<bool>,
     published: watch::Sender<Published>,
 }
 
@@ -120,6 +120,7 @@ impl Machine {
             step: None,
             reasons: vec!["this node has just started".into()],
             asking,
+            flag: None,
             published,
             parts,
         })
@@ -185,6 +186,10 @@ impl Machine {
         }
         match peer {
             Ok(status) => {
+                // It took over: what it was given leave for is done.
+                if status.role == Role::Active && status.epoch > self.memory.epoch {
+                    self.granted_until = None;
+                }
                 self.peer_error = None;
                 self.heard = Some((status, Boottime::now()));
             }
@@ -245,7 +250,7 @@ impl Machine {
         (at.elapsed() < SILENCE).then_some(status)
     }
 
-    fn seen(&self) -> Seen<'_> {
+    pub(super) fn seen(&self) -> Seen<'_> {
         let failover = self.memory.failover.as_ref();
         Seen {
             me: &self.parts.node,
@@ -473,121 +478,6 @@ impl Machine {
         Ok(words.to_owned())
     }
 
-    /// Gives the peer leave to take over, and what it must have for it.
-    async fn yield_to(&mut self, ask: &Ask) -> Result<Granted, String> {
-        self.look().await;
-        let server_answers = self.server.is_some();
-        let was_active = self.role == Role::Active;
-        if was_active {
-            let serves = self.here_since.is_some() && server_answers;
-            if serves && !ask.ordered {
-                return Err(format!(
-                    "{} is active in epoch {} and has the address",
-                    self.parts.node, self.memory.epoch
-                ));
-            }
-            if ask.epoch < self.memory.epoch {
-                return Err(format!(
-                    "{} knows nothing of epoch {}",
-                    ask.node, self.memory.epoch
-                ));
-            }
-            self.step_down(ask).await?;
-        } else if !ask.ordered && decide::next(&self.seen()) == Next::TakeOver(Cause::Address) {
-            return Err(format!("{} takes over itself", self.parts.node));
-        }
-        self.granted_until = Some(Boottime::now() + PATIENCE);
-        self.hand_over_what_is_here();
-        let known = self.server.as_ref();
-        let orderly = matches!(self.memory.was, Was::Yielded { .. } | Was::Standby);
-        Ok(Granted {
-            was_active,
-            follows: server_answers && (orderly || self.role == Role::Standby),
-            epoch: known
-                .and_then(|server| server.epoch.as_ref())
-                .map_or(self.memory.epoch, |row| row.epoch.max(self.memory.epoch)),
-            position: match was_active {
-                true => match self.memory.was {
-                    Was::Yielded { at } => at,
-                    _ => None,
-                },
-                false => known.and_then(|server| server.position),
-            },
-        })
-    }
-
-    /// A fenced node that was active has written nothing since its server was made read-only: with this leave the peer waits for
-    /// its newest commit, and nothing of it is unknown any more.
-    fn hand_over_what_is_here(&mut self) {
-        let position = self.server.as_ref().filter(|server| server.read_only);
-        let position = position.and_then(|server| server.position);
-        if self.role == Role::Fenced && self.memory.was == Was::Active && position.is_some() {
-            let memory = Memory {
-                was: Was::Yielded { at: position },
-                ..self.memory.clone()
-            };
-            self.remember(memory);
-        }
-    }
-
-    /// Shuts the gate, lets what is in hand end, makes the server read-only, and remembers the last commit.
-    async fn step_down(&mut self, ask: &Ask) -> Result<(), String> {
-        info!(to = ask.node, ordered = ask.ordered, "handing over");
-        self.role = Role::Demoting;
-        self.gate.close();
-        self.say("waiting for what is in hand");
-        // Without a server nothing in hand can be written down.
-        let patience = match (ask.ordered, self.server.is_some()) {
-            (true, _) => 10,
-            (false, true) => 1,
-            (false, false) => 0,
-        };
-        let deadline = Boottime::now() + Duration::from_secs(patience);
-        while self.parts.relay.in_hand().0 > 0 && deadline.remaining().is_some() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            self.publish();
-        }
-        if ask.ordered && self.parts.relay.in_hand().0 > 0 {
-            return Err(self.go_on("a call in hand did not end within 10 s"));
-        }
-        self.say("making the server read-only");
-        let fenced = match self.server.is_some() {
-            true => self.control.fence().await,
-            false => Ok(()),
-        };
-        if let Err(error) = fenced {
-            let words = format!("the server cannot be made read-only: {error:#}");
-            return Err(self.go_on(&words));
-        }
-        let at = match self.server.is_some() {
-            true => self.control.binlog_position().await.ok().flatten(),
-            false => None,
-        };
-        let memory = Memory {
-            was: match at {
-                Some(at) => Was::Yielded { at: Some(at) },
-                // What it holds and nobody was told must be looked for before it follows.
-                None => Was::Active,
-            },
-            ..self.memory.clone()
-        };
-        let remembered = self.remember(memory);
-        self.step = None;
-        self.become_fenced(&format!("handed over to {}", ask.node));
-        match remembered {
-            true => Ok(()),
-            false => Err("the state file cannot be written".to_owned()),
-        }
-    }
-
-    /// A hand-over that was not ended: active as before.
-    fn go_on(&mut self, why: &str) -> String {
-        warn!(reason = why, "not handed over");
-        self.role = Role::Active;
-        self.step = None;
-        why.to_owned()
-    }
-
     /// What a long step is at.
     pub(super) fn say(&mut self, step: &str) {
         info!(role = self.role.name(), step, "the pair");
@@ -599,8 +489,16 @@ impl Machine {
         self.step = None;
     }
 
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
         let status = self.status();
+        let may = status.may_have_the_address().is_ok();
+        if self.flag != Some(may) {
+            match vip::tell(&self.parts.pair.state, may) {
+                Ok(()) => self.flag = Some(may),
+                // keepalived asks by its script, too.
+                Err(error) => warn!(%error, "keepalived cannot be told at once"),
+            }
+        }
         metrics::role(status.role.name(), Role::ALL.map(Role::name), status.epoch);
         metrics::lag(
             status

@@ -36,7 +36,7 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Was {
-    /// Nothing yet.
+    /// Nothing yet, or no more: its rows are being replaced, or were not compared yet.
     #[default]
     New,
     /// It may have rows that nobody else has.

@@ -9,6 +9,7 @@ pub mod confirm;
 mod control;
 mod decide;
 pub mod doctor;
+mod handover;
 pub mod keepalived;
 mod machine;
 mod memory;
@@ -102,6 +103,8 @@ pub async fn bootstrap(pair: &Pair, active: &MariaDb) -> Result<String> {
         .epoch
         .context("the other node has never been active: `cmp-relay ha promote --force` there")?;
     here.fence().await?;
+    // Interrupted from here on, it is nothing.
+    file.write(&memory::Memory::default())?;
     rebuild::copy(&mut here, &mut there, &pair.source).await?;
     rebuild::compare(&mut here, &mut there, &pair.control.database).await?;
     file.write(&memory::Memory {

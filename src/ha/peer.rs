@@ -12,6 +12,8 @@ use crate::store::Position;
 
 /// How long a look may take.
 const LOOK: Duration = Duration::from_millis(400);
+/// How long the peer's server may take to say anything at all, a new connection included.
+const FIRST_WORD: Duration = Duration::from_millis(600);
 
 /// Asked of the peer before every take-over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -172,7 +174,8 @@ fn words(error: &reqwest::Error) -> String {
 pub async fn settled_position(server: &MariaDb) -> Option<Position> {
     let read = async {
         let mut control = super::control::Control::new(server);
-        let mut last = control.binlog_position().await.ok()?;
+        let first = tokio::time::timeout(FIRST_WORD, control.binlog_position());
+        let mut last = first.await.ok()?.ok()?;
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let now = control.binlog_position().await.ok()?;

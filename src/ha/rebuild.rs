@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sqlx::mysql::MySqlRow;
 
 use super::control::{Control, name, quoted, text};
+use crate::failpoint;
 use crate::plan::MariaDb;
 use crate::store::Position;
 
@@ -41,7 +42,9 @@ pub async fn copy(here: &mut Control, active: &mut Control, source: &MariaDb) ->
         !tables.is_empty(),
         "the active node has no tables in `{database}`"
     );
+    // Forgotten first: rows of which some are missing must not be followed on.
     here.run("STOP SLAVE", STATEMENT).await?;
+    here.run("RESET SLAVE ALL", STATEMENT).await?;
     here.run(
         "SET SESSION sql_log_bin = 0, foreign_key_checks = 0",
         STATEMENT,
@@ -54,10 +57,10 @@ pub async fn copy(here: &mut Control, active: &mut Control, source: &MariaDb) ->
     .await?;
     for table in &tables {
         copy_table(here, active, &database, table).await?;
+        failpoint::reached("table_copied");
     }
     active.run("COMMIT", STATEMENT).await?;
     here.run("SET SESSION sql_log_bin = 1", STATEMENT).await?;
-    here.run("RESET SLAVE ALL", STATEMENT).await?;
     // In this order and without a pause: a log that begins anew says nothing of where it stands.
     here.run("RESET MASTER", STATEMENT).await?;
     here.run(&format!("SET GLOBAL gtid_slave_pos = '{at}'"), STATEMENT)

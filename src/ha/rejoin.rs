@@ -13,9 +13,9 @@ use sqlx::mysql::MySqlRow;
 use tracing::info;
 
 use super::class::{self, Class, Judgement};
-use super::control::{Control, name, text};
+use super::control::{Control, is_number, name, text};
 use super::machine::Machine;
-use super::memory::{self, Was};
+use super::memory::{self, Memory, Was};
 use super::rebuild;
 use super::status::Role;
 use crate::clock::{Boottime, rfc3339, unix_micros};
@@ -78,6 +78,17 @@ impl Machine {
             }
             archived = Some(file);
         }
+        // A node that is interrupted from here on is nothing until its rows have been compared.
+        let unfinished = Memory {
+            was: Was::New,
+            standalone: false,
+            alone: false,
+            ..self.memory.clone()
+        };
+        if !self.remember(unfinished) {
+            bail!("the state file cannot be written");
+        }
+        self.role = Role::Fenced;
         let source = self.parts.pair.source.clone();
         let mut how = class.to_string();
         if rebuild {
@@ -99,9 +110,8 @@ impl Machine {
         .await?;
         active.close().await;
         // It may follow from now on; a look finds that it does.
-        let memory = memory::Memory {
+        let memory = Memory {
             was: Was::Standby,
-            standalone: false,
             ..self.memory.clone()
         };
         self.end_steps();
@@ -204,11 +214,11 @@ async fn lost(
         .and_then(|at| at.parse::<i64>().ok())
         .unwrap_or(0)
         - CLOCKS;
-    let outcomes = format!(
+    let sql = format!(
         "SELECT HEX(id) AS id, attempt, state FROM {database}.operation WHERE epoch >= {epoch} OR created_at > {since}"
     );
-    let theirs: HashMap<String, Outcome> = outcomes_of(there, &outcomes).await?.collect();
-    let ours = outcomes_of(here, &outcomes).await?;
+    let theirs: HashMap<String, Outcome> = outcomes(there.rows(&sql, ROWS).await?).collect();
+    let ours = outcomes(left(here, &sql).await?);
     // In the order of their ids, which is that of time.
     let missed: BTreeMap<String, Option<Outcome>> = ours
         .filter_map(|(id, outcome)| match theirs.get(&id) {
@@ -241,15 +251,19 @@ impl Outcome {
 }
 
 /// Of each operation, by its id in hexadecimal digits.
-async fn outcomes_of(
-    server: &mut Control,
-    sql: &str,
-) -> Result<impl Iterator<Item = (String, Outcome)>> {
-    let of = |row: MySqlRow| {
+fn outcomes(rows: Vec<MySqlRow>) -> impl Iterator<Item = (String, Outcome)> {
+    rows.into_iter().filter_map(|row| {
         let (attempt, state) = (text(&row, "attempt")?, text(&row, "state")?);
         Some((text(&row, "id")?, Outcome { attempt, state }))
-    };
-    Ok(server.rows(sql, ROWS).await?.into_iter().filter_map(of))
+    })
+}
+
+/// The rows of a table of this node; none where a rebuild that was interrupted has removed the table.
+async fn left(here: &mut Control, sql: &str) -> Result<Vec<MySqlRow>> {
+    match here.rows(sql, ROWS).await {
+        Err(error) if is_number(&error, 1146) || is_number(&error, 1049) => Ok(Vec::new()),
+        rows => rows,
+    }
 }
 
 /// What this node knows of these operations, each beside how it stands with it there.
@@ -263,8 +277,7 @@ async fn details(
     let made = format!(
         "SELECT HEX(updated_operation) AS id, backend_id FROM {database}.mapping WHERE updated_operation IN ({ids})"
     );
-    let made: HashMap<String, Option<String>> = here
-        .rows(&made, ROWS)
+    let made: HashMap<String, Option<String>> = left(here, &made)
         .await?
         .iter()
         .filter_map(|row| Some((text(row, "id")?, text(row, "backend_id"))))
@@ -277,7 +290,7 @@ async fn details(
         "SELECT HEX(id) AS id, state, client, idempotency_key, route, resource, cmp_id, scope, backend, reply_status \
          FROM {database}.operation WHERE id IN ({ids}) ORDER BY id"
     );
-    let rows = here.rows(&sql, ROWS).await?;
+    let rows = left(here, &sql).await?;
     Ok(rows
         .iter()
         .map(|row| {

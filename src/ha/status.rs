@@ -79,8 +79,8 @@ impl Status {
         self.server.as_ref()?.replication.as_ref()
     }
 
-    /// Whether keepalived may put the address here: an active node whose server takes writes, or a standby that may
-    /// take over. What was said too long ago is no.
+    /// Whether keepalived may put the address here: an active node whose server takes writes, also while it is asked to
+    /// hand over and may yet refuse, or a standby that may take over. What was said too long ago is no.
     pub fn may_have_the_address(&self) -> Result<(), String> {
         if u128::from(self.age_ms) > STALE.as_millis() {
             return Err(format!("nothing was seen for {} ms", self.age_ms));
@@ -91,7 +91,7 @@ impl Status {
         };
         let writable = self.server.as_ref().is_some_and(|server| !server.read_only);
         match self.role {
-            Role::Active if writable => Ok(()),
+            Role::Active | Role::Demoting if writable => Ok(()),
             Role::Standby if self.promotable => Ok(()),
             Role::Promoting => Ok(()),
             _ => Err(why()),

@@ -1,5 +1,6 @@
 //! The one way to become active (docs/decisions/0019).
 
+use std::pin::pin;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -124,9 +125,8 @@ impl Machine {
     }
 
     async fn steps(&mut self, why: &Why) -> Result<i64> {
-        let mut was_silent = false;
         for _ in 0..ROUNDS {
-            self.permitted()?;
+            self.permitted(why)?;
             self.say("asking the peer");
             let asked = Boottime::now();
             let ask = Ask {
@@ -140,18 +140,16 @@ impl Machine {
                 Some(_) => YIELD,
             };
             failpoint::reached("asking_peer");
-            let leave = match self.peer.ask(&ask, within).await {
+            let (answer, position) = self.ask(&ask, within).await;
+            let leave = match answer {
                 Answer::Refused(words) => bail!("the peer refuses: {words}"),
                 Answer::Granted(granted) => {
                     failpoint::reached("yielded");
                     self.with_leave(&granted, why).await?
                 }
-                // Its silence has been waited out, and it is silent still.
-                Answer::Silent(_) if was_silent => Leave::Silent,
                 Answer::Silent(words) => {
-                    self.without_leave(&words, why).await?;
-                    was_silent = true;
-                    continue;
+                    self.without_leave(&words, position, why).await?;
+                    Leave::Silent
                 }
             };
             failpoint::reached("drained");
@@ -164,7 +162,13 @@ impl Machine {
     }
 
     /// This node's own data permit it.
-    fn permitted(&self) -> Result<()> {
+    fn permitted(&self, why: &Why) -> Result<()> {
+        if self.memory.was == Was::New && !why.force {
+            bail!(
+                "this node has no rows, or some that were not compared with an active node's; `--force` makes it active \
+                 with what it has"
+            );
+        }
         let server = self
             .server
             .as_ref()
@@ -189,8 +193,8 @@ impl Machine {
             );
         }
         let Some(position) = granted.position else {
-            // A returning node's own data are the newest there are: the peer has not been active since.
-            if granted.was_active || why.cause == Some(Cause::Address) {
+            // The data of the node that was active last are the newest there are: the peer has not been since.
+            if granted.was_active || !self.was_active_last() {
                 self.failover_permitted(why)?;
                 self.drain().await?;
                 self.cut_off(why).await?;
@@ -209,18 +213,38 @@ impl Machine {
         })
     }
 
-    /// The peer's relay is silent: its server may answer.
-    async fn without_leave(&mut self, words: &str, why: &Why) -> Result<()> {
+    /// The peer's relay is asked, and its server at the same time: where the relay is silent, the server may know what
+    /// its newest commit is.
+    async fn ask(&self, ask: &Ask, within: Duration) -> (Answer, Option<Position>) {
+        let server = async {
+            match self.standby() {
+                Some(standby) => settled_position(&standby).await,
+                None => None,
+            }
+        };
+        let mut server = pin!(server);
+        let mut relay = pin!(self.peer.ask(ask, within));
+        tokio::select! {
+            answer = &mut relay => match answer {
+                Answer::Silent(_) => (answer, server.await),
+                said => (said, None),
+            },
+            position = &mut server => (relay.await, position),
+        }
+    }
+
+    /// The peer's relay is silent; `position` is the newest commit of its server, where that answers.
+    async fn without_leave(
+        &mut self,
+        words: &str,
+        position: Option<Position>,
+        why: &Why,
+    ) -> Result<()> {
         info!(peer = words, "the peer's relay is silent");
         if why.cause == Some(Cause::Return) {
             bail!("the peer is silent ({words}), and a node that returns needs its leave");
         }
         self.failover_permitted(why)?;
-        self.say("asking the peer's server");
-        let position = match self.standby() {
-            Some(standby) => settled_position(&standby).await,
-            None => None,
-        };
         match position {
             Some(position) if !why.force => self.catch_up(position).await?,
             _ => self.drain().await?,
@@ -240,10 +264,17 @@ impl Machine {
     }
 
     fn newest_epoch(&self) -> i64 {
-        self.server
-            .as_ref()
-            .and_then(|server| server.epoch.as_ref())
-            .map_or(0, |row| row.epoch)
+        self.promotion().map_or(0, |row| row.epoch)
+    }
+
+    fn was_active_last(&self) -> bool {
+        self.promotion()
+            .is_some_and(|row| row.node == self.parts.node)
+    }
+
+    /// The newest one that this node knows.
+    fn promotion(&self) -> Option<&EpochRow> {
+        self.server.as_ref()?.epoch.as_ref()
     }
 
     /// Waits until `position` is here.

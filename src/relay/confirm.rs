@@ -73,6 +73,17 @@ impl Relay {
         }
     }
 
+    /// Whether a commit is waited for, as things are now.
+    pub(super) fn waits(&self, rule: Rule) -> bool {
+        let standby = self.standby.get();
+        !self.gate.is_alone()
+            && standby.is_some_and(|standby| match rule {
+                Rule::None => false,
+                Rule::Preferred => standby.answers(),
+                Rule::Required => true,
+            })
+    }
+
     /// Whether the standby has the commit at `position`, made in `epoch`; waits for it as the rule says.
     pub(super) async fn replicated(
         &self,
@@ -83,12 +94,7 @@ impl Relay {
         let Some(standby) = self.standby.get() else {
             return Ok(Replicated::Off);
         };
-        let waits = match rule {
-            Rule::None => false,
-            Rule::Preferred => standby.answers(),
-            Rule::Required => true,
-        };
-        if !waits || self.gate.is_alone() {
+        if !self.waits(rule) {
             return Ok(Replicated::No);
         }
         // A commit whose place is not known cannot be asked for.

@@ -41,7 +41,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ring::hmac;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::backend::{AdmitError, BackendManager, Place};
+use crate::backend::{BackendManager, Turn};
 use crate::clock::Boottime;
 use crate::driver::{Clearance, RenderedCall};
 use crate::plan::{BackendId, Plan, Role, SideEffect};
@@ -222,7 +222,7 @@ impl Relay {
         if !route.mutating {
             let prepared = self.prepare(&mut request, None, None, false).await;
             let read = match prepared {
-                Ok(prepared) => self.read(request, prepared).await,
+                Ok((prepared, turn)) => self.read(request, prepared, turn).await,
                 Err(error) => Err(refused(error)),
             };
             return self.marked(read).map(Some);
@@ -236,7 +236,7 @@ impl Relay {
         let id = previous
             .as_ref()
             .map_or_else(OperationId::now_v7, |row| row.id);
-        let prepared = match self
+        let (prepared, turn) = match self
             .prepare(&mut request, Some(id), previous.as_ref(), ask)
             .await
         {
@@ -256,7 +256,7 @@ impl Relay {
             id,
             asked: ask,
         };
-        match tokio::spawn(operation::run(self.clone(), ready)).await {
+        match tokio::spawn(operation::run(self.clone(), ready, turn)).await {
             Ok(Ended::Reply(reply)) => Ok(Some(reply)),
             Ok(Ended::Failure(failure)) => Err(*failure),
             Ok(Ended::Stale) => Ok(None),
@@ -385,7 +385,7 @@ impl Relay {
         id: Option<OperationId>,
         previous: Option<&Operation>,
         ask: bool,
-    ) -> Result<Prepared, RelayError> {
+    ) -> Result<(Prepared, Turn), RelayError> {
         self.reaches(Step::Validated);
         route::validate(request, id)?;
         self.reaches(Step::Resolved);
@@ -394,12 +394,14 @@ impl Relay {
             resource::refuse_mapped(self, request.way(), &target.keys).await?;
         }
         match self.admit(request, target.backend).await {
-            Ok((place, call, deadline)) => Ok(Prepared {
-                target,
-                place,
-                call,
-                deadline,
-            }),
+            Ok((turn, call, deadline)) => {
+                let prepared = Prepared {
+                    target,
+                    call,
+                    deadline,
+                };
+                Ok((prepared, turn))
+            }
             Err(error) => {
                 resource::refuse_mapped(self, request.way(), &target.keys).await?;
                 Err(error)
@@ -407,12 +409,13 @@ impl Relay {
         }
     }
 
-    /// A place at the backend, and the call that it is for.
+    /// A place at the backend, and the call that it is for. Who will wait for the standby steps aside: it
+    /// holds up nobody meanwhile, and what is refused for load still is refused before the intent.
     async fn admit(
         &self,
         request: &mut Request,
         backend: BackendId,
-    ) -> Result<(Place, RenderedCall, Boottime), RelayError> {
+    ) -> Result<(Turn, RenderedCall, Boottime), RelayError> {
         self.reaches(Step::Rendered);
         resource::render_lets(self, request, backend).await?;
         let snapshot = request.snapshot.clone();
@@ -424,17 +427,7 @@ impl Relay {
             .unwrap_or(snapshot.plan.backend(backend).limits.timeout);
         let deadline = Boottime::now() + timeout;
         self.reaches(Step::Admitted);
-        let place =
-            snapshot
-                .backends
-                .admit(backend, deadline)
-                .await
-                .map_err(|error| match error {
-                    AdmitError::Busy => RelayError::BackendBusy,
-                    AdmitError::BreakerOpen { retry_after } => {
-                        RelayError::BreakerOpen { retry_after }
-                    }
-                })?;
+        let place = snapshot.backends.admit(backend, deadline).await?;
         self.reaches(Step::Rendered);
         let instance = snapshot.plan.backend(backend);
         request.scope.set_line_rules(call::line_rules(instance));
@@ -444,7 +437,11 @@ impl Relay {
             let call = call.clone();
             seen.call = Some(Made { backend, call });
         });
-        Ok((place, call, deadline))
+        let turn = match route.mutating && self.waits(confirm::rule(request)) {
+            true => place.step_aside()?,
+            false => Turn::In(place),
+        };
+        Ok((turn, call, deadline))
     }
 
     /// What was read where the standby does not confirm says so (SEMANTICS 20).
@@ -470,6 +467,7 @@ impl Relay {
         self: &Arc<Self>,
         mut request: Request,
         prepared: Prepared,
+        turn: Turn,
     ) -> Result<Reply, Failure> {
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
@@ -491,13 +489,15 @@ impl Relay {
             backend_status: status,
             ..refused(judged.error.cleaned(&clean))
         };
+        let place = turn.place(prepared.deadline).await;
+        let place = place.map_err(|error| refused(error.into()))?;
         let sent = snapshot
             .backends
-            .send(&prepared.place, &prepared.call, &clearance)
+            .send(&place, &prepared.call, &clearance)
             .await;
         let answer = sent
             .map_err(|error| failed(outcome::judge_silence(false, &error), error.backend_status))?;
-        drop(prepared.place);
+        drop(place);
 
         let status = answer.status;
         let way = &route.ways[request.way];
@@ -527,7 +527,6 @@ impl Relay {
 #[derive(Debug)]
 pub struct Prepared {
     target: resource::Target,
-    place: Place,
     call: RenderedCall,
     deadline: Boottime,
 }

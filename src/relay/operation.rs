@@ -16,6 +16,7 @@ use super::reply::{self, Rendered};
 use super::route::Request;
 use super::witness::Step;
 use super::{Failure, Prepared, Relay, RelayError, Reply, intent, record, resource};
+use crate::backend::{Place, Turn};
 use crate::clock::{self, Boottime};
 use crate::driver::{Answer, Clearance};
 use crate::failpoint;
@@ -45,8 +46,8 @@ pub enum Ended {
     Stale,
 }
 
-/// Runs a ready request to its end.
-pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
+/// Runs a ready request to its end; its place is its backend's again as soon as the call has ended.
+pub async fn run(relay: Arc<Relay>, mut ready: Ready, turn: Turn) -> Ended {
     relay.reaches(Step::Intended);
     let intent = intent::of(&relay, &ready);
     let operation = intent.operation.clone();
@@ -78,22 +79,30 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready) -> Ended {
     // What was waited for the standby is not taken from the call's time.
     let waited = asked.elapsed().min(relay.patience(&ready.request));
     ready.prepared.deadline = ready.prepared.deadline + waited;
-    let conclusion = match confirmed {
-        Ok(_) => {
+    let conclusion = match placed(turn, confirmed, ready.prepared.deadline).await {
+        Ok(place) => {
             failpoint::reached("intent_confirmed");
-            let conclusion = send(&relay, &mut ready, operation.epoch).await;
+            let conclusion = send(&relay, &mut ready, place, operation.epoch).await;
             failpoint::reached("after_call");
             conclusion
         }
-        Err(Unconfirmed) => {
-            Conclusion::failure(Judged::failed(RelayError::StandbyUnconfirmed, true))
-        }
+        Err(refused) => Conclusion::failure(Judged::failed(refused, true)),
     };
     settle(&relay, &ready, &operation, conclusion, in_hand).await
 }
 
+/// The place for the call, once the intent is where the rule wants it.
+async fn placed(
+    turn: Turn,
+    confirmed: Result<Replicated, Unconfirmed>,
+    deadline: Boottime,
+) -> Result<Place, RelayError> {
+    confirmed.map_err(|Unconfirmed| RelayError::StandbyUnconfirmed)?;
+    Ok(turn.place(deadline).await?)
+}
+
 /// The one call, if the gate is still open in `epoch`, and what its answer means.
-async fn send(relay: &Relay, ready: &mut Ready, epoch: i64) -> Conclusion {
+async fn send(relay: &Relay, ready: &mut Ready, place: Place, epoch: i64) -> Conclusion {
     relay.reaches(Step::Sent);
     let gate = relay.gate().clone();
     let clearance = Clearance {
@@ -103,8 +112,9 @@ async fn send(relay: &Relay, ready: &mut Ready, epoch: i64) -> Conclusion {
     };
     let backends = ready.request.snapshot.backends.clone();
     let sent = backends
-        .send(&ready.prepared.place, &ready.prepared.call, &clearance)
+        .send(&place, &ready.prepared.call, &clearance)
         .await;
+    drop(place);
     match sent {
         Ok(answer) => conclude(relay, ready, answer).await,
         Err(error) => Conclusion {

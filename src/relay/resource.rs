@@ -15,7 +15,7 @@ use super::witness::{Purpose, Sought, Step};
 use super::{Relay, RelayError};
 use crate::backend::choose::Facts;
 use crate::backend::why::{Choice, why};
-use crate::backend::{ChooseError, choose};
+use crate::backend::{AdmitError, ChooseError, choose};
 use crate::plan::{
     BackendId, CmpIdSource, IdTemplate, ObjectRef, Parent, Plan, Prefer, ResourceId, Route, Verb,
     Violation, Way,
@@ -580,6 +580,15 @@ impl From<RenderError> for RelayError {
             RenderError::NotMapped { resource, id, .. } => RelayError::NotMapped { resource, id },
             RenderError::Pending { resource, id, .. } => RelayError::PendingObject { resource, id },
             RenderError::Lookups => RelayError::Internal(message),
+        }
+    }
+}
+
+impl From<AdmitError> for RelayError {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Busy => RelayError::BackendBusy,
+            AdmitError::BreakerOpen { retry_after } => RelayError::BreakerOpen { retry_after },
         }
     }
 }

@@ -14,10 +14,15 @@ use cmp_relay::store::{
     Async, Journal, Operation, OperationFilter, Options, Position, State, StoreError, Write,
 };
 use serde_json::Value;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::support::faulty_store::{FaultyStore, Happening, Moment};
 use crate::support::relay::{CmpRequest, compile, files_below, open, request_of};
 use crate::support::scripted::{Act, Scripted};
+
+const REQUIRED: &str = "version: 1\ndatabase: mysql://relay@127.0.0.1:3306/relay\nreplication:\n  \
+    standby: mysql://relay@127.0.0.1:3307/relay\n  confirm: required\n";
 
 /// The base of the stories, with this backend and this relay.yaml.
 fn files(backend: &Scripted, server: &str) -> Vec<(String, String)> {
@@ -43,6 +48,11 @@ fn request(method: &str, path: &str, key: Option<&str>, body: &str) -> CmpReques
         headers,
         body: body.to_owned(),
     }
+}
+
+/// A read of the thing `t1`.
+fn read() -> CmpRequest {
+    request("GET", "/v1/things/t1", None, "")
 }
 
 /// A create of this thing, its id being its key.
@@ -90,7 +100,7 @@ async fn operations(relay: &Relay) -> Vec<Operation> {
 }
 
 /// What the standby does when it is asked for a commit.
-type Verdict = Box<dyn FnOnce() -> bool + Send>;
+type Verdict = Async<'static, bool>;
 
 /// A standby that does as it is told, and then says yes.
 #[derive(Default)]
@@ -102,7 +112,23 @@ struct Told {
 
 impl Told {
     fn will(&self, verdict: impl FnOnce() -> bool + Send + 'static) {
-        self.verdicts.lock().unwrap().push_back(Box::new(verdict));
+        let verdict = Box::pin(async move { verdict() });
+        self.verdicts.lock().unwrap().push_back(verdict);
+    }
+
+    /// It says nothing until it is told what.
+    fn waits(&self) -> oneshot::Sender<bool> {
+        let (said, verdict) = oneshot::channel();
+        let verdict = Box::pin(async move { verdict.await.unwrap() });
+        self.verdicts.lock().unwrap().push_back(verdict);
+        said
+    }
+
+    /// Returns once it has been asked so often.
+    async fn is_asked(&self, times: usize) {
+        while self.asked.lock().unwrap().len() < times {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn asked(&self) -> Vec<(Position, i64)> {
@@ -118,7 +144,12 @@ impl Confirm for Told {
     fn applied(&self, position: Position, epoch: i64) -> Async<'_, bool> {
         self.asked.lock().unwrap().push((position, epoch));
         let verdict = self.verdicts.lock().unwrap().pop_front();
-        Box::pin(async move { verdict.is_none_or(|verdict| verdict()) })
+        Box::pin(async move {
+            match verdict {
+                Some(verdict) => verdict.await,
+                None => true,
+            }
+        })
     }
 }
 
@@ -138,10 +169,7 @@ impl Lab {
 
     async fn start_over(confirm: &str, happening: Happening) -> Self {
         let backend = Scripted::start().await;
-        let server = format!(
-            "version: 1\ndatabase: mysql://relay@127.0.0.1:3306/relay\nreplication:\n  \
-             standby: mysql://relay@127.0.0.1:3307/relay\n  confirm: {confirm}\n"
-        );
+        let server = REQUIRED.replace("required", confirm);
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(FaultyStore {
             inner: open(folder.path()).await,
@@ -176,6 +204,28 @@ impl Lab {
 
     async fn told(&self, asked: CmpRequest) -> String {
         told(&self.ask(asked).await)
+    }
+
+    fn ask_meanwhile(&self, asked: CmpRequest) -> JoinHandle<String> {
+        let relay = self.relay.clone();
+        tokio::spawn(async move { told(&request_of(&relay, asked).await) })
+    }
+
+    /// With one place at the backend and no queue, and the thing `t1` there to be read.
+    async fn start_narrow() -> Self {
+        let lab = Self::start("required").await;
+        let mut files = files(&lab.backend, REQUIRED);
+        for (_, text) in &mut files {
+            let limits =
+                "limits:\n  concurrency: 1\n  queue: 0\n  timeout: 60s\nbreaker:\n  failures: 1\n";
+            *text = text.replace("limits:\n  timeout: 1s\n", limits);
+        }
+        lab.relay.reload(compile(&files)).unwrap();
+        lab.backend.will(made(1));
+        assert_eq!(lab.told(create("t1")).await, "201 yes");
+        lab.standby.asked();
+        lab.calls();
+        lab
     }
 
     fn calls(&self) -> usize {
@@ -336,11 +386,7 @@ async fn none_never_waits_and_a_route_has_the_last_word() {
     assert_eq!(lab.told(create("t1")).await, "201 no");
     assert!(lab.standby.asked().is_empty());
 
-    let mut files = files(
-        &lab.backend,
-        "version: 1\ndatabase: mysql://relay@127.0.0.1:3306/relay\nreplication:\n  \
-         standby: mysql://relay@127.0.0.1:3307/relay\n  confirm: none\n",
-    );
+    let mut files = files(&lab.backend, &REQUIRED.replace("required", "none"));
     for (_, text) in &mut files {
         let plain = "    match: POST /v1/things\n";
         *text = text.replace(
@@ -414,7 +460,6 @@ async fn a_read_is_marked_where_the_standby_does_not_confirm() {
     let lab = Lab::start("required").await;
     lab.backend.will(made(1));
     lab.told(create("t1")).await;
-    let read = || request("GET", "/v1/things/t1", None, "");
     let tell = async |expected: &str| {
         lab.backend.will(answers(200, r#"{"name": "a"}"#));
         assert_eq!(lab.told(read()).await, expected);
@@ -425,4 +470,83 @@ async fn a_read_is_marked_where_the_standby_does_not_confirm() {
     lab.standby.away.store(false, Ordering::SeqCst);
     lab.gate.set_alone(true);
     tell("200 no").await;
+}
+
+/// A backend's place is for its calls: who waits for the standby, before the call or after it, holds up nobody.
+#[tokio::test]
+async fn a_request_that_waits_for_the_standby_holds_up_no_read() {
+    let lab = Lab::start_narrow().await;
+    for (id, waits) in [("before", 1), ("after", 2)] {
+        if waits == 2 {
+            lab.standby.will(|| true);
+            lab.backend.will(made(waits));
+        }
+        let standby = lab.standby.waits();
+        let write = lab.ask_meanwhile(create(id));
+        lab.standby.is_asked(waits).await;
+        lab.backend.will(answers(200, r#"{"name": "a"}"#));
+        assert_eq!(lab.told(read()).await, "200 -", "{id}");
+        if waits == 1 {
+            lab.backend.will(made(10));
+        }
+        standby.send(true).unwrap();
+        assert_eq!(write.await.unwrap(), "201 yes", "{id}");
+        lab.standby.asked();
+    }
+    assert_eq!(lab.calls(), 4);
+}
+
+/// There are as many calls at once as there may be, whoever waited for what; who comes back is refused for no queue.
+#[tokio::test]
+async fn who_waited_for_the_standby_comes_back_for_a_place() {
+    let lab = Lab::start_narrow().await;
+    let standby = lab.standby.waits();
+    let write = lab.ask_meanwhile(create("t2"));
+    lab.standby.is_asked(1).await;
+    let held = Arc::new(Semaphore::new(0));
+    let found = answers(200, r#"{"name": "a"}"#);
+    lab.backend.will(Act::Held(held.clone(), Box::new(found)));
+    lab.backend.will(made(2));
+    let read = lab.ask_meanwhile(read());
+    while lab.backend.heard() < 1 {
+        tokio::task::yield_now().await;
+    }
+    standby.send(true).unwrap();
+    while lab.relay.backends().snapshot()[0].queued < 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lab.calls(), 1, "the place is the read's");
+    held.add_permits(1);
+    assert_eq!(read.await.unwrap(), "200 -");
+    assert_eq!(write.await.unwrap(), "201 yes");
+    assert_eq!(lab.calls(), 1);
+}
+
+/// Nothing is sent to a backend that fell sick meanwhile; the intent is written, and so is that.
+#[tokio::test]
+async fn a_breaker_that_opened_while_the_standby_was_waited_for_is_heeded() {
+    let lab = Lab::start_narrow().await;
+    let standby = lab.standby.waits();
+    let write = lab.ask_meanwhile(create("t2"));
+    lab.standby.is_asked(1).await;
+    lab.backend.will(Act::Reset);
+    assert!(lab.told(read()).await.starts_with("504 "));
+    standby.send(true).unwrap();
+    assert_eq!(write.await.unwrap(), "503 yes breaker_open none true");
+    assert_eq!(lab.calls(), 1, "the read's");
+    assert_eq!(operations(&lab.relay).await[0].state, State::Failed);
+}
+
+/// What is too much is refused before its intent, as without a standby: no more wait than could at the backend.
+#[tokio::test]
+async fn so_many_wait_for_the_standby_as_could_for_the_backend() {
+    let lab = Lab::start_narrow().await;
+    let standby = lab.standby.waits();
+    let write = lab.ask_meanwhile(create("t2"));
+    lab.standby.is_asked(1).await;
+    assert_eq!(lab.told(create("t3")).await, "503 - backend_busy none true");
+    assert_eq!(operations(&lab.relay).await.len(), 2, "no row of t3");
+    lab.backend.will(made(2));
+    standby.send(true).unwrap();
+    assert_eq!(write.await.unwrap(), "201 yes");
 }

@@ -267,8 +267,11 @@ async def switchover_refused(lab):
     for node, disturb, undo in (
         (lab.b, hold, None),
         (lab.a, hold, None),
-        (lab.b, "STOP SLAVE SQL_THREAD;", "START SLAVE SQL_THREAD"),
+        (lab.b, "STOP SLAVE SQL_THREAD;", "resume"),
     ):
+        if undo:
+            # Or its relay starts it again.
+            await node.order("pause")
         holding = asyncio.create_task(node.sql(disturb, patience=60))
         await asyncio.sleep(2)
         status, output = await lab.a.order("switchover", check=False)
@@ -276,7 +279,7 @@ async def switchover_refused(lab):
         expect((await lab.roles())["b"] != "active", f"b became active though {node.name} was in {disturb!r}")
         await holding
         if undo:
-            await node.sql(undo)
+            await node.order(undo)
         free = lab.now()
         await lab.acknowledges(lab.a, free)
         await lab.healthy("a")
@@ -299,6 +302,26 @@ async def errant_write(lab):
     await lab.heal(lab.b, active="a")
 
 
+async def killed_while_copying(lab, node):
+    """A rebuild that ends in the middle leaves a node that is nothing, whatever happens to the other one."""
+    await node.relay.stop()
+    node.relay.env["CMP_RELAY_FAILPOINT"] = "table_copied"
+    await node.relay.start()
+    del node.relay.env["CMP_RELAY_FAILPOINT"]
+    starts = node.relay.starts
+    status, output = await lab.rejoin(node, "--rebuild")
+    expect(status != 0, f"the rebuild was not interrupted: {output}")
+
+    async def again():
+        return node.relay.starts > starts
+
+    await lab.until(again, "the relay was not started again")
+    lab.other(node).relay.kill()
+    await lab.never_active(node, 5)
+    await lab.role(lab.other(node), "active")
+    await lab.role(node, "fenced")
+
+
 @fault(21, "the old master diverged: rejoin refuses, lists, rebuilds", subset=True)
 async def diverged(lab):
     await load(lab)
@@ -319,6 +342,7 @@ async def diverged(lab):
     await lab.a.boot()
     status, output = await lab.rejoin(lab.a)
     expect(status == 1, f"rejoin of a diverged node was not refused (status {status}): {output}")
+    await killed_while_copying(lab, lab.a)
     await lab.heal(lab.a, held=held, active="b")
     expect(len(lab.lost) >= 3, f"three rows were written, and {len(lab.lost)} are lost")
 

@@ -66,6 +66,7 @@ async def killed_in_requests(lab, point, whole):
     await lab.other(standby).order("switchover")
     victim = standby
     await lab.role(victim, "active")
+    await lab.promotable(lab.other(victim))
     if whole:
         victim.relay.restart = None
     lab.clients.start()
@@ -213,7 +214,7 @@ async def backend_hangs(lab):
     await lab.heal(lab.a, active="b")
 
 
-@fault(30, "both down; one of them starts, the other, both")
+@fault(30, "both down; one of them starts, the other, both", subset=True)
 async def reboot_order(lab):
     await load(lab, 2)
     for first, second in ((lab.a, lab.b), (lab.b, lab.a), (None, None)):

@@ -109,7 +109,8 @@ Creates, updates and deletes through the address, over a connection that is kept
 
 ## The way back
 
-From the moment the lost node answers again until the pair is whole: rows compared, the first write confirmed.
+Until the pair is whole, its rows compared and the first write confirmed: from the moment the lost node answers again where it comes back by
+itself, and else from the operator's `ha rejoin`.
 
 | how | runs | p50 / p95 / max, s |
 |---|---|---|

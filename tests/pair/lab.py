@@ -61,6 +61,7 @@ class Lab:
             await node.leave()
 
     async def _set_up(self):
+        net.mend_all()
         await template(self.template)
         await self.backend.start(net.CLIENTS, files.BACKEND_PORT)
         for node, priority in zip(self.nodes.values(), self.priorities):
@@ -123,6 +124,14 @@ class Lab:
             return peer and peer["role"] == "standby"
 
         await until(does, PATIENCE, f"{active.name} does not see a standby")
+
+    async def promotable(self, node):
+        """Until `node` has all that was acknowledged, and may take over from silence."""
+
+        async def is_so():
+            return ((await self.status(node)) or {}).get("promotable")
+
+        await until(is_so, PATIENCE, f"{node.name} is not fit to take over")
 
     async def ready(self, node, path="/primary"):
         """Whether the node's own endpoint is green."""
@@ -223,7 +232,8 @@ class Lab:
     async def heal(self, node=None, held=None, by_hand=True, active=None):
         """The pair whole again, as its operator would: `ha rejoin` on a node that does not come back by itself.
 
-        `held` is what the node had, where it may have forgotten some of it since. How long it took is measured.
+        `held` is what the node had, where it may have forgotten some of it since. How long it took is measured: by itself,
+        from the node's first answer; else from the operator's order.
         """
         first = await self.active()
         node = node or self.other(first)
@@ -235,6 +245,7 @@ class Lab:
         except Failed:
             if not by_hand:
                 raise
+            began = time.monotonic()
             how = await self.by_hand(node, held)
         await self.healthy(active)
         self.measured |= {"back": time.monotonic() - began, "how": how}

@@ -142,6 +142,8 @@ class Node:
 
     def tail(self, lines=15):
         """The end of what the relay logged, requests aside."""
+        if not os.path.exists(self.relay.log):
+            return []
         with open(self.relay.log, encoding="utf-8", errors="replace") as log:
             return [line for line in log.read().splitlines() if "layers: request " not in line][-lines:]
 

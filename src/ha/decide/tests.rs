@@ -36,6 +36,7 @@ fn peer(role: Role, epoch: i64, node: &str) -> Status {
         node: node.into(),
         role,
         epoch,
+        was: Was::Active,
         server: Some(server(true, epoch, node, None)),
         ..Status::default()
     }
@@ -156,6 +157,39 @@ fn a_standby_with_the_address_asks_an_active_peer_only_after_a_while_and_if_it_l
 }
 
 #[test]
+fn a_standby_with_the_address_gives_no_leave_to_a_peer_that_only_restarted() {
+    let own = server(true, 5, "a", Some(replicating()));
+    let active = peer(Role::Active, 5, "a");
+    let asked = seen(Role::Standby, Some(&own), Some(&active));
+    assert!(!takes_over_itself(&asked));
+    let with_address = Seen {
+        vip: Vip::Here,
+        ..asked.clone()
+    };
+    assert!(takes_over_itself(&with_address));
+    for may_not in [
+        Seen {
+            in_sync: false,
+            ..with_address.clone()
+        },
+        Seen {
+            paused: true,
+            ..with_address.clone()
+        },
+        Seen {
+            granted: true,
+            ..with_address.clone()
+        },
+        Seen {
+            role: Role::Fenced,
+            ..with_address
+        },
+    ] {
+        assert!(!takes_over_itself(&may_not), "{may_not:?}");
+    }
+}
+
+#[test]
 fn a_standby_whose_replication_stopped_on_an_error_takes_nothing_over() {
     let broken = Replication {
         sql: false,
@@ -260,6 +294,11 @@ fn a_fenced_node_follows_an_active_one_by_what_it_was() {
         next(&seen(Role::Fenced, Some(&running), Some(&active))),
         Next::BecomeStandby
     );
+    let uncompared = Seen {
+        was: Was::New,
+        ..seen(Role::Fenced, Some(&running), Some(&active))
+    };
+    assert!(reason(next(&uncompared)).contains("not compared"));
     let old = server(true, 5, "b", Some(replicating()));
     assert!(reason(next(&seen(Role::Fenced, Some(&old), Some(&active)))).contains("catching up"));
 }
@@ -276,6 +315,32 @@ fn of_two_idle_nodes_the_one_that_was_active_last_goes_on() {
     assert!(reason(next(&seen(Role::Fenced, Some(&theirs), Some(&fenced)))).contains("goes first"));
     let newer = peer(Role::Fenced, 6, "a");
     assert!(reason(next(&seen(Role::Fenced, Some(&mine), Some(&newer)))).contains("newer epoch"));
+    // What its server has is not known: only the one that was active last may rest upon its own.
+    let unseen = Status {
+        server: None,
+        ..fenced.clone()
+    };
+    assert!(
+        reason(next(&seen(Role::Fenced, Some(&theirs), Some(&unseen)))).contains("does not answer")
+    );
+    assert_eq!(
+        next(&seen(Role::Fenced, Some(&mine), Some(&unseen))),
+        Next::TakeOver(Cause::Return)
+    );
+    // Rows that are being replaced count for nothing, neither ours nor the other's.
+    let uncompared = Seen {
+        was: Was::New,
+        ..seen(Role::Fenced, Some(&mine), Some(&fenced))
+    };
+    assert!(reason(next(&uncompared)).contains("not whole"));
+    let copying = Status {
+        was: Was::New,
+        ..newer.clone()
+    };
+    assert_eq!(
+        next(&seen(Role::Fenced, Some(&mine), Some(&copying))),
+        Next::TakeOver(Cause::Return)
+    );
     // The end of the other's log was cut off, or of ours: who has more goes first.
     let mut more = peer(Role::Fenced, 5, "a");
     if let Some(server) = &mut more.server {
