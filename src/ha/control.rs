@@ -11,6 +11,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::time::timeout;
 
+use super::class::Log;
 use super::status::{EpochRow, Replication, ServerView};
 use crate::clock;
 use crate::failpoint;
@@ -21,6 +22,8 @@ use crate::store::Position;
 const LOOK: Duration = Duration::from_millis(1700);
 /// How long a plain statement may take.
 const ANSWER: Duration = Duration::from_secs(2);
+/// The same, where a person waits and no role hangs upon it.
+const PATIENT: Duration = Duration::from_secs(10);
 /// Stopping replication whose source is frozen takes a second, and a commit in hand may be waited for.
 const CHANGE: Duration = Duration::from_secs(6);
 
@@ -33,6 +36,7 @@ const MODE: &str =
 pub struct Control {
     server: MariaDb,
     options: MySqlConnectOptions,
+    answer: Duration,
     connection: Option<MySqlConnection>,
 }
 
@@ -40,8 +44,17 @@ impl Control {
     pub fn new(server: &MariaDb) -> Self {
         Self {
             server: server.clone(),
-            options: crate::store::mariadb::options(server),
+            options: crate::store::mariadb::server_options(server),
+            answer: ANSWER,
             connection: None,
+        }
+    }
+
+    /// For looks that may take their time.
+    pub(super) fn patient(server: &MariaDb) -> Self {
+        Self {
+            answer: PATIENT,
+            ..Self::new(server)
         }
     }
 
@@ -92,7 +105,7 @@ impl Control {
 
     async fn variable(&mut self, name: &str) -> Result<String> {
         let rows = self
-            .rows(&format!("SELECT @@global.{name} AS v"), ANSWER)
+            .rows(&format!("SELECT @@global.{name} AS v"), self.answer)
             .await?;
         rows.first()
             .and_then(|row| text(row, "v"))
@@ -102,6 +115,21 @@ impl Control {
     /// `@@gtid_binlog_pos`: the newest commit in this server's own binary log.
     pub async fn binlog_position(&mut self) -> Result<Option<Position>> {
         Ok(Position::first_of(&self.variable("gtid_binlog_pos").await?))
+    }
+
+    /// `@@gtid_slave_pos`: the newest commit that was applied here.
+    pub async fn applied_position(&mut self) -> Result<Option<Position>> {
+        Ok(Position::first_of(&self.variable("gtid_slave_pos").await?))
+    }
+
+    /// What its binary log says of it.
+    pub async fn log(&mut self) -> Result<Log> {
+        let newest = self.variable("gtid_binlog_state").await?;
+        Ok(Log {
+            server: self.variable("server_id").await?.parse().unwrap_or(0),
+            end: self.binlog_position().await?,
+            newest: newest.split(',').filter_map(Position::parse).collect(),
+        })
     }
 
     /// Everything that the role machine looks at. A connection that somebody ended is no server that is away: what
@@ -154,12 +182,12 @@ impl Control {
             "SELECT epoch, node, fork_gtid FROM {}.ha_epoch ORDER BY epoch",
             name(&self.server.database)
         );
-        let rows = self.rows(&sql, ANSWER).await?;
+        let rows = self.rows(&sql, self.answer).await?;
         Ok(rows.iter().filter_map(epoch_row).collect())
     }
 
     pub async fn replication(&mut self) -> Result<Option<Replication>> {
-        let rows = self.rows("SHOW SLAVE STATUS", ANSWER).await?;
+        let rows = self.rows("SHOW SLAVE STATUS", self.answer).await?;
         Ok(rows.first().map(|row| {
             let of = |column: &str| text(row, column).filter(|value| !value.is_empty());
             Replication {
@@ -201,7 +229,7 @@ impl Control {
             "SELECT MASTER_GTID_WAIT('{gtid}', {:.3}) AS v",
             within.as_secs_f64()
         );
-        let rows = self.rows(&sql, within + ANSWER).await?;
+        let rows = self.rows(&sql, within + self.answer).await?;
         Ok(rows.first().and_then(|row| text(row, "v")).as_deref() == Some("0"))
     }
 
@@ -232,7 +260,7 @@ impl Control {
         if let Some(replication) = &replication {
             self.hang_up().await;
             self.run("STOP SLAVE", CHANGE).await?;
-            let applied = Position::first_of(&self.variable("gtid_slave_pos").await?);
+            let applied = self.applied_position().await?;
             if applied.map(|at| at.sequence) < replication.received.map(|at| at.sequence) {
                 bail!(
                     "something that was received is not applied; START SLAVE SQL_THREAD, then again"

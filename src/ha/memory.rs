@@ -1,7 +1,8 @@
 //! What a node must know after a crash: one small file, written whole and with fsync before what it permits.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,16 +138,24 @@ impl StateFile {
 
     /// Replaces it; returns once it is durable.
     pub fn write(&self, memory: &Memory) -> Result<()> {
-        let (path, new) = (self.path(), self.folder.join("ha.json.new"));
-        let written = (|| {
-            let mut file = File::create(&new)?;
-            file.write_all(&serde_json::to_vec_pretty(memory)?)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(&self.folder)?.sync_all()
-        })();
-        written.with_context(|| format!("{} cannot be written", path.display()))
+        replace(&self.path(), &serde_json::to_vec_pretty(memory)?)
     }
+}
+
+/// Puts a file, which its owner alone may read, in the place of what is there; returns once it is durable. A crash leaves the old
+/// one or the new one, and neither by half.
+pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let written = (|| {
+        let mut file = File::create(&new)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    })();
+    written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 #[cfg(test)]
@@ -168,6 +177,8 @@ mod tests {
         };
         file.write(&memory).unwrap();
         assert_eq!(file.read().unwrap(), memory);
+        let mode = fs::metadata(file.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         fs::write(file.path(), "{ cut").unwrap();
         assert!(file.read().is_err());
     }

@@ -4,6 +4,7 @@
 //! neither is asked for permission. [`start`] runs the machine; a [`Ha`] is its desk: what it published last, and
 //! where orders are left.
 
+pub mod class;
 pub mod confirm;
 mod control;
 mod decide;
@@ -207,11 +208,7 @@ fn ready_to_hand_over(status: &Status) -> Result<(), Refusal> {
         Some(replication) if !replication.runs() => Err(format!(
             "replication on {} does not run: {}",
             peer.node,
-            replication
-                .sql_error
-                .as_ref()
-                .or(replication.io_error.as_ref())
-                .map_or("it was stopped", |it| it)
+            replication.error().unwrap_or("it was stopped")
         )),
         Some(replication) if replication.lag_s.is_none_or(|lag| lag > 1) => Err(format!(
             "{} lags behind: a switchover would refuse writes for as long",

@@ -18,13 +18,16 @@ const STATEMENT: Duration = Duration::from_secs(120);
 const PAGE: usize = 500;
 
 /// A table's columns, in their order.
-struct Table {
-    name: String,
+#[derive(Debug)]
+pub struct Table {
+    pub name: String,
+    pub engine: String,
     columns: Vec<Column>,
     /// The columns of its primary key.
-    key: Vec<String>,
+    pub key: Vec<String>,
 }
 
+#[derive(Debug)]
 struct Column {
     name: String,
     is_number: bool,
@@ -97,16 +100,17 @@ async fn snapshot(active: &mut Control) -> Result<Position> {
     Position::first_of(&at).with_context(|| format!("the snapshot has no GTID (`{at}`)"))
 }
 
-async fn tables(active: &mut Control, database: &str) -> Result<Vec<Table>> {
+/// The tables of a database, by name.
+pub async fn tables(server: &mut Control, database: &str) -> Result<Vec<Table>> {
     let sql = format!(
-        "SELECT c.table_name AS t, c.column_name AS c, c.data_type AS d, c.column_key AS k \
+        "SELECT c.table_name AS t, t.engine AS e, c.column_name AS c, c.data_type AS d, c.column_key AS k \
          FROM information_schema.columns c JOIN information_schema.tables t \
          ON t.table_schema = c.table_schema AND t.table_name = c.table_name \
          WHERE c.table_schema = {} AND t.table_type = 'BASE TABLE' ORDER BY c.table_name, c.ordinal_position",
         quoted(database)
     );
     let mut tables: Vec<Table> = Vec::new();
-    for row in active.rows(&sql, STATEMENT).await? {
+    for row in server.rows(&sql, STATEMENT).await? {
         let (Some(table), Some(column), Some(kind), Some(key)) = (
             text(&row, "t"),
             text(&row, "c"),
@@ -118,6 +122,7 @@ async fn tables(active: &mut Control, database: &str) -> Result<Vec<Table>> {
         if tables.last().is_none_or(|last| last.name != table) {
             tables.push(Table {
                 name: table,
+                engine: text(&row, "e").unwrap_or_default(),
                 columns: Vec::new(),
                 key: Vec::new(),
             });
@@ -136,13 +141,6 @@ async fn tables(active: &mut Control, database: &str) -> Result<Vec<Table>> {
             ),
         });
     }
-    for table in &tables {
-        ensure!(
-            !table.key.is_empty(),
-            "table `{}` has no primary key",
-            table.name
-        );
-    }
     Ok(tables)
 }
 
@@ -152,6 +150,11 @@ async fn copy_table(
     database: &str,
     table: &Table,
 ) -> Result<()> {
+    ensure!(
+        !table.key.is_empty(),
+        "table `{}` has no primary key",
+        table.name
+    );
     let full = format!("{}.{}", name(database), name(&table.name));
     let rows = active
         .rows(&format!("SHOW CREATE TABLE {full}"), STATEMENT)
@@ -223,8 +226,7 @@ pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -
     let tables = tables(active, database).await?;
     for _ in 0..MOMENTS {
         here.run("STOP SLAVE SQL_THREAD", STATEMENT).await?;
-        let compared = at_rest(here, active, database, &tables).await;
-        active.run("COMMIT", STATEMENT).await?;
+        let compared = differing(here, active, database, &tables).await;
         here.run("START SLAVE SQL_THREAD", STATEMENT).await?;
         let Some(differing) = compared? else {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -240,28 +242,38 @@ pub async fn compare(here: &mut Control, active: &mut Control, database: &str) -
     bail!("the active node writes without a pause, and the rows could not be compared; ask again")
 }
 
-/// The tables whose rows differ, if this node, whose applying is stopped, stands where the active one does.
-async fn at_rest<'t>(
+/// The tables whose rows differ, in backticks; `None` where this node does not stand where the active one does, or did not
+/// stay there while it was looked at.
+pub async fn differing(
     here: &mut Control,
     active: &mut Control,
     database: &str,
-    tables: &'t [Table],
-) -> Result<Option<Vec<&'t str>>> {
+    tables: &[Table],
+) -> Result<Option<Vec<String>>> {
     let at = snapshot(active).await?;
-    let held = here
-        .rows("SELECT @@global.gtid_slave_pos AS v", STATEMENT)
-        .await?;
-    let applied = held.first().and_then(|row| text(row, "v"));
-    if applied.and_then(|v| Position::first_of(&v)) != Some(at) {
+    let compared = differing_at(at, here, active, database, tables).await;
+    active.run("COMMIT", STATEMENT).await?;
+    compared
+}
+
+async fn differing_at(
+    at: Position,
+    here: &mut Control,
+    active: &mut Control,
+    database: &str,
+    tables: &[Table],
+) -> Result<Option<Vec<String>>> {
+    if here.applied_position().await? != Some(at) {
         return Ok(None);
     }
     let mut differing = Vec::new();
     for table in tables {
         if digest(here, database, table).await? != digest(active, database, table).await? {
-            differing.push(&*table.name);
+            differing.push(name(&table.name));
         }
     }
-    Ok(Some(differing))
+    let stayed = here.applied_position().await? == Some(at);
+    Ok(stayed.then_some(differing))
 }
 
 /// How many rows, and a sum over their hashes that no order changes.

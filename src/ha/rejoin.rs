@@ -1,25 +1,24 @@
-//! What a node that was lost is to the one that is active now, and its way back.
+//! The way back of a node that was lost: what it is to the active one (`class`), what only it has, and its rows.
 //!
-//! It is classified by the recorded fork: the first promotion that this node did not see, and the last commit
-//! before it. What it has beyond the fork nobody else has: those operations are listed and archived before anything is
-//! removed, and nothing is removed unless a person says so.
+//! Operations that nobody else has are listed and archived before anything is removed, and nothing is removed unless a
+//! person says so.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use sqlx::mysql::MySqlRow;
 use tracing::info;
 
-use super::control::{Control, name, text};
+use super::class::{self, Class, Judgement};
+use super::control::{Control, is_number, name, text};
 use super::machine::Machine;
-use super::memory::{Memory, Was};
+use super::memory::{self, Memory, Was};
 use super::rebuild;
-use super::status::{EpochRow, Role};
+use super::status::Role;
 use crate::clock::{Boottime, rfc3339, unix_micros};
-use crate::store::Position;
 
 /// How long a node may take to catch up before it is left to go on by itself.
 const CATCH_UP: Duration = Duration::from_secs(60);
@@ -27,46 +26,8 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 const CLOCKS: i64 = 24 * 60 * 60 * 1_000_000;
 /// What a question about rows may take.
 const ROWS: Duration = Duration::from_secs(120);
-
-/// What a node is to the active one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// It ends where the other began.
-    Clean,
-    /// It lacks commits from before the fork.
-    Behind,
-    /// It has commits that the other has not.
-    Diverged,
-}
-
-impl fmt::Display for Class {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Clean => "clean",
-            Self::Behind => "behind",
-            Self::Diverged => "diverged",
-        })
-    }
-}
-
-/// By the node's newest commit, its newest epoch, and the other's promotions, oldest first.
-pub fn classify(
-    position: Option<Position>,
-    epoch: i64,
-    promotions: &[EpochRow],
-) -> (Class, Option<Position>) {
-    let fork = promotions.iter().find(|row| row.epoch > epoch);
-    let Some(fork) = fork else {
-        return (Class::Clean, None);
-    };
-    let class = match (position, fork.fork) {
-        (None, _) => Class::Behind,
-        (Some(at), Some(fork)) if at == fork => Class::Clean,
-        (Some(at), Some(fork)) if at.sequence < fork.sequence => Class::Behind,
-        _ => Class::Diverged,
-    };
-    (class, fork.fork)
-}
+/// Operations that are asked for by their ids at once.
+const PAGE: usize = 500;
 
 impl Machine {
     /// Says in words what was done, or why not.
@@ -96,20 +57,22 @@ impl Machine {
             .standby()
             .context("relay.yaml names no `replication.standby`")?;
         let mut active = Control::new(&standby);
-        let promotions = active.epochs().await.context("the active node's server")?;
-        let own = server.epoch.as_ref().map_or(0, |row| row.epoch);
-        let (class, fork) = classify(server.position, own, &promotions);
-        info!(class = %class, fork = fork.map(String::from), "rejoining");
+        let found = class::judge(&mut self.control, &mut active).await?;
+        let class = found.class;
+        info!(class = %class, fork = found.fork.map(String::from), "rejoining");
         let mut archived = None;
         if rebuild || class == Class::Diverged {
             self.say("listing what only this node has");
-            let file = self.archive(&mut active, own, fork).await?;
+            let (file, lost) = self.archive(&mut active, found).await?;
             if !rebuild {
                 bail!(
                     "diverged: this node has commits up to {} that the active one has not (the fork is {}). What is lost \
-                     by it is listed in {}. `cmp-relay ha rejoin --rebuild` replaces this node's rows by the active one's",
-                    server.position.map_or_else(String::new, String::from),
-                    fork.map_or_else(|| "not recorded".to_owned(), String::from),
+                     by it, {lost} operations, is listed in {}. `cmp-relay ha rejoin --rebuild` replaces this node's rows by \
+                     the active one's",
+                    found.newest.map_or_else(String::new, String::from),
+                    found
+                        .fork
+                        .map_or_else(|| "not recorded".to_owned(), String::from),
                     file.display()
                 );
             }
@@ -183,11 +146,7 @@ impl Machine {
                     "purged: the active node does not keep what this one lacks any more ({error}); `cmp-relay ha rejoin --rebuild`"
                 );
             }
-            if let Some(error) = replication
-                .sql_error
-                .as_ref()
-                .or(replication.io_error.as_ref())
-            {
+            if let Some(error) = replication.error() {
                 bail!("replication stopped: {error}");
             }
             let Some(wanted) = wanted else { return Ok(()) };
@@ -208,20 +167,20 @@ impl Machine {
         }
     }
 
-    /// Writes down what only this node has: `lost-EPOCH-TIME.json` in the state folder.
+    /// Writes down what only this node has: `lost-EPOCH-TIME.json` in the state folder, and how many operations.
     async fn archive(
         &mut self,
         active: &mut Control,
-        epoch: i64,
-        fork: Option<Position>,
-    ) -> Result<PathBuf> {
+        found: Judgement,
+    ) -> Result<(PathBuf, usize)> {
         let database = self.parts.pair.control.database.clone();
+        let epoch = found.epoch;
         let lost = lost(&mut self.control, active, &database, epoch).await?;
         let list = json!({
             "node": self.parts.node,
             "epoch": epoch,
-            "fork": fork,
-            "position": self.server.as_ref().and_then(|server| server.position),
+            "fork": found.fork,
+            "position": found.newest,
             "listed_at": rfc3339(unix_micros()),
             "operations": lost,
         });
@@ -230,9 +189,8 @@ impl Machine {
             .pair
             .state
             .join(format!("lost-{epoch}-{}.json", unix_micros() / 1_000_000));
-        std::fs::write(&file, serde_json::to_vec_pretty(&list)?)
-            .with_context(|| format!("{} cannot be written", file.display()))?;
-        Ok(file)
+        memory::replace(&file, &serde_json::to_vec_pretty(&list)?)?;
+        Ok((file, lost.len()))
     }
 }
 
@@ -244,12 +202,10 @@ async fn lost(
     database: &str,
     epoch: i64,
 ) -> Result<Vec<Value>> {
+    let database = name(database);
     let since = there
         .rows(
-            &format!(
-                "SELECT MIN(at) AS at FROM {}.ha_epoch WHERE epoch > {epoch}",
-                name(database)
-            ),
+            &format!("SELECT MIN(at) AS at FROM {database}.ha_epoch WHERE epoch > {epoch}"),
             ROWS,
         )
         .await?
@@ -259,51 +215,91 @@ async fn lost(
         .unwrap_or(0)
         - CLOCKS;
     let sql = format!(
-        "SELECT HEX(id) AS id, attempt, state, client, idempotency_key, route, resource, cmp_id, scope, backend, \
-         reply_status FROM {}.operation WHERE epoch >= {epoch} OR created_at > {since} ORDER BY id",
-        name(database)
+        "SELECT HEX(id) AS id, attempt, state FROM {database}.operation WHERE epoch >= {epoch} OR created_at > {since}"
     );
+    let theirs: HashMap<String, Outcome> = outcomes(there.rows(&sql, ROWS).await?).collect();
+    let ours = outcomes(left(here, &sql).await?);
+    // In the order of their ids, which is that of time.
+    let missed: BTreeMap<String, Option<Outcome>> = ours
+        .filter_map(|(id, outcome)| match theirs.get(&id) {
+            None => Some((id, None)),
+            Some(there) if there.is_in_doubt_beside(&outcome) => Some((id, Some(there.clone()))),
+            Some(_) => None,
+        })
+        .collect();
+    let missed: Vec<(String, Option<Outcome>)> = missed.into_iter().collect();
+    let mut lost = Vec::new();
+    for page in missed.chunks(PAGE) {
+        lost.extend(details(here, &database, page).await?);
+    }
+    Ok(lost)
+}
+
+/// How it stands with an operation.
+#[derive(Clone, Debug)]
+struct Outcome {
+    attempt: String,
+    state: String,
+}
+
+impl Outcome {
+    fn is_in_doubt_beside(&self, settled: &Self) -> bool {
+        self.attempt == settled.attempt
+            && matches!(settled.state.as_str(), "succeeded" | "failed")
+            && matches!(self.state.as_str(), "pending" | "unknown")
+    }
+}
+
+/// Of each operation, by its id in hexadecimal digits.
+fn outcomes(rows: Vec<MySqlRow>) -> impl Iterator<Item = (String, Outcome)> {
+    rows.into_iter().filter_map(|row| {
+        let (attempt, state) = (text(&row, "attempt")?, text(&row, "state")?);
+        Some((text(&row, "id")?, Outcome { attempt, state }))
+    })
+}
+
+/// The rows of a table of this node; none where a rebuild that was interrupted has removed the table.
+async fn left(here: &mut Control, sql: &str) -> Result<Vec<MySqlRow>> {
+    match here.rows(sql, ROWS).await {
+        Err(error) if is_number(&error, 1146) || is_number(&error, 1049) => Ok(Vec::new()),
+        rows => rows,
+    }
+}
+
+/// What this node knows of these operations, each beside how it stands with it there.
+async fn details(
+    here: &mut Control,
+    database: &str,
+    missed: &[(String, Option<Outcome>)],
+) -> Result<Vec<Value>> {
+    let ids: Vec<String> = missed.iter().map(|(id, _)| format!("x'{id}'")).collect();
+    let ids = ids.join(", ");
     let made = format!(
-        "SELECT HEX(updated_operation) AS id, backend_id FROM {}.mapping WHERE updated_operation IS NOT NULL",
-        name(database)
+        "SELECT HEX(updated_operation) AS id, backend_id FROM {database}.mapping WHERE updated_operation IN ({ids})"
     );
-    let made: HashMap<String, Option<String>> = here
-        .rows(&made, ROWS)
+    let made: HashMap<String, Option<String>> = left(here, &made)
         .await?
         .iter()
         .filter_map(|row| Some((text(row, "id")?, text(row, "backend_id"))))
         .collect();
-    let mut lost = Vec::new();
-    let known = |rows: Vec<sqlx::mysql::MySqlRow>| -> HashMap<String, (String, String)> {
-        rows.iter()
-            .filter_map(|row| {
-                Some((
-                    text(row, "id")?,
-                    (text(row, "attempt")?, text(row, "state")?),
-                ))
-            })
-            .collect()
-    };
-    let theirs = known(there.rows(&sql, ROWS).await?);
-    for row in here.rows(&sql, ROWS).await? {
-        let of = |column: &str| text(&row, column);
-        let (Some(id), Some(attempt), Some(state)) = (of("id"), of("attempt"), of("state")) else {
-            continue;
-        };
-        let there = theirs.get(&id);
-        let missed = match there {
-            None => true,
-            Some((theirs, doubt)) => {
-                *theirs == attempt
-                    && matches!(state.as_str(), "succeeded" | "failed")
-                    && matches!(doubt.as_str(), "pending" | "unknown")
-            }
-        };
-        if missed {
-            lost.push(json!({
+    let there: HashMap<&str, &str> = missed
+        .iter()
+        .filter_map(|(id, there)| Some((id.as_str(), there.as_ref()?.state.as_str())))
+        .collect();
+    let sql = format!(
+        "SELECT HEX(id) AS id, state, client, idempotency_key, route, resource, cmp_id, scope, backend, reply_status \
+         FROM {database}.operation WHERE id IN ({ids}) ORDER BY id"
+    );
+    let rows = left(here, &sql).await?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let of = |column: &str| text(row, column);
+            let id = of("id").unwrap_or_default();
+            json!({
                 "operation": uuid(&id),
-                "state": state,
-                "state_there": there.map(|(_, state)| state),
+                "state": of("state"),
+                "state_there": there.get(id.as_str()),
                 "client": of("client"),
                 "idempotency_key": of("idempotency_key"),
                 "route": of("route"),
@@ -313,10 +309,9 @@ async fn lost(
                 "backend": of("backend"),
                 "backend_id": made.get(&id),
                 "reply_status": of("reply_status").and_then(|status| status.parse::<u16>().ok()),
-            }));
-        }
-    }
-    Ok(lost)
+            })
+        })
+        .collect())
 }
 
 /// Hexadecimal digits as a UUID is written.
@@ -331,44 +326,25 @@ fn uuid(hex: &str) -> String {
 mod tests {
     use super::*;
 
-    fn promotions() -> Vec<EpochRow> {
-        [
-            (1, "a", None),
-            (2, "b", Some("0-1-100")),
-            (3, "a", Some("0-2-140")),
-        ]
-        .into_iter()
-        .map(|(epoch, node, fork): (i64, &str, Option<&str>)| EpochRow {
-            epoch,
-            node: node.into(),
-            fork: fork.and_then(Position::parse),
-        })
-        .collect()
-    }
-
     #[test]
-    fn a_node_is_what_its_newest_commit_is_to_the_first_fork_that_it_missed() {
-        for (position, epoch, class) in [
-            ("0-1-100", 1, Class::Clean),
-            ("0-1-99", 1, Class::Behind),
-            ("0-1-101", 1, Class::Diverged),
-            // The same number by another server is another commit.
-            ("0-2-100", 1, Class::Diverged),
-            ("0-2-140", 2, Class::Clean),
-            ("0-2-150", 2, Class::Diverged),
-            ("0-1-900", 3, Class::Clean),
+    fn an_outcome_that_only_one_node_has_is_in_doubt_on_the_other() {
+        let outcome = |attempt: &str, state: &str| Outcome {
+            attempt: attempt.into(),
+            state: state.into(),
+        };
+        for (here, there, doubt) in [
+            ("succeeded", "pending", true),
+            ("failed", "unknown", true),
+            ("succeeded", "succeeded", false),
+            ("succeeded", "failed", false),
+            ("unknown", "pending", false),
+            ("pending", "unknown", false),
         ] {
-            let found = classify(Position::parse(position), epoch, &promotions());
-            assert_eq!(found.0, class, "{position} in epoch {epoch}");
+            let (here, there) = (outcome("1", here), outcome("1", there));
+            assert_eq!(there.is_in_doubt_beside(&here), doubt, "{here:?} {there:?}");
         }
-        assert_eq!(classify(None, 0, &promotions()[1..]).0, Class::Behind);
-    }
-
-    #[test]
-    fn an_unrecorded_fork_is_never_clean() {
-        let mut promotions = promotions();
-        promotions[1].fork = None;
-        let found = classify(Position::parse("0-1-1"), 1, &promotions);
-        assert_eq!(found.0, Class::Diverged);
+        // It was tried again there, and that is another outcome.
+        let (here, there) = (outcome("1", "failed"), outcome("2", "pending"));
+        assert!(!there.is_in_doubt_beside(&here));
     }
 }

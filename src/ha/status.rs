@@ -164,6 +164,11 @@ impl Replication {
     pub fn runs(&self) -> bool {
         self.io == "Yes" && self.sql
     }
+
+    /// What stopped it, if an error did.
+    pub fn error(&self) -> Option<&str> {
+        self.sql_error.as_deref().or(self.io_error.as_deref())
+    }
 }
 
 /// Whether commits are confirmed.

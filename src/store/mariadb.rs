@@ -133,13 +133,17 @@ impl SqlStore<MariaDbEngine> {
     }
 }
 
-/// How a server is reached, by whatever account.
+/// How a database is reached, by whatever account.
 pub fn options(server: &MariaDb) -> MySqlConnectOptions {
+    server_options(server).database(&server.database)
+}
+
+/// The same of its server, where the database may not be there.
+pub fn server_options(server: &MariaDb) -> MySqlConnectOptions {
     let options = MySqlConnectOptions::new()
         .host(&server.host)
         .port(server.port)
         .username(&server.user)
-        .database(&server.database)
         .charset("utf8mb4")
         .disable_statement_logging();
     match &server.password {

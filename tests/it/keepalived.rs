@@ -4,6 +4,7 @@ mod accounts;
 mod crash;
 mod doctor;
 mod files;
+mod seeded;
 
 use std::fs;
 use std::path::{Path, PathBuf};
