@@ -324,7 +324,6 @@ fn both_idle(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status)
             row.node
         ));
     }
-    // One of them may have lost the end of what it had when it crashed.
     if others > ours && their_epoch == row.epoch {
         return stay(&format!(
             "{} holds newer commits, and has to go first",

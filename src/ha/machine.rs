@@ -311,13 +311,6 @@ impl Machine {
             self.gate.open_in(self.memory.epoch, alone);
         }
         self.gate.set_alone(alone);
-        if self.memory.alone && !alone {
-            let memory = Memory {
-                alone: false,
-                ..self.memory.clone()
-            };
-            self.remember(memory);
-        }
     }
 
     async fn act(&mut self, next: Next) {
@@ -463,7 +456,6 @@ impl Machine {
             }
             Setting::Standalone => {
                 memory.standalone = true;
-                memory.alone = true;
                 "standalone: this node acknowledges without a standby, until one has been rejoined"
             }
         };

@@ -25,8 +25,6 @@ pub struct Memory {
     pub step: Option<String>,
     /// A person said that there is no standby, and that this node goes on without one, also after a restart.
     pub standalone: bool,
-    /// It acknowledges what no standby has: nothing that its server wrote may be cut off at a crash.
-    pub alone: bool,
     /// A person said that nothing is to happen by itself.
     pub paused: bool,
     pub failover: Option<Failover>,

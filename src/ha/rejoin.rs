@@ -82,7 +82,6 @@ impl Machine {
         let unfinished = Memory {
             was: Was::New,
             standalone: false,
-            alone: false,
             ..self.memory.clone()
         };
         if !self.remember(unfinished) {

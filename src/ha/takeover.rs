@@ -390,7 +390,6 @@ impl Machine {
             was: Was::Active,
             step: None,
             standalone: why.cause == Some(Cause::Standalone),
-            alone: leave != Leave::Given,
             failover: match unasked {
                 true => Some(Failover::now(row.epoch)),
                 false => self.memory.failover.clone(),

@@ -341,7 +341,7 @@ fn of_two_idle_nodes_the_one_that_was_active_last_goes_on() {
         next(&seen(Role::Fenced, Some(&mine), Some(&copying))),
         Next::TakeOver(Cause::Return)
     );
-    // The end of the other's log was cut off, or of ours: who has more goes first.
+    // Who has more goes first.
     let mut more = peer(Role::Fenced, 5, "a");
     if let Some(server) = &mut more.server {
         server.position = gtid("0-1-101");
