@@ -115,7 +115,7 @@ impl Turn {
 /// Why a backend takes no call now. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdmitError {
-    /// Its places and its queue are full, or the deadline passed in the queue.
+    /// Its places and its queue are full, or as many stand aside; or the deadline passed in the queue.
     Busy,
     BreakerOpen {
         retry_after: Duration,

@@ -159,6 +159,8 @@ impl Api {
             .await
             .with_context(|| format!("no answer from {}; does the relay run?", self.base))?;
         let status = answer.status();
+        let replicated = answer.headers().get("relay-replicated");
+        let is_here_alone = replicated.is_some_and(|told| told == "no");
         let bytes = answer.bytes().await.context("the answer broke off")?;
         let value: Value = match bytes.is_empty() {
             true => Value::Null,
@@ -170,6 +172,11 @@ impl Api {
             })?,
         };
         if status.is_success() {
+            if is_here_alone && method != Method::GET {
+                eprintln!(
+                    "it is done, and not known to be on the standby: the loss of that node now could undo it"
+                );
+            }
             return Ok(value);
         }
         let status = status.as_u16();

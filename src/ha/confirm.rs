@@ -305,9 +305,7 @@ impl Asker {
 
     /// The standby was promoted: this node stops at once, and the role machine is told.
     fn superseded(&self, epoch: i64, newer: i64) {
-        if self.gate.epoch() == epoch {
-            self.gate.close();
-        }
+        self.gate.close_in(epoch);
         tracing::error!(
             epoch,
             newer,

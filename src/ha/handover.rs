@@ -17,7 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Machine {
     /// Gives the peer leave to take over, and what it must have for it.
     pub(super) async fn yield_to(&mut self, ask: &Ask) -> Result<Granted, String> {
-        self.look().await;
+        // A server that hung a moment ago is not waited for again: the peer waits for this answer.
+        if self.server.is_some() {
+            self.look().await;
+        }
         let server_answers = self.server.is_some();
         let was_active = self.role == Role::Active;
         if was_active {

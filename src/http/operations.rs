@@ -21,7 +21,7 @@ use super::problem;
 use crate::clock::rfc3339;
 use crate::plan::Role;
 use crate::relay::settle::{Assertion, Overrides, may_see};
-use crate::relay::{Caller, Failure, Inbound, Relay, RelayError, Reply};
+use crate::relay::{Caller, Failure, Inbound, Relay, RelayError, Reply, acknowledge};
 use crate::store::{ObjectKey, Operation, OperationFilter, OperationId, Settled, State};
 
 const PREFIX: &str = "/relay/v1/operations";
@@ -59,8 +59,7 @@ async fn answer(relay: &Relay, inbound: Inbound) -> Result<Reply, RelayError> {
             require_json(&inbound.headers)?;
             let operation = visible(relay, &inbound.caller, id).await?;
             let order = Resolve::parse(&inbound.body)?;
-            let settled = resolve(relay, operation.id, &inbound.caller, order).await?;
-            Ok(json_reply(StatusCode::OK, &settled))
+            resolve(relay, operation.id, &inbound.caller, order).await
         }
         [] | [_] => Err(RelayError::MethodNotAllowed {
             allow: vec![Method::GET],
@@ -168,17 +167,20 @@ impl Resolve {
     }
 }
 
-/// Settles an operation and gives it back as it is then.
+/// Settles an operation and answers with it as it is then.
 pub async fn resolve(
     relay: &Relay,
     id: OperationId,
     caller: &Caller,
     (assertion, overrides): (Assertion, Overrides),
-) -> Result<Value, RelayError> {
-    let settled = relay.settle(caller, id, assertion, overrides).await?;
+) -> Result<Reply, RelayError> {
+    let (settled, replicated) = relay.settle(caller, id, assertion, overrides).await?;
     settled_or_refused(settled, &format!("operation {id}"))?;
     let row = relay.journal().store().operation(id).await?;
-    Ok(row.as_ref().map_or(Value::Null, to_json))
+    let row = row.as_ref().map_or(Value::Null, to_json);
+    let mut reply = json_reply(StatusCode::OK, &row);
+    acknowledge(&mut reply, replicated);
+    Ok(reply)
 }
 
 /// An administrative write that did not apply, as the failure that says why.

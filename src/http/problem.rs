@@ -323,7 +323,7 @@ fn entry(error: &RelayError) -> Entry {
         E::BreakerOpen { .. } => BREAKER_OPEN,
         E::Standby | E::ShuttingDown => STANDBY,
         E::StandbyUnconfirmed => STANDBY_UNCONFIRMED,
-        E::OutcomeUnconfirmed => OUTCOME_UNCONFIRMED,
+        E::OutcomeUnconfirmed | E::OrderUnconfirmed => OUTCOME_UNCONFIRMED,
         E::DatabaseUnavailable(_) => DATABASE_UNAVAILABLE,
         E::RelayBusy => RELAY_BUSY,
         E::BackendUnreachable(_) => BACKEND_UNREACHABLE,

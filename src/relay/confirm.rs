@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::replay::insert_text;
 use super::route::Request;
 use super::{Relay, Reply};
-use crate::plan::Confirm as Rule;
+use crate::plan::{Confirm as Rule, Plan, Route};
 use crate::store::{Async, Position};
 
 /// What knows the standby.
@@ -46,9 +46,14 @@ impl Replicated {
 pub struct Unconfirmed;
 
 /// `replication.confirm` of the route, or else of the server.
-pub fn rule(request: &Request) -> Rule {
-    let server = request.snapshot.plan.server.replication.confirm;
-    request.route().confirm.unwrap_or(server)
+pub fn rule(plan: &Plan, route: Option<&Route>) -> Rule {
+    let server = plan.server.replication.confirm;
+    route.and_then(|route| route.confirm).unwrap_or(server)
+}
+
+/// That of a request.
+pub fn rule_of(request: &Request) -> Rule {
+    rule(&request.snapshot.plan, Some(request.route()))
 }
 
 impl Relay {
@@ -65,7 +70,7 @@ impl Relay {
 
     /// By how much a wait for the standby puts off the deadline of a call, at most.
     pub(super) fn patience(&self, request: &Request) -> Duration {
-        match (rule(request), self.standby.get()) {
+        match (rule_of(request), self.standby.get()) {
             (Rule::None, _) | (_, None) => Duration::ZERO,
             (Rule::Preferred | Rule::Required, Some(_)) => {
                 request.snapshot.plan.server.replication.timeout

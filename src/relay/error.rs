@@ -32,6 +32,7 @@ impl Failure {
         Failure {
             safe_to_retry: error.may_pass_later(),
             retry_after: error.retry_after(),
+            replicated: (error == RelayError::OrderUnconfirmed).then_some(Replicated::No),
             error,
             side_effect: SideEffect::None,
             mutating: false,
@@ -39,7 +40,6 @@ impl Failure {
             route: None,
             backend: None,
             backend_status: None,
-            replicated: None,
         }
     }
 
@@ -172,6 +172,8 @@ pub enum RelayError {
     OutcomeUnknown(String),
     /// It was done and written down, and the standby has not confirmed that: 504.
     OutcomeUnconfirmed,
+    /// The same of an operator's or a client's own order about rows; no backend was called: 504.
+    OrderUnconfirmed,
     ExtractionFailed(String),
     ReplyFailed(String),
 
@@ -211,7 +213,9 @@ impl RelayError {
             Self::BackendBusy => "backend_busy",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Standby | Self::ShuttingDown => "standby",
-            Self::StandbyUnconfirmed | Self::OutcomeUnconfirmed => "standby_unconfirmed",
+            Self::StandbyUnconfirmed | Self::OutcomeUnconfirmed | Self::OrderUnconfirmed => {
+                "standby_unconfirmed"
+            }
             Self::DatabaseUnavailable(_) => "database_unavailable",
             Self::RelayBusy => "relay_busy",
             Self::BackendUnreachable(_) => "backend_unreachable",
@@ -277,12 +281,13 @@ impl RelayError {
                 "the outcome of operation {id} on this object is not known; look at the backend, then resolve the operation"
             ),
             Self::NoSuchBackend(name) => format!("no backend is called `{name}`"),
-            Self::BackendBusy => "the backend's places and its queue are full".into(),
+            Self::BackendBusy => "the backend's places and its queue are full, or as many requests for it wait for the standby".into(),
             Self::BreakerOpen { .. } => "the backend failed several times in a row and is left alone for a moment".into(),
             Self::Standby => "this node is not the active one".into(),
             Self::ShuttingDown => "this node is stopping".into(),
             Self::StandbyUnconfirmed => "the standby did not confirm in time that it has this request; nothing was sent to a backend".into(),
             Self::OutcomeUnconfirmed => "it was done and is recorded here, and the standby has not confirmed that yet; a retry with the same key waits for it and gets the reply".into(),
+            Self::OrderUnconfirmed => "it is done and recorded here, and the standby has not confirmed that yet: the loss of this node now could undo it; it need not be ordered again".into(),
             Self::DatabaseUnavailable(_) => "the mapping table cannot be reached; nothing was sent to a backend".into(),
             Self::RelayBusy => "the relay has all the requests that it can take".into(),
             Self::BackendUnreachable(why) => format!("no connection to the backend was made: {why}"),
@@ -393,6 +398,7 @@ impl RelayError {
             | Self::DatabaseUnavailable(_)
             | Self::StandbyUnconfirmed
             | Self::OutcomeUnconfirmed
+            | Self::OrderUnconfirmed
             | Self::RelayBusy => Some(Duration::from_secs(1)),
             Self::Standby | Self::ShuttingDown => Some(Duration::from_secs(2)),
             _ => None,

@@ -16,7 +16,10 @@ pub struct Gate(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    active: AtomicBool,
+    /// The epoch in which it is open, or `NEVER`.
+    active: AtomicI64,
+    /// The newest epoch that is over; it is open in none up to this one.
+    over: AtomicI64,
     epoch: AtomicI64,
     alone: AtomicBool,
     /// Milliseconds of the boottime clock; `FOREVER` without a pair.
@@ -24,21 +27,23 @@ struct State {
 }
 
 const FOREVER: u64 = u64::MAX;
+const NEVER: i64 = i64::MIN;
 
 impl Gate {
     /// A gate that is open for ever, as on one machine.
     pub fn open() -> Self {
-        Self::new(true, FOREVER)
+        Self::new(0, FOREVER)
     }
 
     /// A gate that is shut, as a node of a pair starts.
     pub fn shut() -> Self {
-        Self::new(false, 0)
+        Self::new(NEVER, 0)
     }
 
-    fn new(active: bool, until: u64) -> Self {
+    fn new(active: i64, until: u64) -> Self {
         Self(Arc::new(State {
-            active: AtomicBool::new(active),
+            active: AtomicI64::new(active),
+            over: AtomicI64::new(NEVER),
             epoch: AtomicI64::new(0),
             alone: AtomicBool::new(false),
             until: AtomicU64::new(until),
@@ -46,10 +51,16 @@ impl Gate {
     }
 
     pub fn is_open(&self) -> bool {
-        self.0.active.load(Ordering::Acquire) && {
-            let until = self.0.until.load(Ordering::Acquire);
-            until == FOREVER || millis(Boottime::now()) < until
-        }
+        self.active().is_some()
+    }
+
+    /// The epoch in which it is open now.
+    fn active(&self) -> Option<i64> {
+        let active = self.0.active.load(Ordering::Acquire);
+        let until = self.0.until.load(Ordering::Acquire);
+        let open = active > self.0.over.load(Ordering::Acquire)
+            && (until == FOREVER || millis(Boottime::now()) < until);
+        open.then_some(active)
     }
 
     /// The epoch of the present activity; rows carry it, and an outcome is written only into a row
@@ -65,7 +76,13 @@ impl Gate {
 
     /// Closes the gate: nothing more is sent, from the next byte sequence on.
     pub fn close(&self) {
-        self.0.active.store(false, Ordering::Release);
+        self.0.active.store(NEVER, Ordering::Release);
+    }
+
+    /// There is a newer epoch than this: the gate is shut in it for good. In a newer one it stays as it is, however
+    /// late this is learnt.
+    pub fn close_in(&self, epoch: i64) {
+        self.0.over.fetch_max(epoch, Ordering::AcqRel);
     }
 
     /// The epoch in which the gate will open: what is asked of the standby meanwhile is asked for it.
@@ -77,7 +94,7 @@ impl Gate {
     pub fn open_in(&self, epoch: i64, alone: bool) {
         self.0.epoch.store(epoch, Ordering::Release);
         self.0.alone.store(alone, Ordering::Release);
-        self.0.active.store(true, Ordering::Release);
+        self.0.active.store(epoch, Ordering::Release);
     }
 
     /// A standby is there again, or is given up.
@@ -92,7 +109,7 @@ impl Gate {
 
     /// Whether the gate is open and the epoch still is this one.
     pub fn holds(&self, epoch: i64) -> bool {
-        self.is_open() && self.epoch() == epoch
+        self.active() == Some(epoch)
     }
 }
 
@@ -116,6 +133,22 @@ mod tests {
         gate.renew(Boottime::now(), Duration::from_secs(60));
         gate.close();
         assert!(!gate.holds(7));
+    }
+
+    /// Whoever learns late that an epoch is over: what is shut is that one, and it alone.
+    #[test]
+    fn an_epoch_that_is_over_does_not_come_back_and_takes_no_newer_one_with_it() {
+        let gate = Gate::open();
+        gate.open_in(7, false);
+        gate.close_in(6);
+        assert!(gate.holds(7));
+        gate.close_in(7);
+        assert!(!gate.is_open());
+        gate.open_in(7, false);
+        assert!(!gate.is_open(), "by who has not heard of it");
+        gate.open_in(8, false);
+        gate.close_in(7);
+        assert!(gate.holds(8));
     }
 
     #[test]

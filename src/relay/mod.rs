@@ -54,6 +54,7 @@ use operation::{Ended, Ready};
 pub use outcome::{Met, met};
 use owned::{InHand, Owned};
 use replay::Earlier;
+pub use replay::acknowledge;
 use route::Request;
 pub use route::percent::decode;
 pub use snapshot::{Changed, ReloadReport, Snapshot, longest_call};
@@ -437,7 +438,7 @@ impl Relay {
             let call = call.clone();
             seen.call = Some(Made { backend, call });
         });
-        let turn = match route.mutating && self.waits(confirm::rule(request)) {
+        let turn = match route.mutating && self.waits(confirm::rule_of(request)) {
             true => place.step_aside()?,
             false => Turn::In(place),
         };

@@ -73,7 +73,7 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready, turn: Turn) -> Ended {
         Err(error) => return intent::unwritten(&relay, &ready, &operation, error, in_hand),
     };
     failpoint::reached("after_intent");
-    let rule = confirm::rule(&ready.request);
+    let rule = confirm::rule_of(&ready.request);
     let asked = Boottime::now();
     let confirmed = relay.replicated(rule, position, operation.epoch).await;
     // What was waited for the standby is not taken from the call's time.
@@ -259,7 +259,7 @@ async fn settle(
 ) -> Ended {
     let request = &ready.request;
     let route = request.route();
-    let rule = confirm::rule(request);
+    let rule = confirm::rule_of(request);
     let limit = request.snapshot.plan.server.limits.stored_reply;
     if let Some(judged) = &mut conclusion.judged {
         doubt_stays(ready, judged);

@@ -61,7 +61,7 @@ impl Relay {
 
     /// The reply of a finished operation, once the standby has its row (SEMANTICS 19).
     async fn replayed(&self, request: &Request, operation: &Operation) -> Result<Reply, Failure> {
-        let confirmed = self.row_replicated(confirm::rule(request)).await;
+        let confirmed = self.row_replicated(confirm::rule_of(request)).await;
         if confirmed.is_err() && operation.state == State::Succeeded {
             let error = RelayError::OutcomeUnconfirmed;
             return Err(Failure {
@@ -170,6 +170,11 @@ pub fn stamp(reply: &mut Reply, operation: OperationId, backend: &str, replicate
         &operation.to_string(),
     );
     insert_text(&mut reply.headers, "relay-backend", backend);
+    acknowledge(reply, replicated);
+}
+
+/// Says beside what was written just now whether the standby has it.
+pub fn acknowledge(reply: &mut Reply, replicated: Replicated) {
     insert_text(&mut reply.headers, "relay-replicated", replicated.name());
     if replicated == Replicated::No && reply.status.is_success() {
         metrics::unconfirmed_acknowledgement();

@@ -3,11 +3,12 @@
 
 use http::StatusCode;
 
+use super::confirm::{self, Replicated, Unconfirmed};
 use super::{Caller, Relay, RelayError, reply};
 use crate::clock;
-use crate::plan::Role;
+use crate::plan::{Confirm, Role};
 use crate::store::{
-    Operation, OperationId, Settled, Settlement, State, StoreError, Verdict, Write, Written,
+    Operation, OperationId, Settled, Settlement, State, StoreError, Verdict, Write,
 };
 
 /// What the caller asserts.
@@ -47,27 +48,47 @@ impl Relay {
         Ok(operation.filter(|operation| may_see(caller, operation)))
     }
 
-    /// Settles an operation of the caller's.
+    /// Settles, adopts or forgets. What was done is told once the standby has it, as `rule` says; what was not
+    /// left nothing to confirm.
+    pub async fn administer(
+        &self,
+        write: Write,
+        rule: Confirm,
+    ) -> Result<(Settled, Replicated), RelayError> {
+        let epoch = self.gate().epoch();
+        let (settled, position) = match self.journal().administer(write).await {
+            Err(StoreError::Invalid(words)) => return Err(RelayError::MalformedRequest(words)),
+            written => written?,
+        };
+        if settled != Settled::Done {
+            return Ok((settled, Replicated::No));
+        }
+        match self.replicated(rule, position, epoch).await {
+            Ok(replicated) => Ok((settled, replicated)),
+            Err(Unconfirmed) => Err(RelayError::OrderUnconfirmed),
+        }
+    }
+
+    /// Settles an operation of the caller's, by the rule of its route.
     pub async fn settle(
         &self,
         caller: &Caller,
         id: OperationId,
         assertion: Assertion,
         overrides: Overrides,
-    ) -> Result<Settled, RelayError> {
+    ) -> Result<(Settled, Replicated), RelayError> {
+        let refused = |words| Ok((Settled::Refused(words), Replicated::No));
         let Some(operation) = self.visible_operation(caller, id).await? else {
-            return Ok(Settled::NotFound);
+            return Ok((Settled::NotFound, Replicated::No));
         };
         if !matches!(operation.state, State::Unknown | State::Pending) {
             let state = operation.state.name();
-            return Ok(Settled::Refused(format!(
-                "operation {id} is settled: it has {state}"
-            )));
+            return refused(format!("operation {id} is settled: it has {state}"));
         }
         if self.owned().holds(id) && !overrides.force {
-            return Ok(Settled::Refused(format!(
+            return refused(format!(
                 "operation {id} is still in hand here: its answer is awaited, or its outcome is about to be written; wait, or force it"
-            )));
+            ));
         }
         let verdict = match assertion {
             Assertion::Failed => Verdict::Failed,
@@ -92,12 +113,10 @@ impl Relay {
             by: caller.name.to_string(),
             at: clock::unix_micros(),
         };
-        match self.journal().write(Write::Settle(settlement)).await? {
-            Written::Settled(settled) => Ok(settled),
-            other => Err(RelayError::Internal(format!(
-                "a settlement was answered with {other:?}"
-            ))),
-        }
+        let plan = self.plan();
+        let route = plan.route_named(&operation.route).map(|id| plan.route(id));
+        let rule = confirm::rule(&plan, route);
+        self.administer(Write::Settle(settlement), rule).await
     }
 
     /// `reply.status` of the operation's route, where it still has one.

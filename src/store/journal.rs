@@ -72,11 +72,14 @@ impl Journal {
         }
     }
 
-    /// Settles, adopts or forgets, through the same committer.
-    pub async fn administer(&self, write: Write) -> Result<Settled, StoreError> {
-        match self.write(write).await? {
-            Written::Settled(settled) => Ok(settled),
-            other => Err(mismatch(&other)),
+    /// Settles, adopts or forgets, through the same committer. Beside it: where its commit stands.
+    pub async fn administer(
+        &self,
+        write: Write,
+    ) -> Result<(Settled, Option<Position>), StoreError> {
+        match self.commit(write).await? {
+            (Written::Settled(settled), position) => Ok((settled, position)),
+            (other, _) => Err(mismatch(&other)),
         }
     }
 

@@ -249,7 +249,7 @@ async fn settle(relay: &TestRelay, doubtful: &Operation, objects: usize) {
         .relay
         .settle(&caller, doubtful.id, assertion, overrides)
         .await;
-    assert_eq!(settled.unwrap(), Settled::Done);
+    assert_eq!(settled.unwrap().0, Settled::Done);
 }
 
 async fn rows(relay: &TestRelay) -> (usize, Vec<Operation>) {

@@ -4,5 +4,6 @@ mod admin;
 mod client;
 mod cmp;
 mod operations;
+mod orders;
 mod serving;
 mod tls;

@@ -252,7 +252,7 @@ impl Stage {
             ["forget", resource, cmp_id] => {
                 let key = key(resource, cmp_id);
                 let forget = Write::Forget { key, by, at: now };
-                relay.journal().administer(forget).await.unwrap()
+                relay.journal().administer(forget).await.unwrap().0
             }
             ["adopt", resource, cmp_id, backend, id] => {
                 let mapping = Mapping {
@@ -267,7 +267,7 @@ impl Stage {
                     updated_at: now,
                 };
                 let adopt = Write::Adopt { mapping, by };
-                relay.journal().administer(adopt).await.unwrap()
+                relay.journal().administer(adopt).await.unwrap().0
             }
             ["settle", route, verdict, how @ ..] => self.settle(route, verdict, how).await?,
             _ => return Err(format!("`{}` is not an order", words.join(" "))),
@@ -314,7 +314,9 @@ impl Stage {
             replace: how.contains(&"replace"),
         };
         let settled = relay.settle(&caller, row.id, assertion, overrides).await;
-        settled.map_err(|error| error.detail())
+        settled
+            .map(|(settled, _)| settled)
+            .map_err(|error| error.detail())
     }
 }
 

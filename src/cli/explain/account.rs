@@ -177,9 +177,20 @@ pub struct RecordAccount {
     pub route: String,
     pub client: String,
     pub backend: String,
+    /// `null`: the request does not wait for a standby.
+    pub confirm: Option<ConfirmAccount>,
     /// The object whose claim the operation holds meanwhile; `null`: none.
     pub claim: Option<ObjectAccount>,
     pub effects: Vec<EffectAccount>,
+}
+
+/// How the request waits for the standby, before the call and before the answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConfirmAccount {
+    /// `preferred` or `required`: of the route, or else of relay.yaml.
+    pub rule: &'static str,
+    /// Of each wait.
+    pub timeout_ms: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -4,16 +4,17 @@ use http::Method;
 use serde_json::Value;
 
 use super::account::{
-    Account, ClientAccount, DifferenceAccount, EffectAccount, KeyAccount, NearAccount,
-    ObjectAccount, RecordAccount, RefusedAccount, RequestAccount, RouteAccount,
+    Account, ClientAccount, ConfirmAccount, DifferenceAccount, EffectAccount, KeyAccount,
+    NearAccount, ObjectAccount, RecordAccount, RefusedAccount, RequestAccount, RouteAccount,
 };
 use super::mask::Mask;
 use super::nearest::{Found, misses};
 use super::request::{Asked, Who};
 use super::{call, choice, lookups};
 use crate::http::problem;
-use crate::plan::{BackendIdSource, CmpIdSource, MappingOp, Plan, Route, Verb, Way};
+use crate::plan::{BackendIdSource, CmpIdSource, Confirm, MappingOp, Plan, Route, Verb};
 use crate::relay::Failure;
+use crate::relay::confirm::rule;
 use crate::relay::witness::{Seen, Step};
 use crate::store::{ObjectKey, Operation};
 use crate::transform::Source;
@@ -66,7 +67,7 @@ pub fn tell(known: Known<'_>) -> Result<Account, String> {
         call: made,
         record: recorded
             .zip(mutating)
-            .map(|(operation, route)| record(&route.ways[known.seen.way], operation)),
+            .map(|(operation, route)| record(&known, route, operation)),
         idempotency: mutating.and_then(|route| key(&known, route)),
         refused: known.failure.map(|failure| refused(&known, failure, &mask)),
         notes: notes(&known),
@@ -160,17 +161,29 @@ fn client(known: &Known<'_>) -> ClientAccount {
     }
 }
 
-fn record(way: &Way, operation: &Operation) -> RecordAccount {
+fn record(known: &Known<'_>, route: &Route, operation: &Operation) -> RecordAccount {
+    let way = &route.ways[known.seen.way];
     let effects = way.mapping.iter().zip(&operation.effects);
     RecordAccount {
         route: operation.route.clone(),
         client: operation.client.clone(),
         backend: operation.backend.clone(),
+        confirm: confirm(known.plan, route),
         claim: operation.claim.map(|_| object(&operation.object)),
         effects: effects
             .map(|(change, effect)| effect_of(change, &effect.key))
             .collect(),
     }
+}
+
+fn confirm(plan: &Plan, route: &Route) -> Option<ConfirmAccount> {
+    let replication = &plan.server.replication;
+    let rule = rule(plan, Some(route));
+    let waits = replication.standby.is_some() && rule != Confirm::None;
+    waits.then(|| ConfirmAccount {
+        rule: rule.name(),
+        timeout_ms: u64::try_from(replication.timeout.as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 fn effect_of(change: &MappingOp, key: &ObjectKey) -> EffectAccount {

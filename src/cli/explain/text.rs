@@ -286,6 +286,26 @@ fn recorded(record: &RecordAccount, page: &mut Page) {
             record.route, record.client, record.backend
         ),
     );
+    if let Some(confirm) = &record.confirm {
+        let at_most = span(confirm.timeout_ms);
+        let (call, answer) = match confirm.rule {
+            "required" => (
+                format!("or is not made ({at_most} at most, then 503 standby_unconfirmed)"),
+                "or is 504 standby_unconfirmed",
+            ),
+            _ => (
+                format!("where it confirms ({at_most} at most)"),
+                "and says in Relay-Replicated whether it has",
+            ),
+        };
+        let rule = confirm.rule;
+        page.line(&format!(
+            "confirm is {rule}: the call waits until the standby has that, {call}"
+        ));
+        page.line(&format!(
+            "and the answer to a success until it has the outcome, {answer}"
+        ));
+    }
     if let Some(claim) = &record.claim {
         let words = format!("which alone may change {} {}", claim.resource, claim.cmp_id);
         page.line(&words);

@@ -13,7 +13,8 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::StatusCode;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -21,8 +22,8 @@ use super::operations::{PAGE, read};
 use super::{Admin, Problem, body_of, respond};
 use crate::clock::{rfc3339, unix_micros};
 use crate::http::operations::{json_reply, key_words, settled_or_refused};
-use crate::relay::{Caller, RelayError};
-use crate::store::{Mapping, MappingFilter, ObjectKey, Settled, StoreError, Write};
+use crate::relay::{Caller, RelayError, Replicated, Reply, acknowledge, confirm};
+use crate::store::{Mapping, MappingFilter, ObjectKey, Settled, Write};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,8 +107,11 @@ pub(super) async fn adopt(
         mapping,
         by: caller.name.to_string(),
     };
-    settled_or_refused(written(&admin, write).await?, &what)?;
-    Ok(respond(json_reply(StatusCode::CREATED, &shown)))
+    let (settled, replicated) = written(&admin, write).await?;
+    settled_or_refused(settled, &what)?;
+    let mut reply = json_reply(StatusCode::CREATED, &shown);
+    acknowledge(&mut reply, replicated);
+    Ok(respond(reply))
 }
 
 fn mapping_of(admin: &Admin, adopt: Adopt) -> Result<Mapping, RelayError> {
@@ -199,7 +203,8 @@ pub(super) async fn forget(
         by: caller.name.to_string(),
         at: unix_micros(),
     };
-    match written(&admin, write).await? {
+    let (settled, replicated) = written(&admin, write).await?;
+    match settled {
         Settled::NotFound => {
             return Err(Problem(RelayError::NotMapped {
                 resource,
@@ -208,9 +213,13 @@ pub(super) async fn forget(
         }
         settled => settled_or_refused(settled, &what)?,
     }
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    let mut reply = Reply {
+        status: StatusCode::NO_CONTENT,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+    };
+    acknowledge(&mut reply, replicated);
+    Ok(respond(reply))
 }
 
 async fn of_object(
@@ -229,11 +238,10 @@ async fn of_object(
     Ok(found)
 }
 
-async fn written(admin: &Admin, write: Write) -> Result<Settled, RelayError> {
-    match admin.relay.journal().administer(write).await {
-        Err(StoreError::Invalid(words)) => Err(RelayError::MalformedRequest(words)),
-        settled => Ok(settled?),
-    }
+/// By the server's rule: a mapping is of no route.
+async fn written(admin: &Admin, write: Write) -> Result<(Settled, Replicated), RelayError> {
+    let rule = confirm::rule(&admin.relay.plan(), None);
+    admin.relay.administer(write, rule).await
 }
 
 /// A mapping as JSON.

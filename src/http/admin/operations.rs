@@ -97,7 +97,7 @@ pub(super) async fn resolve(
     let found = operations::any(&admin.relay, &id).await?;
     let order = Resolve::parse(&body_of(body).await?)?;
     let settled = operations::resolve(&admin.relay, found.id, &caller, order).await?;
-    Ok(respond(json_reply(StatusCode::OK, &settled)))
+    Ok(respond(settled))
 }
 
 /// A filter, or the words that say which name is wrong: an unknown one would filter nothing.

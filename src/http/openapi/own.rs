@@ -132,22 +132,24 @@ fn read_operation(plan: &Plan) -> Value {
 }
 
 fn resolve_operation(plan: &Plan) -> Value {
-    let mut responses = refusals(
-        plan,
-        &[
-            problem::NO_SUCH_OPERATION,
-            problem::MAPPING_CONFLICT,
-            problem::OPERATION_IN_PROGRESS,
-            problem::EARLIER_OUTCOME_UNKNOWN,
-            problem::REFUSED,
-            problem::BODY_TOO_LARGE,
-            problem::UNSUPPORTED_MEDIA_TYPE,
-        ],
-    );
-    responses.insert(
-        "200".into(),
-        answer("The operation, settled.", &reference("Operation")),
-    );
+    let mut further = vec![
+        problem::NO_SUCH_OPERATION,
+        problem::MAPPING_CONFLICT,
+        problem::OPERATION_IN_PROGRESS,
+        problem::EARLIER_OUTCOME_UNKNOWN,
+        problem::REFUSED,
+        problem::BODY_TOO_LARGE,
+        problem::UNSUPPORTED_MEDIA_TYPE,
+    ];
+    if plan.server.replication.standby.is_some() {
+        further.push(problem::OUTCOME_UNCONFIRMED);
+    }
+    let mut responses = refusals(plan, &further);
+    let mut settled = answer("The operation, settled.", &reference("Operation"));
+    for (name, header) in headers::named(["Relay-Replicated"]) {
+        settled["headers"][name] = header;
+    }
+    responses.insert("200".into(), settled);
     json!({
         "operationId": "resolve_operation",
         "tags": [OWN_TAG],

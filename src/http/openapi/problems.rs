@@ -13,6 +13,7 @@ use crate::plan::{
     Action, BackendIdSource, CmpIdSource, Confirm, MappingOp, Plan, Prefer, Reply, ReplyBody,
     Route, Verb, Way,
 };
+use crate::relay::confirm::rule;
 
 /// Given before any route is asked, each alone under its status: described once.
 const COMMON: [Entry; 8] = [
@@ -243,10 +244,10 @@ fn possible(plan: &Plan, route: &Route) -> Vec<Entry> {
         &[EXTRACTION_FAILED],
     );
     when(any(|way| reply_may_fail(&way.reply)), &[REPLY_FAILED]);
-    let replication = &plan.server.replication;
-    let rule = route.confirm.unwrap_or(replication.confirm);
     when(
-        route.mutating && rule == Confirm::Required && replication.standby.is_some(),
+        route.mutating
+            && rule(plan, Some(route)) == Confirm::Required
+            && plan.server.replication.standby.is_some(),
         &[STANDBY_UNCONFIRMED, OUTCOME_UNCONFIRMED],
     );
     found

@@ -101,6 +101,7 @@ fn documented() -> Vec<(RelayError, u16, &'static str)> {
         (E::Standby, 503, "standby"),
         (E::StandbyUnconfirmed, 503, "standby_unconfirmed"),
         (E::OutcomeUnconfirmed, 504, "standby_unconfirmed"),
+        (E::OrderUnconfirmed, 504, "standby_unconfirmed"),
         (E::DatabaseUnavailable(words()), 503, "database_unavailable"),
         (E::RelayBusy, 503, "relay_busy"),
         (E::ShuttingDown, 503, "standby"),
@@ -170,7 +171,7 @@ fn documented() -> Vec<(RelayError, u16, &'static str)> {
             E::BackendObjectMissing { .. } | E::Rule { .. } | E::OutcomeUnknown(_) => {}
             E::ExtractionFailed(_) | E::ReplyFailed(_) | E::Internal(_) => {}
             E::CallRefused { .. } | E::PartlyApplied { .. } => {}
-            E::StandbyUnconfirmed | E::OutcomeUnconfirmed => {}
+            E::StandbyUnconfirmed | E::OutcomeUnconfirmed | E::OrderUnconfirmed => {}
         }
     }
     all

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cmp_relay::backend::why::{Choice, Verdict, why};
 use cmp_relay::backend::{Facts, choose};
 use cmp_relay::cli::explain::account::Account;
+use cmp_relay::cli::explain::text;
 use cmp_relay::plan::{BackendId, Plan};
 use cmp_relay::transform::{Root, Scope};
 use serde_json::Value;
@@ -533,4 +534,56 @@ fn what_is_told_of_a_choice_is_the_choice() {
         }
     }
     assert!(agreed > 60, "only {agreed} choices were made");
+}
+
+/// The lines that tell how a create of a thing waits, with this in relay.yaml.
+fn waits(replication: &str, route: &str) -> Vec<String> {
+    let server = format!("version: 1\n{replication}");
+    let mut files = base(&[("relay.yaml", &server)]);
+    for (_, text) in &mut files {
+        let plain = "    match: POST /v1/things\n";
+        *text = text.replace(plain, &format!("{plain}{route}"));
+    }
+    let typed = [
+        "POST",
+        "/v1/things",
+        "--body",
+        r#"{"id": "t1", "name": "a"}"#,
+    ];
+    let account = told(&plan(&files), &typed);
+    let told = serde_json::to_value(&account).unwrap();
+    let lines = text::render(&account);
+    let lines = lines
+        .lines()
+        .filter(|line| line.contains(" waits until ") || line.contains(" until it has "));
+    let lines: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
+    assert_eq!(told["record"]["confirm"].is_null(), lines.is_empty());
+    lines
+}
+
+/// By the rule of the route, or else of the server, as a request goes (`confirm`).
+#[test]
+fn a_change_says_how_it_waits_for_the_standby() {
+    let server = |rule: &str| {
+        format!(
+            "database: mysql://relay@127.0.0.1/relay\nreplication:\n  \
+             standby: mysql://relay@10.0.0.2/relay\n  confirm: {rule}\n  timeout: 700ms\n"
+        )
+    };
+    let required = [
+        "confirm is required: the call waits until the standby has that, or is not made (700 ms at most, \
+         then 503 standby_unconfirmed)",
+        "and the answer to a success until it has the outcome, or is 504 standby_unconfirmed",
+    ];
+    let preferred = [
+        "confirm is preferred: the call waits until the standby has that, where it confirms (700 ms at most)",
+        "and the answer to a success until it has the outcome, and says in Relay-Replicated whether it has",
+    ];
+    let of_route = |rule: &str| format!("    replication: {{ confirm: {rule} }}\n");
+    assert_eq!(waits(&server("required"), ""), required);
+    assert_eq!(waits(&server("preferred"), ""), preferred);
+    assert_eq!(waits(&server("none"), &of_route("required")), required);
+    assert!(waits(&server("none"), "").is_empty());
+    assert!(waits(&server("required"), &of_route("none")).is_empty());
+    assert!(waits("", "").is_empty(), "there is no standby");
 }

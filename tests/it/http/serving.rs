@@ -141,18 +141,22 @@ pub(super) struct Whole {
 }
 
 pub(super) async fn whole(server: &str) -> Whole {
-    over(files(server)).await
+    over(TestRelay::start(&files(server)).await).await
 }
 
 /// The same, its one backend being at `url`.
 pub(super) async fn whole_over(server: &str, url: &str) -> Whole {
-    let mut files = files(server);
-    files[1].1 = files[1].1.replace("https://127.0.0.1:9", url);
-    over(files).await
+    over(TestRelay::start(&files_over(server, url)).await).await
 }
 
-async fn over(files: Vec<(String, String)>) -> Whole {
-    let relay = TestRelay::start(&files).await;
+pub(super) fn files_over(server: &str, url: &str) -> Vec<(String, String)> {
+    let mut files = files(server);
+    files[1].1 = files[1].1.replace("https://127.0.0.1:9", url);
+    files
+}
+
+/// The same of a relay that runs.
+pub(super) async fn over(relay: TestRelay) -> Whole {
     let (cmp, admin) = (loopback().await, loopback().await);
     let next = Arc::new(Mutex::new(None));
     let offered = next.clone();

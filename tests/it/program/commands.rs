@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::thing;
 use crate::support::program::{Folder, Keeping, Served, run, run_in, told};
+use crate::support::scripted::{Act, Scripted};
 
 #[tokio::test]
 async fn a_listener_that_others_reach_needs_clients_and_tls() {
@@ -340,4 +341,32 @@ async fn a_running_relay_is_read_and_settled_from_the_command_line() {
     let (status, _, said) = served.command(&["mappings", "show", "thing", "t1"]);
     assert_eq!(status, 1);
     assert!(said.starts_with("error: 404 not_mapped: "), "{said}");
+}
+
+/// What the standby may not have is said beside what was done, and nothing is said where it has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_the_standby_may_not_have_says_so() {
+    let relay = Scripted::start().await;
+    let url = relay.url();
+    let adopt = "mappings adopt thing t1 --backend one --backend-id 1";
+    for order in [
+        adopt,
+        "mappings forget thing t1",
+        "operations resolve 1 --failed",
+    ] {
+        for (replicated, words) in [("yes", ""), ("off", ""), ("no", "not known to be on")] {
+            relay.will(Act::Answer {
+                status: 200,
+                headers: vec![("relay-replicated".into(), replicated.into())],
+                body: r#"{"state": "failed"}"#.into(),
+            });
+            let words_of_order: Vec<&str> = order.split(' ').collect();
+            let (status, out, said) =
+                told(&run(&[&words_of_order[..], &["--admin", &url]].concat()));
+            assert_eq!(status, 0, "{order}: {said}");
+            assert!(!out.is_empty(), "{order}");
+            assert!(said.contains(words), "{order}, {replicated}: {said}");
+            assert_eq!(said.is_empty(), words.is_empty(), "{order}: {said}");
+        }
+    }
 }
