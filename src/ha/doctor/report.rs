@@ -35,6 +35,7 @@ pub struct Fault {
     pub remedy: String,
 }
 
+/// A promise of the pair does not hold.
 pub fn wrong(place: &str, what: impl Into<String>, remedy: impl Into<String>) -> Fault {
     Fault {
         state: State::Wrong,
@@ -44,6 +45,7 @@ pub fn wrong(place: &str, what: impl Into<String>, remedy: impl Into<String>) ->
     }
 }
 
+/// Worth knowing, though every promise holds.
 pub fn warning(place: &str, what: impl Into<String>, remedy: impl Into<String>) -> Fault {
     Fault {
         state: State::Warning,
@@ -66,6 +68,7 @@ impl Report {
         }
     }
 
+    /// Says why a line was not looked at.
     pub fn unseen(&mut self, line: &'static str, why: &str) {
         self.push(
             line,
@@ -76,6 +79,7 @@ impl Report {
         );
     }
 
+    /// The line of a server, which is given back where it answers.
     pub fn server<T>(
         &mut self,
         line: &'static str,
