@@ -88,8 +88,12 @@ pub fn start(parts: Parts, stop: Shutdown) -> Result<Ha> {
 }
 
 /// Seeds this node from the active one: its rows as they are at one moment, and what follows from there on. For a node whose
-/// relay does not run yet; safe to run again.
-pub async fn bootstrap(pair: &Pair, active: &MariaDb) -> Result<String> {
+/// relay does not run yet; safe to run again. `say` is told each step.
+pub async fn bootstrap(
+    pair: &Pair,
+    active: &MariaDb,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<String> {
     let file = memory::StateFile::in_folder(&pair.state)?;
     let mut here = Control::new(&pair.control);
     let mut there = Control::new(active);
@@ -105,7 +109,8 @@ pub async fn bootstrap(pair: &Pair, active: &MariaDb) -> Result<String> {
     here.fence().await?;
     // Interrupted from here on, it is nothing.
     file.write(&memory::Memory::default())?;
-    rebuild::copy(&mut here, &mut there, &pair.source).await?;
+    rebuild::copy(&mut here, &mut there, &pair.source, say).await?;
+    say("comparing rows");
     rebuild::compare(&mut here, &mut there, &pair.control.database).await?;
     file.write(&memory::Memory {
         epoch: epoch.epoch,

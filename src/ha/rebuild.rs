@@ -14,8 +14,10 @@ use crate::plan::MariaDb;
 use crate::store::Position;
 
 const STATEMENT: Duration = Duration::from_secs(120);
-/// Rows of one insert.
-const PAGE: usize = 500;
+/// Rows of one look.
+const PAGE: usize = 200;
+/// An insert is no longer than this and one row: servers take 16 MiB (`max_allowed_packet`).
+const INSERT: usize = 4 << 20;
 
 /// A table's columns, in their order.
 #[derive(Debug)]
@@ -33,8 +35,13 @@ struct Column {
     is_number: bool,
 }
 
-/// Replaces the relay's tables here by those of `active`, and follows `source` from there on.
-pub async fn copy(here: &mut Control, active: &mut Control, source: &MariaDb) -> Result<()> {
+/// Replaces the relay's tables here by those of `active`, and follows `source` from there on; `say` is told how far it is.
+pub async fn copy(
+    here: &mut Control,
+    active: &mut Control,
+    source: &MariaDb,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<()> {
     let database = source.database.clone();
     let at = snapshot(active).await?;
     let tables = tables(active, &database).await?;
@@ -56,7 +63,7 @@ pub async fn copy(here: &mut Control, active: &mut Control, source: &MariaDb) ->
     )
     .await?;
     for table in &tables {
-        copy_table(here, active, &database, table).await?;
+        copy_table(here, active, &database, table, say).await?;
         failpoint::reached("table_copied");
     }
     active.run("COMMIT", STATEMENT).await?;
@@ -149,6 +156,7 @@ async fn copy_table(
     active: &mut Control,
     database: &str,
     table: &Table,
+    say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<()> {
     ensure!(
         !table.key.is_empty(),
@@ -170,20 +178,32 @@ async fn copy_table(
     here.run(&create, STATEMENT).await?;
     let key = list(table.key.iter().map(|column| name(column)));
     let mut after = String::new();
+    let mut copied = 0;
     loop {
+        if copied % (50 * PAGE) == 0 {
+            say(&format!("copying `{}`: {copied} rows", table.name));
+        }
         let sql = format!("SELECT * FROM {full} {after} ORDER BY {key} LIMIT {PAGE}");
         let page = active.rows(&sql, STATEMENT).await?;
         let Some(last) = page.last() else {
             return Ok(());
         };
-        let rows = list(page.iter().map(|row| {
-            format!(
-                "({})",
-                list(table.columns.iter().map(|column| value(row, column)))
-            )
-        }));
-        here.run(&format!("INSERT INTO {full} VALUES {rows}"), STATEMENT)
-            .await?;
+        let mut insert = String::new();
+        for row in &page {
+            let start = match insert.is_empty() {
+                true => format!("INSERT INTO {full} VALUES "),
+                false => ", ".to_owned(),
+            };
+            let values = list(table.columns.iter().map(|column| value(row, column)));
+            insert += &format!("{start}({values})");
+            if insert.len() > INSERT {
+                here.run(&std::mem::take(&mut insert), STATEMENT).await?;
+            }
+        }
+        if !insert.is_empty() {
+            here.run(&insert, STATEMENT).await?;
+        }
+        copied += page.len();
         if page.len() < PAGE {
             return Ok(());
         }

@@ -91,8 +91,11 @@ impl Machine {
         let source = self.parts.pair.source.clone();
         let mut how = class.to_string();
         if rebuild {
-            self.say("copying the active node's rows");
-            rebuild::copy(&mut self.control, &mut active, &source).await?;
+            // Apart meanwhile, so that the machine can say how far it is.
+            let anew = Control::new(&self.parts.pair.control);
+            let mut here = std::mem::replace(&mut self.control, anew);
+            rebuild::copy(&mut here, &mut active, &source, &mut |step| self.say(step)).await?;
+            self.control = here;
             how = format!("{class}, rebuilt");
         } else if server.replication.is_none() {
             self.control.follow(&source, true).await?;

@@ -158,7 +158,10 @@ fn tell(state: &Path, line: &str) -> Result<ExitCode> {
 fn bootstrap(config: &ConfigArgs, vars: &Vars) -> Result<ExitCode> {
     let (pair, standby) = pair_of(config, vars)?;
     super::serve::runtime()?.block_on(async {
-        println!("{}", crate::ha::bootstrap(&pair, &standby).await?);
+        println!(
+            "{}",
+            crate::ha::bootstrap(&pair, &standby, &mut |step| eprintln!("{step}")).await?
+        );
         Ok(ExitCode::SUCCESS)
     })
 }
