@@ -9,6 +9,11 @@ from faults import FAULTS
 from lab import Lab
 
 PAGE = "docs/pair-figures.md"
+# Those whose gap is to stay below a figure (docs/pair.md) are run three times as often.
+AIMED = (1, 3, 4, 6)
+# Twenty switchovers, and ten minutes of a bad link, which one run is enough of.
+LONG = (15, 25)
+ONCE = (25,)
 
 
 def quantile(values, share):
@@ -27,26 +32,28 @@ def spread(values, unit="s"):
 
 async def figures(numbers, times, one):
     """Runs, prints each, and writes the page; the exit status."""
-    rows, back, failed, gaps, commands = [], {}, 0, [], []
+    rows, back, failed, gaps, commands, slow = [], {}, 0, [], [], []
     for number in numbers:
         runs = []
-        for turn in range(times):
+        turns = 1 if number in ONCE else times * 3 if number in AIMED else times
+        for turn in range(turns):
             began = time.monotonic()
-            wrong, counts, measured = await one(number, False, False)
+            wrong, counts, measured = await one(number, number in LONG, False)
             said, seconds = "FAILED" if wrong else "ok", time.monotonic() - began
-            print(f"fault {number:2} run {turn + 1} of {times}: {said}, {seconds:.0f} s", flush=True)
+            print(f"fault {number:2} run {turn + 1} of {turns}: {said}, {seconds:.0f} s", flush=True)
             for complaint in wrong:
                 print(f"    {complaint}", flush=True)
             failed += bool(wrong)
             runs.append((wrong, counts, measured))
             gaps += measured.get("gaps", [])
             commands += measured.get("commands", [])
+            slow += measured.get("commits over a bad link", [])
             if "back" in measured:
                 back.setdefault(measured["how"].split(",")[0], []).append(measured["back"])
         rows.append(row(number, runs))
     latencies = [await latency(mode, writers) for mode in ("none", "preferred", "required") for writers in (1, 4, 16)]
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write(page(rows, gaps, commands, latencies, back))
+        file.write(page(rows, gaps, commands, latencies, back, slow))
     print(f"written: {PAGE}; {failed} runs failed", flush=True)
     return 1 if failed else 0
 
@@ -76,14 +83,17 @@ async def latency(mode, writers, seconds=10):
     return f"| {mode} | {writers} | {len(times) / seconds:.0f} | {spread(times, 'ms')} |"
 
 
-def page(rows, gaps, commands, latencies, back):
+def page(rows, gaps, commands, latencies, back, slow):
     program = "a debug build" if "/debug/" in os.environ["CMP_RELAY"] else "a release build"
     returns = "\n".join(f"| {how} | {len(values)} | {spread(values)} |" for how, values in sorted(back.items()))
     table = "\n".join(rows)
     return f"""# The pair in figures
 
 Written by `tests/pair/run --figures`: {program}, {os.cpu_count()} CPUs ({platform.machine()}), both nodes, the backend and
-the clients on one machine. Figures, not promises: what must be so is checked in each run, and says `ok` or fails.
+the clients on one machine. Figures, not promises: what must be so is checked in each run.
+
+What is aimed at: no acknowledged write lost under `required`, ever; a gap below 3 s (p95) for a killed server, relay or keepalived and for an isolated node (faults 1,
+3, 4, 6); below 1 s and nothing unknown for a switchover (15); no failover in ten minutes of a bad link (25).
 
 ## Faults
 
@@ -106,6 +116,8 @@ Creates, updates and deletes through the address, over a connection that is kept
 | confirm | writers | a second | p50 / p95 / max, ms |
 |---|---|---|---|
 {chr(10).join(latencies)}
+
+Over a bad link between the nodes (50 ms, up to 200 ms more, 5 % loss; fault 25), {len(slow)} writes with `confirm: required`: {spread(slow)} s.
 
 ## The way back
 
