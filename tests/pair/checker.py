@@ -117,8 +117,10 @@ def nothing_unnamed(run):
             yield f"I3: {name} is mapped to {mapped[name]}, and was made for {thing['mark']}"
         elif name not in mapped and not named:
             yield f"I3: the backend has {name} (for {thing['mark']}, key {thing['key']}), and nothing names it"
+    # A delete that is lost leaves the mapping that it ended.
+    told = in_doubt(run) | {line["cmp_id"] for line in run["requests"] if line["key"] in listed}
     for name, cmp_id in mapped.items():
-        if name not in run["things"] and cmp_id not in in_doubt(run):
+        if name not in run["things"] and cmp_id not in told:
             yield f"I3: {cmp_id} is mapped to {name}, which the backend does not have"
 
 

@@ -15,7 +15,7 @@ from backend import Backend
 from clients import Clients
 from node import Node, until
 from talk import FAILURES, context, once
-from unit import Failed, run
+from unit import Failed, Late, run
 
 # Everything is slower on a machine that compiles beside it: bounds that only say "it does happen" are wide.
 PATIENCE = 60
@@ -114,7 +114,7 @@ class Lab:
             return await until(has, patience, "")
         except Failed:
             status = await self.status(node)
-            raise Failed(f"{node.name} is not {role} after {patience} s, but {json.dumps(status)}") from None
+            raise Late(f"{node.name} is not {role} after {patience} s, but {json.dumps(status)}") from None
 
     async def sees_standby(self, active):
         """Until the active node knows of its standby: before that it hands over to nobody."""
@@ -159,7 +159,7 @@ class Lab:
         except Failed:
             said = {name: await self.status(node) for name, node in self.nodes.items()}
             wanted = f"a healthy pair with {active or 'one'} active"
-            raise Failed(f"no {wanted} after {patience} s: address at {net.holders()}, {json.dumps(said)}") from None
+            raise Late(f"no {wanted} after {patience} s: address at {net.holders()}, {json.dumps(said)}") from None
 
     async def writes(self):
         """Whether a create through the address succeeds, and is said to be on both nodes where anything is said of it."""
@@ -190,7 +190,7 @@ class Lab:
             said = {name: await self.status(one) for name, one in self.nodes.items()}
             last = self.clients.requests[-3:]
             complaint = f"{node.name} acknowledges nothing after {patience} s: address at {net.holders()}"
-            raise Failed(f"{complaint}, last answers {last}, {json.dumps(said)}") from None
+            raise Late(f"{complaint}, last answers {last}, {json.dumps(said)}") from None
 
     async def any_acknowledges(self, since):
         async def does():

@@ -9,7 +9,7 @@ import subprocess
 
 import files
 from net import ADDRESS, VIP
-from unit import Failed, Unit, run
+from unit import Failed, Late, Unit, run
 
 # Ids are binary; everything else that the tables hold is text or a number.
 COLUMNS = {
@@ -157,5 +157,5 @@ async def until(ask, patience, complaint, every=0.1):
         if got:
             return got
         if loop.time() > end:
-            raise Failed(f"{complaint} (waited {patience} s)")
+            raise Late(f"{complaint} (waited {patience} s)")
         await asyncio.sleep(every)

@@ -147,6 +147,13 @@ class Checker(unittest.TestCase):
         del run["things"]["be-2"]
         self.violated(run, "I3")
 
+    def test_a_mapping_that_a_lost_delete_left_is_named(self):
+        run = clean()
+        del run["things"]["be-2"]
+        run["requests"].append(request(9, verb="delete", cmp_id="thing-2", status=None))
+        run |= {"listed": [{"id": "op-9", "key": "key-9"}], "lost": ["op-9"]}
+        self.assertEqual(check(run)[0], [])
+
     def test_a_mapping_of_anothers_object(self):
         run = clean()
         run["things"]["be-2"]["mark"] = "thing-7"

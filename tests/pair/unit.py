@@ -129,7 +129,7 @@ async def run(*argv, patience=60, env=None, stdin=None, check=True):
     except asyncio.TimeoutError:
         process.kill()
         await process.wait()
-        raise Failed(f"{' '.join(argv)}: no end within {patience} s") from None
+        raise Late(f"{' '.join(argv)}: no end within {patience} s") from None
     output = output.decode(errors="replace")
     if check and process.returncode != 0:
         raise Failed(f"{' '.join(argv)}: status {process.returncode}: {output.strip()[-2000:]}")
@@ -137,4 +137,8 @@ async def run(*argv, patience=60, env=None, stdin=None, check=True):
 
 
 class Failed(Exception):
-    """Something that a fault takes for granted did not happen."""
+    """Something that a fault takes for granted is not so."""
+
+
+class Late(Failed):
+    """It did not happen in its time."""
