@@ -120,8 +120,10 @@ class Lab:
         """Until the active node knows of its standby: before that it hands over to nobody."""
 
         async def does():
-            peer = ((await self.status(active)) or {}).get("peer", {}).get("status")
-            return peer and peer["role"] == "standby"
+            peer = ((await self.status(active)) or {}).get("peer", {})
+            # What it said before it was restarted is no word of it now.
+            fresh = peer.get("status") and peer["age_ms"] < 500
+            return fresh and peer["status"]["role"] == "standby"
 
         await until(does, PATIENCE, f"{active.name} does not see a standby")
 
