@@ -51,7 +51,7 @@ pub async fn judge(here: &mut Control, active: &mut Control) -> Result<Judgement
     let log = here.log().await?;
     let promotions = active.epochs().await.context("the active node's server")?;
     let theirs = active.log().await.context("the active node's server")?;
-    let epoch = own.epoch.as_ref().map_or(0, |row| row.epoch);
+    let epoch = own.newest_epoch();
     let (class, fork) = classify(own.position, epoch, &promotions);
     let errant = errant(&log, own.epoch.as_ref(), &theirs, &promotions);
     Ok(Judgement {

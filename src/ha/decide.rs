@@ -1,7 +1,7 @@
 //! What a node does next, from what it sees: a pure function, so that each row of the table is a test.
 
 use super::memory::Was;
-use super::status::{Role, Status};
+use super::status::{Role, ServerView, Status};
 
 /// What the machine sees at one tick.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Seen<'s> {
     /// The address has been here without a break for so long.
     pub vip: Vip,
     /// `None`: this node's server does not answer.
-    pub server: Option<&'s super::status::ServerView>,
+    pub server: Option<&'s ServerView>,
     /// `None`: the peer's relay was silent for a while.
     pub peer: Option<&'s Status>,
     /// The last that was heard of the peer said that it was active in our epoch and that we confirmed.
@@ -243,7 +243,7 @@ fn fenced(seen: &Seen<'_>) -> Next {
 }
 
 /// The peer is active: what keeps this node from following it?
-fn behind(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status) -> Next {
+fn behind(seen: &Seen<'_>, server: &ServerView, peer: &Status) -> Next {
     if seen.was == Was::New {
         return stay(
             "this node has no rows, or some that were not compared: `cmp-relay ha rejoin --rebuild` takes the active \
@@ -252,18 +252,13 @@ fn behind(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status) ->
     }
     match &server.replication {
         Some(replication) => {
-            if let Some(error) = replication
-                .sql_error
-                .as_ref()
-                .or(replication.io_error.as_ref())
-            {
+            if let Some(error) = replication.error() {
                 return stay(&format!(
                     "replication does not run: {error}; `cmp-relay ha rejoin` says what this node is"
                 ));
             }
-            let own = server.epoch.as_ref().map_or(0, |row| row.epoch);
             if replication.runs()
-                && own == peer.epoch
+                && server.newest_epoch() == peer.epoch
                 && replication.lag_s.is_some_and(|lag| lag <= LAG_S)
             {
                 return Next::BecomeStandby;
@@ -288,7 +283,7 @@ fn behind(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status) ->
 }
 
 /// Neither is active: the one that was goes on, by the other's leave.
-fn both_idle(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status) -> Next {
+fn both_idle(seen: &Seen<'_>, server: &ServerView, peer: &Status) -> Next {
     let Some(row) = &server.epoch else {
         return stay(
             "no node has been active yet: `cmp-relay ha promote --force` on the one that has the data",
@@ -300,18 +295,15 @@ fn both_idle(seen: &Seen<'_>, server: &super::status::ServerView, peer: &Status)
         );
     }
     // What it was copying was ours.
-    let theirs = (peer.was != Was::New).then_some(peer.server.as_ref());
-    let theirs = theirs.flatten();
-    let their_epoch = theirs
-        .and_then(|server| server.epoch.as_ref())
-        .map_or(0, |row| row.epoch);
+    let theirs = peer.server.as_ref().filter(|_| peer.was != Was::New);
+    let their_epoch = theirs.map_or(0, ServerView::newest_epoch);
     if their_epoch > row.epoch {
         return stay(&format!(
             "{} holds a newer epoch, and has to go first",
             peer.node
         ));
     }
-    let commits = |server: Option<&super::status::ServerView>| {
+    let commits = |server: Option<&ServerView>| {
         server
             .and_then(|server| server.position)
             .map_or(0, |at| at.sequence)

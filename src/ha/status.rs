@@ -136,6 +136,13 @@ pub struct ServerView {
     pub replication: Option<Replication>,
 }
 
+impl ServerView {
+    /// 0 where no node has been promoted yet.
+    pub fn newest_epoch(&self) -> i64 {
+        self.epoch.as_ref().map_or(0, |row| row.epoch)
+    }
+}
+
 /// A row of `ha_epoch`: a promotion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRow {

@@ -12,7 +12,7 @@ use super::decide::Cause;
 use super::machine::Machine;
 use super::memory::{Failover, Memory, Was};
 use super::peer::{Answer, Ask, Granted, settled_position};
-use super::status::{EpochRow, Role};
+use super::status::{EpochRow, Role, ServerView};
 use crate::clock::{Boottime, unix_micros};
 use crate::failpoint;
 use crate::store::Position;
@@ -264,17 +264,15 @@ impl Machine {
     }
 
     fn newest_epoch(&self) -> i64 {
-        self.promotion().map_or(0, |row| row.epoch)
+        self.server.as_ref().map_or(0, ServerView::newest_epoch)
     }
 
     fn was_active_last(&self) -> bool {
-        self.promotion()
-            .is_some_and(|row| row.node == self.parts.node)
-    }
-
-    /// The newest one that this node knows.
-    fn promotion(&self) -> Option<&EpochRow> {
-        self.server.as_ref()?.epoch.as_ref()
+        let newest = self
+            .server
+            .as_ref()
+            .and_then(|server| server.epoch.as_ref());
+        newest.is_some_and(|row| row.node == self.parts.node)
     }
 
     /// Waits until `position` is here.

@@ -302,12 +302,16 @@ async def errant_write(lab):
     await lab.heal(lab.b, active="a")
 
 
-async def killed_while_copying(lab, node):
-    """A rebuild that ends in the middle leaves a node that is nothing, whatever happens to the other one."""
-    await node.relay.stop()
-    node.relay.env["CMP_RELAY_FAILPOINT"] = "table_copied"
+async def arm(node, point):
+    """The relay of `node`, started anew, ends itself at `point`, once."""
+    node.relay.env["CMP_RELAY_FAILPOINT"] = point
     await node.relay.start()
     del node.relay.env["CMP_RELAY_FAILPOINT"]
+
+
+async def killed_while_copying(lab, node):
+    """A rebuild that ends in the middle leaves a node that is nothing, whatever happens to the other one."""
+    await arm(node, "table_copied")
     starts = node.relay.starts
     status, output = await lab.rejoin(node, "--rebuild")
     expect(status != 0, f"the rebuild was not interrupted: {output}")

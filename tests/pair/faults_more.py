@@ -8,7 +8,7 @@ import os
 
 import net
 from checker import acknowledges
-from faults import expect, fault, gap_until, load
+from faults import arm, expect, fault, gap_until, load
 from files import write
 
 # Where a debug build of the relay ends itself when CMP_RELAY_FAILPOINT names the place.
@@ -19,9 +19,7 @@ ASKS = ["asking_peer", "yielded", "drained", "promoted_unwritten", "epoch_writte
 
 async def armed(lab, node, point):
     """`node`, a standby now, ends itself at `point`, once."""
-    node.relay.env["CMP_RELAY_FAILPOINT"] = point
-    await node.relay.start()
-    del node.relay.env["CMP_RELAY_FAILPOINT"]
+    await arm(node, point)
     await lab.role(node, "standby")
     await lab.sees_standby(lab.other(node))
 
