@@ -6,7 +6,7 @@
 //! main -> cli -> { config, http, trial, telemetry }
 //! trial -> { config, relay, http::problem }
 //! http -> relay (route -> resource) -> { backend -> driver, store } -> plan -> transform
-//! config -> { diagnostics, plan, transform }            secret, clock, shutdown: leaves
+//! config -> { diagnostics, plan, transform }            secret, clock, shutdown, workers: leaves
 //! config -> relay::{ answer, outcome }                  what an example's answer says, for evidence
 //! ```
 
@@ -36,3 +36,4 @@ pub mod clock;
 pub mod failpoint;
 pub mod secret;
 pub mod shutdown;
+pub mod workers;

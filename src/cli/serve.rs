@@ -25,6 +25,7 @@ use crate::relay::{Gate, Relay, longest_call};
 use crate::shutdown::{self, Shutdown};
 use crate::store::{self, Journal, Store, Write, Written};
 use crate::telemetry;
+use crate::workers::Workers;
 
 /// Serve the configured routes.
 #[derive(Debug, clap::Args)]
@@ -69,9 +70,10 @@ pub fn run(args: &Args, vars: &Vars) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The runtime of a command that talks to the network.
+/// The runtime of a command that talks to the network; requests of the CMP have [`Workers`].
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()
         .context("the runtime cannot start")
@@ -195,6 +197,8 @@ pub struct Running {
     trigger: shutdown::Trigger,
     stop: Shutdown,
     listeners: Vec<tokio::task::JoinHandle<()>>,
+    /// Held to the end: what a request began goes on after its connection.
+    _workers: Workers,
 }
 
 impl Running {
@@ -228,6 +232,7 @@ impl Running {
             address: admin_address,
             started_at: unix_micros(),
         };
+        let workers = Workers::start()?;
         let listeners = vec![
             tokio::spawn(serve_cmp(
                 cmp,
@@ -235,6 +240,7 @@ impl Running {
                 edge,
                 relay.clone(),
                 stop.clone(),
+                workers.clone(),
             )),
             tokio::spawn(admin::serve(admin, tls, bounds, desk, stop.clone())),
         ];
@@ -253,6 +259,7 @@ impl Running {
             trigger,
             stop,
             listeners,
+            _workers: workers,
         })
     }
 

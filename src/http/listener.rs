@@ -23,7 +23,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +32,7 @@ use super::problem;
 use super::watch::{Phase, Watch, Watched};
 use crate::relay::{Failure, RelayError};
 use crate::shutdown::Shutdown;
+use crate::workers::Workers;
 
 /// What a connection may cost (SEMANTICS 29).
 #[derive(Clone, Debug)]
@@ -78,12 +79,13 @@ const LINGER: (Duration, u64) = (Duration::from_secs(2), 16 << 20);
 /// Connections above the cap that are told so at one time; the others are just closed.
 const REFUSALS: usize = 64;
 
-/// Accepts until told to stop, then returns when the last connection has ended.
+/// Accepts until told to stop, then returns when the last connection has ended; `workers` drive them.
 pub async fn serve<H, F>(
     socket: TcpListener,
     tls: Option<TlsSlot>,
     bounds: Bounds,
     mut shutdown: Shutdown,
+    workers: Workers,
     handler: H,
 ) where
     H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
@@ -120,7 +122,14 @@ pub async fn serve<H, F>(
         };
         let acceptor = tls.as_ref().map(|slot| TlsAcceptor::from(slot.load_full()));
         let (bounds, shutdown, handler) = (bounds.clone(), shutdown.clone(), handler.clone());
-        tokio::spawn(async move {
+        // The runtime that accepted it lets go of it: another one may drive it.
+        let Ok(stream) = stream.into_std() else {
+            continue;
+        };
+        workers.spawn(async move {
+            let Ok(stream) = TcpStream::from_std(stream) else {
+                return;
+            };
             match acceptor {
                 None => drive(stream, peer, &bounds, shutdown, handler).await,
                 Some(acceptor) => {

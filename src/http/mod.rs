@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 
 use crate::relay::{Failure, Inbound, Relay, Reply};
 use crate::shutdown::Shutdown;
+use crate::workers::Workers;
 use layers::Edge;
 use listener::TlsSlot;
 
@@ -35,12 +36,13 @@ pub async fn serve_cmp(
     edge: Arc<Edge>,
     relay: Arc<Relay>,
     shutdown: Shutdown,
+    workers: Workers,
 ) {
     let handler = move |inbound| {
         let relay = relay.clone();
         async move { operations::handle(&relay, inbound).await }
     };
-    serve_with(socket, tls, edge, shutdown, handler).await;
+    serve_with(socket, tls, edge, shutdown, workers, handler).await;
 }
 
 /// The CMP listener in front of any handler.
@@ -49,6 +51,7 @@ pub async fn serve_with<H, F>(
     tls: Option<TlsSlot>,
     edge: Arc<Edge>,
     shutdown: Shutdown,
+    workers: Workers,
     handler: H,
 ) where
     H: Fn(Inbound) -> F + Clone + Send + Sync + 'static,
@@ -56,5 +59,5 @@ pub async fn serve_with<H, F>(
 {
     let bounds = edge.bounds().clone();
     let answer = move |request, peer| layers::answer(edge.clone(), handler.clone(), request, peer);
-    listener::serve(socket, tls, bounds, shutdown, answer).await;
+    listener::serve(socket, tls, bounds, shutdown, workers, answer).await;
 }

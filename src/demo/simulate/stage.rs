@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::Authority;
 use crate::http::listener::{self, Bounds, TlsSlot};
 use crate::shutdown::{self, Shutdown, Trigger};
+use crate::workers::Workers;
 
 /// Simulated backends that run; they end when this is dropped.
 #[derive(Debug)]
@@ -109,6 +110,7 @@ impl Stage {
             self.tls.clone(),
             Bounds::default(),
             self.shutdown.clone(),
+            Workers::default(),
             move |request: http::Request<hyper::body::Incoming>, _| {
                 calls.fetch_add(1, Ordering::Relaxed);
                 let router = router.clone();

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 
 use super::stream::{Opened, Stream};
 use crate::clock::Boottime;
+use crate::workers;
 
 /// How long a connection may idle at all. Appliances close theirs after 10 to 30 seconds, and a
 /// connection that both sides have forgotten costs a call.
@@ -51,12 +52,29 @@ pub(super) struct Conn {
     pub(super) driver: ConnDriver,
     pub(super) sent: Arc<AtomicBool>,
     probe: std::net::TcpStream,
+    /// The thread whose runtime watches the socket.
+    home: usize,
+    _open: Open,
+}
+
+/// One more connection is open; dropped, one less.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Conn {
-    pub(super) async fn new(opened: Opened) -> hyper::Result<Self> {
+    /// Speaks HTTP/1.1 over a connection that counts among those of `pool`.
+    pub(super) async fn new(opened: Opened, pool: &Pool) -> hyper::Result<Self> {
+        pool.open.fetch_add(1, Ordering::AcqRel);
+        let open = Open(Arc::clone(&pool.open));
         let (send, connection) = protocol().handshake(opened.stream).await?;
         Ok(Self {
+            home: workers::here(),
+            _open: open,
             send,
             driver: ConnDriver {
                 connection,
@@ -86,9 +104,11 @@ impl Conn {
     }
 }
 
-/// Idle connections, the last used on top.
+/// Idle connections, the last used on top; each thread has a shelf for those that it opened.
 pub(super) struct Pool {
-    idle: Mutex<Vec<Idle>>,
+    shelves: Box<[Mutex<Vec<Idle>>]>,
+    /// Connections that exist, idle or in use.
+    open: Arc<AtomicUsize>,
     capacity: usize,
     closed: AtomicBool,
     sweeping: AtomicBool,
@@ -102,29 +122,47 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(capacity: usize) -> Self {
+        let shelves = std::iter::repeat_with(Mutex::default).take(workers::places());
         Self {
-            idle: Mutex::new(Vec::new()),
+            shelves: shelves.collect(),
+            open: Arc::default(),
             capacity,
             closed: AtomicBool::new(false),
             sweeping: AtomicBool::new(false),
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shelf(&self, place: usize) -> MutexGuard<'_, Vec<Idle>> {
+        let place = place % self.shelves.len();
+        self.shelves[place]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection used last, if it may carry this request. A mutating call wants one that has
     /// idled for less than `idle_reuse`, since a backend may be about to close an older one.
+    ///
+    /// Another thread's connection is taken only where one more would be more than the backend's limit.
     pub(super) fn take(&self, mutating: bool, idle_reuse: Duration) -> Option<Conn> {
         let longest = if mutating {
             idle_reuse.min(MAX_IDLE)
         } else {
             MAX_IDLE
         };
+        let here = workers::here();
+        if let Some(conn) = self.take_from(here, longest) {
+            return Some(conn);
+        }
+        if self.open.load(Ordering::Acquire) < self.capacity {
+            return None;
+        }
+        (1..self.shelves.len()).find_map(|step| self.take_from(here + step, longest))
+    }
+
+    fn take_from(&self, place: usize, longest: Duration) -> Option<Conn> {
         loop {
             let idle = {
-                let mut all = self.idle();
+                let mut all = self.shelf(place);
                 // The rest has idled for longer still.
                 if all.last()?.since.elapsed() >= longest {
                     return None;
@@ -142,7 +180,7 @@ impl Pool {
             return;
         }
         {
-            let mut all = self.idle();
+            let mut all = self.shelf(conn.home);
             if all.len() >= self.capacity {
                 all.remove(0);
             }
@@ -158,7 +196,18 @@ impl Pool {
 
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.idle().clear();
+        (0..self.shelves.len()).for_each(|place| self.shelf(place).clear());
+    }
+
+    /// Closes what has idled too long; whether nothing idles any more.
+    fn sweep(&self) -> bool {
+        let mut empty = true;
+        for place in 0..self.shelves.len() {
+            let mut all = self.shelf(place);
+            all.retain(|idle| idle.since.elapsed() < MAX_IDLE);
+            empty &= all.is_empty();
+        }
+        empty
     }
 }
 
@@ -168,10 +217,9 @@ async fn sweep(pool: Weak<Pool>) {
     loop {
         tokio::time::sleep(MAX_IDLE).await;
         let Some(pool) = pool.upgrade() else { return };
-        let mut all = pool.idle();
-        all.retain(|idle| idle.since.elapsed() < MAX_IDLE);
-        if all.is_empty() {
-            pool.sweeping.store(false, Ordering::Release);
+        // Said before it is looked: who puts one back after the look begins a sweep of its own.
+        pool.sweeping.store(false, Ordering::Release);
+        if pool.sweep() || pool.sweeping.swap(true, Ordering::AcqRel) {
             return;
         }
     }

@@ -143,7 +143,7 @@ impl Transport {
 
     async fn connect(&self, deadline: Instant) -> Result<Conn, Failure> {
         let opened = self.open(deadline).await?;
-        Conn::new(opened)
+        Conn::new(opened, &self.pool)
             .await
             .map_err(|error| unopened(Phase::Connect, error.to_string()))
     }

@@ -42,6 +42,7 @@ use crate::relay::{Relay, RelayError, Reply};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
 use crate::telemetry::metrics;
+use crate::workers::Workers;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -75,7 +76,8 @@ pub async fn serve(
     let router = router(admin);
     let limits = bounds.clone();
     let handler = move |request, _peer| answer(router.clone(), limits.clone(), request);
-    listener::serve(socket, tls, bounds, shutdown, handler).await;
+    let here = Workers::default();
+    listener::serve(socket, tls, bounds, shutdown, here, handler).await;
 }
 
 /// Every path of the admin listener.

@@ -13,6 +13,7 @@ use cmp_relay::http::serve_with;
 use cmp_relay::plan::Plan;
 use cmp_relay::relay::{Failure, Inbound, Reply};
 use cmp_relay::shutdown::{self, Trigger};
+use cmp_relay::workers::Workers;
 use http::{HeaderMap, StatusCode};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -102,7 +103,14 @@ where
     let address = socket.local_addr().unwrap();
     let (trigger, stop) = shutdown::channel();
     let edge = Arc::new(Edge::new(Arc::new(plan), bounds));
-    let task = tokio::spawn(serve_with(socket, tls, edge, stop, handler));
+    let task = tokio::spawn(serve_with(
+        socket,
+        tls,
+        edge,
+        stop,
+        Workers::default(),
+        handler,
+    ));
     Serving {
         address,
         trigger,
