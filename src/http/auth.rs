@@ -25,13 +25,7 @@ impl Authenticator {
             .enumerate()
             .flat_map(|(index, client)| client.token_sha256.iter().map(move |hash| (*hash, index)))
             .collect();
-        let clients = clients
-            .iter()
-            .map(|client| Caller {
-                name: client.name.clone(),
-                roles: client.roles.clone(),
-            })
-            .collect();
+        let clients = clients.iter().map(Caller::from).collect();
         Self { clients, tokens }
     }
 
@@ -46,7 +40,7 @@ impl Authenticator {
         if self.is_open() {
             return Ok(Caller {
                 name: "anonymous".into(),
-                roles: vec![Role::Cmp, Role::Reader, Role::Operator],
+                roles: [Role::Cmp, Role::Reader, Role::Operator].into(),
             });
         }
         let token = bearer_token(headers).ok_or(RelayError::Unauthenticated)?;
@@ -168,7 +162,7 @@ mod tests {
     fn a_missing_role_is_named() {
         let caller = Caller {
             name: "cmp".into(),
-            roles: vec![Role::Cmp],
+            roles: [Role::Cmp].into(),
         };
         assert_eq!(
             require(&caller, &[Role::Reader, Role::Operator]),

@@ -20,7 +20,7 @@ use super::inbound::{X_REQUEST_ID, check_head, read_body, request_id};
 use super::listener::{Answer, Bounds};
 use super::{docs, openapi, panic, problem};
 use crate::plan::{Plan, Role, RouteId};
-use crate::relay::{Failure, Inbound, RelayError, Reply};
+use crate::relay::{Caller, Failure, Inbound, RelayError, Reply};
 use crate::telemetry::metrics::{ABANDONED, IN_FLIGHT, RouteMetrics, refused_write};
 
 /// Where a caller on this machine finds the listener.
@@ -115,19 +115,19 @@ where
         let error = RelayError::Internal(format!("a handler panicked: {words}"));
         Err(problem::refused(error, &method))
     });
-    let mut answer = match &outcome {
+    let (mut answer, failure) = match outcome {
         Ok(reply) => {
-            let mut answer = Answer::new(Full::new(reply.body.clone()));
+            let mut answer = Answer::new(Full::new(reply.body));
             *answer.status_mut() = reply.status;
-            *answer.headers_mut() = reply.headers.clone();
-            answer
+            *answer.headers_mut() = reply.headers;
+            (answer, None)
         }
-        Err(failure) => problem_answer(failure),
+        Err(failure) => (problem_answer(&failure), Some(failure)),
     };
     if let Ok(value) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(X_REQUEST_ID, value);
     }
-    record.end(&answer, outcome.as_ref().err());
+    record.end(&answer, failure.as_ref());
     answer
 }
 
@@ -152,7 +152,7 @@ where
         return published.map_err(refuse);
     }
     let caller = front.authenticator.check(&parts.headers).map_err(refuse)?;
-    record.knows_caller(&caller.name);
+    record.knows_caller(&caller);
     let roles: &[Role] = match super::operations::is_operations_path(parts.uri.path()) {
         true => &[Role::Cmp, Role::Operator],
         false => &[Role::Cmp],
@@ -255,7 +255,7 @@ struct Record<'a> {
     path: String,
     peer: SocketAddr,
     route: Option<RouteId>,
-    caller: std::sync::OnceLock<Box<str>>,
+    caller: std::sync::OnceLock<Arc<str>>,
     started: Instant,
     ended: bool,
 }
@@ -281,8 +281,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn knows_caller(&self, name: &str) {
-        let _ = self.caller.set(name.into());
+    fn knows_caller(&self, caller: &Caller) {
+        let _ = self.caller.set(Arc::clone(&caller.name));
     }
 
     fn route_name(&self) -> Option<&str> {

@@ -38,7 +38,8 @@ pub async fn handle(relay: &Arc<Relay>, inbound: Inbound) -> Result<Reply, Failu
         return relay.handle(inbound).await;
     }
     let method = inbound.method.clone();
-    answer(relay, inbound)
+    // Boxed, so that a route's future does not have its size.
+    Box::pin(answer(relay, inbound))
         .await
         .map_err(|error| problem::refused(error, &method))
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{BackendId, ResourceId, RouteId, Schema};
 use crate::transform::{
-    AnswerView, Condition, PathTemplate, Source, Template, Test, Text, TextFsm, Tree,
+    AnswerView, Condition, Parts, PathTemplate, Source, Template, Test, Text, TextFsm, Tree,
 };
 
 /// A type of CMP object: the mapping table's key.
@@ -90,12 +90,53 @@ pub struct PublishedExample {
 }
 
 /// Whether a template names what has to be made for templates alone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Reads {
     /// `response.*` beside the body: status, headers, text.
     pub response_head: bool,
+    /// `response.body.*`, and what JSONPaths take of the body; not that a reply passes it on.
+    pub response_body: Parts,
     /// Rows of the mapping table, before the call: `backend_id 'network' id`.
     pub rows: bool,
+}
+
+impl Way {
+    /// What of an answer's body its rules, its `extract`, its mapping changes and its reply read.
+    pub fn parts(&self) -> Parts {
+        let mut parts = Parts::none();
+        let rules = &self.response;
+        let errors = rules.errors.iter().map(|rule| &rule.when);
+        let changes = self.mapping.iter().flat_map(|change| &change.when);
+        for condition in
+            (rules.success_when.iter().chain(&rules.fail_when)).chain(errors.chain(changes))
+        {
+            condition.note_parts(&mut parts);
+        }
+        let ids = self
+            .mapping
+            .iter()
+            .filter_map(|change| match &change.backend_id {
+                Some(BackendIdSource::Extract(source)) => Some(source),
+                _ => None,
+            });
+        let attributes = self.mapping.iter().flat_map(|change| &change.attributes);
+        let named = self
+            .extract
+            .iter()
+            .chain(attributes)
+            .map(|(_, source)| source);
+        ids.chain(named)
+            .for_each(|source| source.note_parts(&mut parts));
+        let details = rules.errors.iter().flat_map(|rule| &rule.detail);
+        let headers = self.reply.headers.iter().map(|(_, text)| text);
+        details
+            .chain(headers)
+            .for_each(|text| text.note_parts(&mut parts));
+        if let ReplyBody::Tree(tree) = &self.reply.body {
+            tree.note_parts(&mut parts);
+        }
+        parts
+    }
 }
 
 impl Route {

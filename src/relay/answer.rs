@@ -6,22 +6,26 @@ mod xml;
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::{Map, Value};
 
 use super::outcome::Clean;
 use crate::driver::{Answer, Protocol, Ruling};
 use crate::plan::{BodyFormat, ResponseRules};
-use crate::transform::{AnswerView, Root, Scope};
+use crate::transform::{AnswerView, Parts, Root, Scope};
 
 /// An answer with its body read.
 #[derive(Debug)]
 pub struct ReadAnswer {
     pub status: u16,
     pub headers: HeaderMap,
-    /// `None` when there is none, it is text that nobody parses, or the scope has it already.
+    /// What the route reads of it; `None` when there is none, it is text that nobody parses, or the scope has it
+    /// already.
     body: Option<Value>,
     pub text: String,
+    /// The body as it came, where it came as JSON.
+    pub json: Option<Bytes>,
     /// What a program wrote as its errors.
     pub stderr: String,
     /// What it is an answer of.
@@ -94,8 +98,8 @@ impl ReadAnswer {
     }
 }
 
-/// Reads an answer by the route's rules.
-pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
+/// Reads an answer by the route's rules; of a JSON body only these parts are kept.
+pub fn read(answer: Answer, rules: &ResponseRules, parts: &Parts) -> ReadAnswer {
     let by_type = match answer.protocol {
         Protocol::Http => format_of(&answer.headers),
         Protocol::Cli | Protocol::Exec | Protocol::Netconf => None,
@@ -119,7 +123,8 @@ pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
         answer.protocol != Protocol::Http && rules.parse.as_ref().is_some_and(parse::takes_nothing);
     if unreadable.is_none() && (lists || !text.trim().is_empty()) {
         let parsed = match format {
-            BodyFormat::Json => serde_json::from_str(&text)
+            BodyFormat::Json => parts
+                .parse(&text)
                 .map(Some)
                 .map_err(|error| format!("the body is not JSON: {error}")),
             BodyFormat::Xml if answer.protocol == Protocol::Netconf => {
@@ -138,6 +143,10 @@ pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
             Err(why) => unreadable = Some(why),
         }
     }
+    let json = (format == BodyFormat::Json && body.is_some()).then(|| match &text {
+        Cow::Borrowed(text) => answer.body.slice_ref(text.as_bytes()),
+        Cow::Owned(text) => Bytes::copy_from_slice(text.as_bytes()),
+    });
     let in_declared_format = unreadable.is_none()
         && match by_type {
             Some(found) => found == declared,
@@ -147,6 +156,7 @@ pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
         status: answer.status,
         body,
         text: text.into_owned(),
+        json,
         stderr: String::from_utf8_lossy(&answer.stderr).into_owned(),
         protocol: answer.protocol,
         ruling: answer.ruling,
@@ -158,9 +168,12 @@ pub fn read(answer: Answer, rules: &ResponseRules) -> ReadAnswer {
 
 fn format_of(headers: &HeaderMap) -> Option<BodyFormat> {
     let found = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = found.split(';').next()?.trim().to_ascii_lowercase();
-    Some(match essence.as_str() {
-        "application/json" | "text/json" => BodyFormat::Json,
+    let essence = found.split(';').next()?.trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Some(BodyFormat::Json);
+    }
+    Some(match essence.to_ascii_lowercase().as_str() {
+        "text/json" => BodyFormat::Json,
         "application/xml" | "text/xml" => BodyFormat::Xml,
         other if other.ends_with("+json") => BodyFormat::Json,
         other if other.ends_with("+xml") => BodyFormat::Xml,
@@ -173,17 +186,20 @@ fn decode<'b>(headers: &HeaderMap, body: &'b [u8]) -> Cow<'b, str> {
     let latin1 = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().contains("charset=iso-8859-1"));
+        .is_some_and(|value| {
+            value.contains(';') && value.to_ascii_lowercase().contains("charset=iso-8859-1")
+        });
     if latin1 {
         return body.iter().map(|byte| char::from(*byte)).collect();
     }
-    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    // By far the most are UTF-8, and that is found out faster than what to replace.
+    std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use http::HeaderValue;
     use serde_json::json;
 
@@ -210,6 +226,7 @@ mod tests {
                 "\u{feff}{\"id\": 12345678901234567890123}",
             ),
             &ResponseRules::default(),
+            &Parts::Whole,
         );
         assert_eq!(
             read.body.unwrap()["id"].to_string(),
@@ -223,6 +240,7 @@ mod tests {
         let read = read(
             answer(Some("text/html"), "<h1>Not Found</h1>"),
             &ResponseRules::default(),
+            &Parts::Whole,
         );
         assert_eq!(read.body, None);
         assert!(!read.in_declared_format);
@@ -233,6 +251,7 @@ mod tests {
         let read = read(
             answer(Some("application/json"), "{\"id\":"),
             &ResponseRules::default(),
+            &Parts::Whole,
         );
         assert!(read.unreadable.is_some());
     }
@@ -244,7 +263,7 @@ mod tests {
             ..ResponseRules::default()
         };
         let text = r#"<r:response xmlns:r="urn:x" status="success"><result><entry name="a">x</entry></result><n>1</n><n>2</n><e/></r:response>"#;
-        let read = read(answer(Some("application/xml"), text), &rules);
+        let read = read(answer(Some("application/xml"), text), &rules, &Parts::Whole);
         assert_eq!(
             read.body,
             Some(json!({"response": {

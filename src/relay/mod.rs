@@ -44,7 +44,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::backend::{BackendManager, Turn};
 use crate::clock::Boottime;
 use crate::driver::{Clearance, RenderedCall};
-use crate::plan::{BackendId, Plan, Role, SideEffect};
+use crate::plan::{BackendId, Client, Plan, Role, SideEffect};
 use crate::store::{Journal, Operation, OperationId};
 
 pub use confirm::{Confirm, Replicated};
@@ -66,12 +66,21 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// RFC 9457.
 pub const PROBLEM_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Who calls, once the token has been checked.
+/// Who calls, once the token has been checked; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The client's name; `anonymous` when no client is configured.
-    pub name: Box<str>,
-    pub roles: Vec<Role>,
+    pub name: Arc<str>,
+    pub roles: Arc<[Role]>,
+}
+
+impl From<&Client> for Caller {
+    fn from(client: &Client) -> Self {
+        Self {
+            name: (*client.name).into(),
+            roles: client.roles.as_slice().into(),
+        }
+    }
 }
 
 /// A CMP request as it came in: bounded, its caller known, nothing else decided.
@@ -214,20 +223,33 @@ impl Relay {
     /// after a stale round only, and before a create is refused for any other reason.
     async fn round(
         self: &Arc<Self>,
-        mut request: Request,
+        mut request: Box<Request>,
         ask: bool,
     ) -> Result<Option<Reply>, Failure> {
         let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
         let refused = |error| Failure::of_route(route, error);
-        if !route.mutating {
-            let prepared = self.prepare(&mut request, None, None, false).await;
-            let read = match prepared {
-                Ok((prepared, turn)) => self.read(request, prepared, turn).await,
-                Err(error) => Err(refused(error)),
-            };
-            return self.marked(read).map(Some);
+        if route.mutating {
+            // Boxed, so that a read's future does not have its size.
+            return Box::pin(self.change(request, ask)).await;
         }
+        let prepared = self.prepare(&mut request, None, None, false).await;
+        let read = match prepared {
+            Ok((prepared, turn)) => self.read(request, prepared, turn).await,
+            Err(error) => Err(refused(error)),
+        };
+        self.marked(read).map(Some)
+    }
+
+    /// As [`Self::round`], of what may change something.
+    async fn change(
+        self: &Arc<Self>,
+        mut request: Box<Request>,
+        ask: bool,
+    ) -> Result<Option<Reply>, Failure> {
+        let snapshot = request.snapshot.clone();
+        let route = snapshot.plan.route(request.route);
+        let refused = |error| Failure::of_route(route, error);
         self.reaches(Step::Replayed);
         let previous = match self.earlier(&request).await? {
             Earlier::None => None,
@@ -466,7 +488,7 @@ impl Relay {
     /// A read writes nothing: no journal row, no commit.
     async fn read(
         self: &Arc<Self>,
-        mut request: Request,
+        mut request: Box<Request>,
         prepared: Prepared,
         turn: Turn,
     ) -> Result<Reply, Failure> {
@@ -502,7 +524,7 @@ impl Relay {
 
         let status = answer.status;
         let way = &route.ways[request.way];
-        let mut read = answer::read(answer, &way.response);
+        let mut read = answer::read(answer, &way.response, &way.reads.response_body);
         read.publish(&mut request.scope, way.reads.response_head);
         let object = prepared.target.object.as_deref();
         if let outcome::Verdict::Failure(judged) =

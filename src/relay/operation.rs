@@ -28,7 +28,7 @@ use crate::store::{
 /// A request that is ready to be written down and sent.
 #[derive(Debug)]
 pub struct Ready {
-    pub request: Request,
+    pub request: Box<Request>,
     pub prepared: Prepared,
     /// The row of an earlier attempt that this one replaces.
     pub previous: Option<Operation>,
@@ -159,7 +159,7 @@ async fn conclude(relay: &Relay, ready: &mut Ready, answer: Answer) -> Conclusio
     let snapshot = ready.request.snapshot.clone();
     let route = snapshot.plan.route(ready.request.route);
     let way = &route.ways[ready.request.way];
-    let mut read = answer::read(answer, &way.response);
+    let mut read = answer::read(answer, &way.response, &way.reads.response_body);
     read.publish(&mut ready.request.scope, way.reads.response_head);
     let clean = reply::cleaner(&ready.request, ready.prepared.target.backend);
     let verdict = judge(

@@ -7,7 +7,7 @@ use super::answer::{self, ReadAnswer};
 use crate::driver::{Answer, DriverError, Protocol, Ruling, SendOutcome};
 use crate::plan::{ErrorRule, Route, SideEffect, Verb, Way};
 use crate::store::{Mapping, State};
-use crate::transform::{AnswerView, Condition, Scope};
+use crate::transform::{AnswerView, Condition, Parts, Scope};
 
 /// The verdict on an answer.
 #[derive(Debug)]
@@ -259,7 +259,7 @@ pub struct Met {
 
 /// Tells which rules of a route an answer meets: for what is tried, never for what is served.
 pub fn met(way: &Way, answer: Answer) -> Met {
-    let mut read = answer::read(answer, &way.response);
+    let mut read = answer::read(answer, &way.response, &Parts::Whole);
     let mut scope = Scope::new();
     read.publish(&mut scope, false);
     let view = read.view(&scope);

@@ -70,12 +70,15 @@ pub async fn render(
     })
 }
 
-/// The backend's JSON, or its text as `{"text": ...}`.
+/// The backend's JSON as it came, what was read of another format, or its text as `{"text": ...}`.
 fn pass_through(request: &Request, answer: &ReadAnswer) -> Result<Bytes, RelayError> {
     if let Some(why) = &answer.unreadable {
         return Err(RelayError::ReplyFailed(format!(
             "the backend's body cannot be passed on: {why}"
         )));
+    }
+    if let Some(json) = &answer.json {
+        return Ok(json.clone());
     }
     if let Some(body) = answer.view(&request.scope).body {
         let bytes = serde_json::to_vec(body);

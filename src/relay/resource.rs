@@ -358,7 +358,7 @@ fn publish_parents(route: &Route, parents: &[Option<Arc<Mapping>>], scope: &mut 
 
 /// A mapping as templates see it.
 fn mapping_value(mapping: &Mapping) -> Value {
-    let mut value = Map::new();
+    let mut value = Map::with_capacity(4);
     value.insert("cmp_id".into(), mapping.key.cmp_id.as_str().into());
     if let Some(backend_id) = &mapping.backend_id {
         value.insert("backend_id".into(), backend_id.as_str().into());

@@ -63,16 +63,16 @@ pub fn find(
     }
 }
 
-/// Parses the request of `route`; nothing of it has been validated yet.
+/// Parses the request of `route`; nothing of it has been validated yet. Boxed: it is handed on many times.
 pub fn parse(
     snapshot: Arc<Snapshot>,
     route_id: RouteId,
     params: &[(String, String)],
     inbound: &Arc<Inbound>,
     fingerprint_key: &hmac::Key,
-) -> Result<Request, RelayError> {
+) -> Result<Box<Request>, RelayError> {
     let route = snapshot.plan.route(route_id);
-    let mut path = Map::new();
+    let mut path = Map::with_capacity(params.len());
     for (name, raw) in params {
         path.insert(name.clone(), Value::String(decode(raw, false)?));
     }
@@ -115,7 +115,7 @@ pub fn parse(
     if let Some(body) = body {
         scope.set(Root::Body, body);
     }
-    Ok(Request {
+    Ok(Box::new(Request {
         snapshot,
         route: route_id,
         way: 0,
@@ -127,7 +127,7 @@ pub fn parse(
         query,
         headers,
         repeated_headers,
-    })
+    }))
 }
 
 /// Validates what was parsed against the route's schemas; `query.*`, `header.*` and `request.*` exist
@@ -199,7 +199,7 @@ pub fn authorize(route: &Route, caller: &Caller) -> Result<(), RelayError> {
         )));
     }
     match &route.clients {
-        Some(clients) if !clients.contains(&caller.name) => Err(RelayError::Forbidden(format!(
+        Some(clients) if !clients.iter().any(|known| **known == *caller.name) => Err(RelayError::Forbidden(format!(
             "route `{}` is not open to client `{}`",
             route.name, caller.name
         ))),

@@ -20,7 +20,7 @@ pub async fn with_rows<T>(
     const ROUNDS: usize = 8;
     for _ in 0..ROUNDS {
         match render(&request.scope) {
-            Err(RenderError::Lookups) => supply_rows(relay, request, backend).await?,
+            Err(RenderError::Lookups) => Box::pin(supply_rows(relay, request, backend)).await?,
             Err(error) => return Err(error.into()),
             Ok(rendered) => return Ok(rendered),
         }

@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName};
 use regex::Regex;
 use serde_json::Value;
 
-use super::JsonPath;
 use super::number::same_value;
+use super::{JsonPath, Parts};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Entry, Kind, Node, Scalar};
 
@@ -79,6 +79,11 @@ impl Condition {
     /// What must all hold.
     pub fn tests(&self) -> &[Test] {
         &self.tests
+    }
+
+    /// Notes what it reads of the answer's body.
+    pub fn note_parts(&self, parts: &mut Parts) {
+        self.paths().for_each(|path| parts.add_path(path));
     }
 
     /// The JSONPaths that it asks.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::expr::{Context, Fault, Got};
 use super::helpers::{self, Func};
-use super::{Lookup, LookupRow, Root, Scope, ValueMap, encode};
+use super::{Lookup, LookupRow, Parts, Root, Scope, ValueMap, encode};
 
 /// A compiled expression's meaning.
 #[derive(Debug)]
@@ -104,6 +104,21 @@ impl Step {
 }
 
 impl PathNode {
+    /// Notes what it reads of the answer's body; an item of a loop is a part of the loop's list.
+    pub(super) fn note(&self, parts: &mut Parts) {
+        if self.start != Start::Root(Root::Response) {
+            return;
+        }
+        // Where a list may be meant, all of it is.
+        let names = self.steps.iter().take_while(|step| step.index.is_none());
+        let mut names = names.map(Step::key);
+        match names.next() {
+            None => *parts = Parts::Whole,
+            Some("body") => parts.add(&mut names),
+            Some(_) => {}
+        }
+    }
+
     fn get<'c>(&self, context: Context<'c>) -> Option<&'c Value> {
         let start = match self.start {
             Start::Root(root) => context.scope.get(root)?,
@@ -216,19 +231,24 @@ impl Node {
     }
 
     pub(super) fn variables<'n>(&'n self, names: &mut Vec<&'n str>) {
+        self.paths(&mut |path| names.extend(path.reads.as_deref()));
+    }
+
+    /// Shows every variable in it.
+    pub(super) fn paths<'n>(&'n self, see: &mut dyn FnMut(&'n PathNode)) {
         match self {
-            Node::Path(path) => names.extend(path.reads.as_deref()),
+            Node::Path(path) => see(path),
             Node::Round(..) | Node::Literal(_) => {}
-            Node::Optional(inner) | Node::Has(inner) => inner.variables(names),
+            Node::Optional(inner) | Node::Has(inner) => inner.paths(see),
             Node::Default(inner, fallback) => {
-                inner.variables(names);
-                fallback.variables(names);
+                inner.paths(see);
+                fallback.paths(see);
             }
-            Node::Map { word, .. } => word.variables(names),
-            Node::Row { id, .. } => id.variables(names),
+            Node::Map { word, .. } => word.paths(see),
+            Node::Row { id, .. } => id.paths(see),
             Node::Any(parts) | Node::All(parts) | Node::Call { args: parts, .. } => {
                 for part in parts {
-                    part.variables(names);
+                    part.paths(see);
                 }
             }
         }

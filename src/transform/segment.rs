@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::encode::Slot;
 use super::expr::{Context, Expr, Fault, Got, Truth, Wrote};
+use super::node::PathNode;
 use crate::document::Span;
 
 /// One piece of a text.
@@ -235,10 +236,15 @@ fn two_ways(first: &[Segment], second: &[Segment], rounds: usize, block: Span) -
 
 /// The variables of values, conditions and lists.
 pub(super) fn variables<'s>(segments: &'s [Segment], names: &mut Vec<&'s str>) {
+    paths(segments, &mut |path| names.extend(path.reads.as_deref()));
+}
+
+/// Shows every variable in them.
+pub(super) fn paths<'s>(segments: &'s [Segment], see: &mut dyn FnMut(&'s PathNode)) {
     for segment in segments {
         match segment {
             Segment::Literal(_) => {}
-            Segment::Value { expr, .. } => expr.node.variables(names),
+            Segment::Value { expr, .. } => expr.node.paths(see),
             Segment::If {
                 condition: subject,
                 then: first,
@@ -251,9 +257,9 @@ pub(super) fn variables<'s>(segments: &'s [Segment], names: &mut Vec<&'s str>) {
                 otherwise: second,
                 ..
             } => {
-                subject.node.variables(names);
-                variables(first, names);
-                variables(second, names);
+                subject.node.paths(see);
+                paths(first, see);
+                paths(second, see);
             }
         }
     }

@@ -109,6 +109,18 @@ impl JsonPath {
         &self.text
     }
 
+    /// The names it walks by before anything else, from the root on.
+    pub(super) fn leading_names(&self) -> impl Iterator<Item = &str> {
+        let steps = match &self.query {
+            Query::Singular(steps) => &**steps,
+            Query::Any(_) => &[],
+        };
+        steps.iter().map_while(|step| match step {
+            Step::Name(name) => Some(&**name),
+            Step::Index(_) => None,
+        })
+    }
+
     /// Whether it can select one node at most.
     pub fn is_singular(&self) -> bool {
         matches!(self.query, Query::Singular(_))

@@ -12,7 +12,7 @@ use super::encode::text_of;
 use super::number::is_integer;
 use super::outline::MadeKind;
 use super::select::Found;
-use super::{AnswerView, Env, JsonPath, Outline, RenderError, Scope, Tree, Uses, link};
+use super::{AnswerView, Env, JsonPath, Outline, Parts, RenderError, Scope, Tree, Uses, link};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes, suggest};
 use crate::document::{Entry, Kind, Node};
 
@@ -178,6 +178,16 @@ impl Source {
             From::Path(_) | From::Header(_) | From::Link(_) | From::Text => Vec::new(),
             From::Value(tree) => tree.variables(),
             From::First(sources) => sources.iter().flat_map(Source::variables).collect(),
+        }
+    }
+
+    /// Notes what it reads of the answer's body.
+    pub fn note_parts(&self, parts: &mut Parts) {
+        match &self.from {
+            From::Path(path) => parts.add_path(path),
+            From::Header(_) | From::Link(_) | From::Text => {}
+            From::Value(tree) => tree.note_parts(parts),
+            From::First(sources) => sources.iter().for_each(|one| one.note_parts(parts)),
         }
     }
 

@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 use super::command;
 use super::encode::Slot;
 use super::expr::{Context, Fault};
+use super::node::PathNode;
 use super::parse::Compiler;
 use super::scan;
 use super::segment::{self, Holder, Rendering, Segment};
@@ -88,6 +89,10 @@ impl Template {
         let mut names = Vec::new();
         segment::variables(&self.segments, &mut names);
         names
+    }
+
+    pub(super) fn paths<'t>(&'t self, see: &mut dyn FnMut(&'t PathNode)) {
+        segment::paths(&self.segments, see);
     }
 
     pub(super) fn field(&self) -> &str {

@@ -3,11 +3,12 @@
 use super::command;
 use super::encode::{self, Slot};
 use super::expr::{Context, Fault};
+use super::node::PathNode;
 use super::parse::Compiler;
 use super::scan;
 use super::segment::{self, Holder, Rendering, Segment};
 use super::uses::Landing;
-use super::{Env, RenderError, Scope};
+use super::{Env, Parts, RenderError, Scope};
 use crate::diagnostics::{Diagnostic, Diagnostics, codes};
 use crate::document::Snippet;
 
@@ -102,6 +103,15 @@ impl Text {
         let mut names = Vec::new();
         segment::variables(&self.segments, &mut names);
         names
+    }
+
+    /// Notes what it reads of the answer's body.
+    pub fn note_parts(&self, parts: &mut Parts) {
+        self.paths(&mut |path| path.note(parts));
+    }
+
+    pub(super) fn paths<'t>(&'t self, see: &mut dyn FnMut(&'t PathNode)) {
+        segment::paths(&self.segments, see);
     }
 
     /// Whether it is a line of a command line.

@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 
 use super::encode::text_of;
 use super::expr::{Context, Expr, Fault, Got, Truth};
+use super::node::PathNode;
 use super::parse::Compiler;
 use super::program::Program;
-use super::{Env, Format, Presence, RenderError, Scope, Template, Text};
+use super::{Env, Format, Parts, Presence, RenderError, Scope, Template, Text};
 use crate::diagnostics::Diagnostics;
 use crate::document::Node;
 
@@ -110,8 +111,14 @@ impl Tree {
     /// The request fields (`body.user.password`) that its expressions read, for `writeOnly`.
     pub fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();
-        self.shape.variables(&mut names);
+        self.shape
+            .paths(&mut |path| names.extend(path.reads.as_deref()));
         names
+    }
+
+    /// Notes what it reads of the answer's body.
+    pub fn note_parts(&self, parts: &mut Parts) {
+        self.shape.paths(&mut |path| path.note(parts));
     }
 
     /// Its value when it has no expression at all.
@@ -179,33 +186,34 @@ impl Shape {
         }
     }
 
-    fn variables<'t>(&'t self, names: &mut Vec<&'t str>) {
+    /// Shows every variable in it.
+    fn paths<'t>(&'t self, see: &mut dyn FnMut(&'t PathNode)) {
         match self {
             Shape::Literal(_) => {}
-            Shape::Leaf(expr) => expr.node.variables(names),
-            Shape::Text(text) => names.extend(text.variables()),
-            Shape::Template(template) => names.extend(template.variables()),
-            Shape::List(items) => items.iter().for_each(|item| item.variables(names)),
-            Shape::Map(entries) => entries.iter().for_each(|(_, value)| value.variables(names)),
+            Shape::Leaf(expr) => expr.node.paths(see),
+            Shape::Text(text) => text.paths(see),
+            Shape::Template(template) => template.paths(see),
+            Shape::List(items) => items.iter().for_each(|item| item.paths(see)),
+            Shape::Map(entries) => entries.iter().for_each(|(_, value)| value.paths(see)),
             Shape::If {
                 condition,
                 then,
                 otherwise,
             } => {
-                condition.node.variables(names);
-                then.variables(names);
+                condition.node.paths(see);
+                then.paths(see);
                 if let Some(otherwise) = otherwise {
-                    otherwise.variables(names);
+                    otherwise.paths(see);
                 }
             }
             Shape::For { list, filter, item } => {
-                list.node.variables(names);
+                list.node.paths(see);
                 if let Some(filter) = filter {
-                    filter.node.variables(names);
+                    filter.node.paths(see);
                 }
-                item.variables(names);
+                item.paths(see);
             }
-            Shape::Json(inner, _) => inner.variables(names),
+            Shape::Json(inner, _) => inner.paths(see),
         }
     }
 

@@ -58,8 +58,8 @@ fn scene(plan: &Plan, route: &Route, example: &Example) -> Scene {
         inbound: Inbound {
             request_id: "example".into(),
             caller: Caller {
-                name: client(plan, route),
-                roles: vec![Role::Cmp],
+                name: client(plan, route).into(),
+                roles: [Role::Cmp].into(),
             },
             method: asked.method.clone(),
             path: asked.path.clone(),

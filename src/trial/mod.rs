@@ -136,7 +136,7 @@ pub fn inbound(
         request_id: "trial".into(),
         caller: Caller {
             name: client.into(),
-            roles: vec![Role::Cmp],
+            roles: [Role::Cmp].into(),
         },
         method,
         path: path.to_owned(),

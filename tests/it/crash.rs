@@ -232,7 +232,7 @@ fn counter(objects: &Arc<AtomicU32>) -> impl Fn() + Send + Sync + use<> {
 async fn settle(relay: &TestRelay, doubtful: &Operation, objects: usize) {
     let caller = Caller {
         name: "operator".into(),
-        roles: vec![Role::Operator],
+        roles: [Role::Operator].into(),
     };
     let assertion = match objects {
         0 => Assertion::Failed,

@@ -104,10 +104,7 @@ pub fn who(plan: &Plan, asked: &Asked, named: Option<&str>) -> Result<Who, Misus
         let client = clients.iter().find(|client| *client.name == *name);
         let client = client.ok_or_else(|| no_client(plan, name))?;
         return Ok(Who {
-            caller: Ok(Caller {
-                name: client.name.clone(),
-                roles: client.roles.clone(),
-            }),
+            caller: Ok(Caller::from(client)),
             because: "named by --client",
         });
     }
@@ -122,10 +119,7 @@ pub fn who(plan: &Plan, asked: &Asked, named: Option<&str>) -> Result<Who, Misus
         .find(|client| client.roles.contains(&Role::Cmp));
     match first {
         Some(client) if !asked.headers.contains_key(AUTHORIZATION) => Ok(Who {
-            caller: Ok(Caller {
-                name: client.name.clone(),
-                roles: client.roles.clone(),
-            }),
+            caller: Ok(Caller::from(client)),
             because: "the first client with the role cmp; --client names another",
         }),
         _ => Ok(Who {

@@ -36,7 +36,7 @@ use crate::plan::{
     self, Backend, BackendId, Call, Confirm, ObjectRef, Parent, ResponseRules, Route, RouteId,
     Select, Verb,
 };
-use crate::transform::{Root, Text, Uses, ValueMap};
+use crate::transform::{Parts, Root, Text, Uses, ValueMap};
 
 /// One route, as written, and where it stands.
 pub(super) struct Endpoint<'a> {
@@ -159,6 +159,20 @@ impl<'a> Endpoint<'a> {
 
         let route = matched.clone().and_then(|matched| {
             let resource = self.sheet.resource?;
+            let mut way = plan::Way {
+                takes: self.variant.map(|variant| variant.takes.clone()),
+                when: self
+                    .variant
+                    .map_or_else(Vec::new, |variant| variant.when.clone()),
+                call: call?,
+                response: response?,
+                extract: extract?,
+                mapping: mapping?,
+                reply: reply?,
+                store_reply,
+                reads: self.reads_for_templates(),
+            };
+            way.reads.response_body = way.parts();
             Some(Route {
                 id,
                 name: self.name.value.as_str().into(),
@@ -178,19 +192,7 @@ impl<'a> Endpoint<'a> {
                 parents: parents?,
                 lets: lets?,
                 select: select?,
-                ways: vec![plan::Way {
-                    takes: self.variant.map(|variant| variant.takes.clone()),
-                    when: self
-                        .variant
-                        .map_or_else(Vec::new, |variant| variant.when.clone()),
-                    call: call?,
-                    response: response?,
-                    extract: extract?,
-                    mapping: mapping?,
-                    reply: reply?,
-                    store_reply,
-                    reads: self.reads_for_templates(),
-                }],
+                ways: vec![way],
                 confirm: self.confirm(),
                 reads_request: self
                     .reads_and_select()
@@ -388,6 +390,8 @@ impl<'a> Endpoint<'a> {
         let reads = self.reads_and_select();
         let is_body = |path: &str| path.split('.').next() == Some("body");
         plan::Reads {
+            // Known when the way is made.
+            response_body: Parts::Whole,
             response_head: reads
                 .of_root(Root::Response.name())
                 .any(|(path, _)| !is_body(path)),

@@ -18,7 +18,7 @@ use crate::document::{Kind, Node, Span};
 use crate::plan::{BackendIdSource, Verb, Way};
 use crate::relay::answer::{self, ReadAnswer};
 use crate::relay::outcome::{self, Verdict};
-use crate::transform::{AnswerView, Condition, JsonPath, Root, Scope, link};
+use crate::transform::{AnswerView, Condition, JsonPath, Parts, Root, Scope, link};
 
 /// What has been looked for so far, by where it is written.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Evidence {
         let seen: Vec<Seen> = examples
             .iter()
             .filter_map(|example| {
-                let read = answer::read(example.answer()?, &way.response);
+                let read = answer::read(example.answer()?, &way.response, &Parts::Whole);
                 Some(judged(read, example.span, way))
             })
             .collect();
