@@ -1,0 +1,308 @@
+"""What is measured: each a set of processes with a port, started once, idle until its turn comes."""
+
+import hashlib
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOKEN = "bench-token-that-nobody-else-has"
+
+
+class System:
+    """A name, where it is asked, and its processes; `core` pins them."""
+
+    def __init__(self, name, url, path, argv, core=None, token=TOKEN, ready="/", also=()):
+        self.name, self.url, self.path, self.token = name, url, path, token
+        self._argv, self._core, self._ready, self._also = argv, core, ready, list(also)
+        self._process = None
+
+    def start(self, folder):
+        pin = ["taskset", "-c", self._core] if self._core is not None else []
+        with open(f"{folder}/{self.name}.log", "ab") as log:
+            self._process = subprocess.Popen([*pin, *self._argv], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        began = time.monotonic()
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() - began > 60:
+                with open(f"{folder}/{self.name}.log", encoding="utf-8", errors="replace") as log:
+                    raise RuntimeError(f"{self.name} does not start: {log.read()[-2000:]}")
+            time.sleep(0.002)
+        return time.monotonic() - began
+
+    def answers(self):
+        host, port = self.url.removeprefix("http://").split(":")
+        try:
+            connection = http.client.HTTPConnection(host, int(port), timeout=2)
+            connection.request("GET", self._ready)
+            return connection.getresponse().status < 500
+        except OSError:
+            return False
+
+    def pids(self):
+        return [self._process.pid]
+
+    def stop(self):
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+class Again:
+    """A system that runs already, asked for something else."""
+
+    def __init__(self, system, name, path):
+        self.name, self.path, self.url, self.token = name, path, system.url, system.token
+        self.pids = system.pids
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def tool(name, *words):
+    return [f"{os.environ['BENCH_TOOLS']}/{name}", *(str(word) for word in words)]
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def backend(core, delay=0):
+    port = free_port()
+    argv = tool("backend", "--port", port, "--delay", delay)
+    return System(f"backend-{port}", f"http://127.0.0.1:{port}", "/objects/be-%d", argv, core, ready="/objects/1")
+
+
+def tls_backend(folder, core):
+    """The same answers over TLS, by nginx; its certificate's authority is `ca.pem`."""
+    for words in (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench -keyout ca.key -out ca.pem",
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout tls.key -out tls.csr",
+    ):
+        subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True)
+    write(f"{folder}/tls.ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    sign = "x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile tls.ext -out tls.pem"
+    subprocess.run(["openssl", *sign.split()], cwd=folder, check=True, capture_output=True)
+    port, plain = free_port(), free_port()
+    facts = ",".join(f'"fact_{number:02}":"value-{number:02}-of-it"' for number in range(16))
+    body = f'{{"data":{{"id":"be-1","name":"object","status":"ACTIVE","vlan":101,"mtu":1500,"enabled":true,{facts}}}}}'
+    server = f"""
+        listen 127.0.0.1:{port} ssl;
+        listen 127.0.0.1:{plain};
+        ssl_certificate {folder}/tls.pem;
+        ssl_certificate_key {folder}/tls.key;
+        ssl_session_tickets off;
+        default_type application/json;
+        location / {{ return 200 '{body}'; }}"""
+    one = nginx(folder, "tls-backend", server, core, plain, "/objects/be-%d")
+    one.tls_port = port
+    return one
+
+
+def nginx(folder, name, server, core, port, path, upstream=""):
+    config = write(
+        f"{folder}/{name}.conf",
+        f"""daemon off;
+{"user root;" if os.geteuid() == 0 else ""}
+pid {folder}/{name}.pid;
+error_log {folder}/{name}.error warn;
+worker_processes 1;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path {folder}/{name}.body;
+    proxy_temp_path {folder}/{name}.proxy;
+    fastcgi_temp_path {folder}/{name}.fastcgi;
+    uwsgi_temp_path {folder}/{name}.uwsgi;
+    scgi_temp_path {folder}/{name}.scgi;
+    {upstream}
+    server {{ {server} }}
+}}
+""",
+    )
+    return System(name, f"http://127.0.0.1:{port}", path, ["/usr/sbin/nginx", "-c", config], core)
+
+
+def nginx_forward(folder, to, core, tls=None, name="nginx"):
+    """nginx as a bare proxy with connections that are kept, over TLS to a backend whose authority is `tls`."""
+    port = free_port()
+    upstream = f"upstream backend {{ server 127.0.0.1:{to}; keepalive 512; keepalive_requests 1000000000; }}"
+    secure = "" if tls is None else f"proxy_ssl_verify on; proxy_ssl_trusted_certificate {tls}; proxy_ssl_name localhost; proxy_ssl_session_reuse on;"
+    server = f"""
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass {'http' if tls is None else 'https'}://backend;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            {secure}
+        }}"""
+    return nginx(folder, name, server, core, port, "/objects/be-%d", upstream)
+
+
+def haproxy(folder, to, core):
+    port = free_port()
+    config = write(
+        f"{folder}/haproxy.cfg",
+        f"""global
+    nbthread 1
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 60s
+    timeout server 60s
+    option http-keep-alive
+    http-reuse always
+frontend one
+    bind 127.0.0.1:{port}
+    default_backend two
+backend two
+    server one 127.0.0.1:{to}
+""",
+    )
+    return System("haproxy", f"http://127.0.0.1:{port}", "/objects/be-%d", ["/usr/sbin/haproxy", "-db", "-f", config], core)
+
+
+def forward(to, core):
+    port = free_port()
+    argv = tool("forward", "--port", port, "--to", f"127.0.0.1:{to}")
+    return System("hyper", f"http://127.0.0.1:{port}", "/objects/be-%d", argv, core)
+
+
+def relay(folder, url, core=None, name="relay", database=None, more="", tls="", path="/v1/things/t-%d"):
+    """The relay over the routes of `relay/`, on a database of its own."""
+    home = f"{folder}/{name}"
+    shutil.copytree(f"{HERE}/relay", home)
+    database = database or f"sqlite:{home}/relay.db"
+    port, admin = free_port(), free_port()
+    hashed = hashlib.sha256(TOKEN.encode()).hexdigest()
+    write(
+        f"{home}/relay.yaml",
+        f"""version: 1
+listen: 127.0.0.1:{port}
+admin_listen: 127.0.0.1:{admin}
+database: {database}
+clients:
+  - name: bench
+    token_sha256: [{hashed}]
+    roles: [cmp]
+operations:
+  idempotency_key: optional
+log:
+  level: warn
+{more}""",
+    )
+    write(
+        f"{home}/backends.d/store-1.yaml",
+        f"version: 1\nname: store-1\nkind: store\nlimits: {{ concurrency: 512, queue: 4096 }}\ndriver:\n  https:\n    url: {url}\n{tls}",
+    )
+    binary = os.environ["BENCH_RELAY"]
+    subprocess.run([binary, "migrate", "--config", home], check=True, capture_output=True)
+    argv = [binary, "serve", "--config", home]
+    one = System(name, f"http://127.0.0.1:{port}", path, argv, core, ready="/livez")
+    one.admin, one.home = f"http://127.0.0.1:{admin}", home
+    return one
+
+
+class MariaDb:
+    """A private server of tests/peers, durable and with a binary log; root has no password."""
+
+    def __init__(self, number):
+        self.name, self.number = f"mariadb-{number}", number
+        self.port = self._process = None
+
+    def start(self, folder):
+        options = f"""[mysqld]
+server-id={self.number}
+log-bin=bin
+log-slave-updates=ON
+binlog-format=ROW
+gtid-strict-mode=ON
+sync-binlog=1
+innodb-flush-log-at-trx-commit=1
+innodb-buffer-pool-size=128M
+performance-schema=OFF
+skip-name-resolve=ON
+"""
+        path = write(f"{folder}/{self.name}.cnf", options)
+        script = f"{HERE}/../tests/peers/mariadb.sh"
+        self._process = subprocess.Popen(["sh", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self._process.stdout.readline().removeprefix("port="))
+        return 0.0
+
+    def sql(self, text):
+        words = ["mariadb", "--no-defaults", "--user=root", "--host=127.0.0.1", f"--port={self.port}", "-e", text]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+    def url(self, database):
+        return f"mysql://root@127.0.0.1:{self.port}/{database}"
+
+    def follow(self, source):
+        self.sql(
+            "RESET MASTER; SET GLOBAL gtid_slave_pos = '';"
+            f" CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={source.port}, MASTER_USER='root',"
+            " MASTER_USE_GTID=slave_pos; START SLAVE"
+        )
+
+    def stop(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def falcon(folder, to, database, cores=None):
+    """The original plan: Falcon, SQLAlchemy and requests in Apache's mod_wsgi, 4 processes of 4 threads."""
+    port = free_port()
+    home = f"{folder}/falcon"
+    shutil.copytree(f"{HERE}/falcon", home)
+    # Where Apache's own user can read it.
+    venv = "/var/tmp/cmp-relay-bench-falcon"
+    if not os.path.exists(f"{venv}/ready"):
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        packages = ["falcon==4.4.0", "SQLAlchemy==2.1.9", "requests==2.34.2", "Jinja2==3.1.6", "PyMySQL==1.2.4"]
+        subprocess.run([f"{venv}/bin/pip", "install", "--quiet", *packages], check=True)
+        write(f"{venv}/ready", "")
+    config = write(
+        f"{home}/httpd.conf",
+        f"""ServerRoot {home}
+ServerName localhost
+PidFile {home}/httpd.pid
+ErrorLog {home}/error.log
+Listen 127.0.0.1:{port}
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule wsgi_module /usr/lib/apache2/modules/mod_wsgi.so
+{"User www-data" if os.geteuid() == 0 else ""}
+{"Group www-data" if os.geteuid() == 0 else ""}
+KeepAlive On
+MaxKeepAliveRequests 0
+ThreadsPerChild 64
+MaxRequestWorkers 256
+WSGISocketPrefix {home}/wsgi
+WSGIPassAuthorization On
+WSGIDaemonProcess relay processes=4 threads=4 python-home={venv} python-path={home}
+WSGIScriptAlias / {home}/app.wsgi process-group=relay application-group=%{{GLOBAL}}
+<Directory {home}>
+    Require all granted
+</Directory>
+""",
+    )
+    write(f"{home}/settings.py", f"DATABASE = {database!r}\nBACKEND = 'http://127.0.0.1:{to}'\nTOKEN = {TOKEN!r}\n")
+    # Its tables, before four processes make them at once.
+    subprocess.run([f"{venv}/bin/python", "-c", "import app"], cwd=home, check=True)
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", "www-data:www-data", home], check=True)
+    argv = ["/usr/sbin/apache2", "-DFOREGROUND", "-f", config]
+    return System("falcon", f"http://127.0.0.1:{port}", "/v1/things/t-%d", argv, cores, ready="/livez")
