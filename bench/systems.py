@@ -388,8 +388,8 @@ skip-name-resolve=ON
         return 0.0
 
     def sql(self, text):
-        words = ["mariadb", "--no-defaults", "--user=root", "--host=127.0.0.1", f"--port={self.port}", "-e", text]
-        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        words = ["mariadb", "--no-defaults", "--user=root", "--host=127.0.0.1", f"--port={self.port}"]
+        return subprocess.run(words, check=True, capture_output=True, text=True, input=text).stdout
 
     def url(self, database):
         return f"mysql://root@127.0.0.1:{self.port}/{database}"
