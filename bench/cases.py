@@ -76,9 +76,15 @@ class Bench:
 
     def load(self, system, script=GET, clients=64, cores=BESIDE, seconds=None):
         """Loads a system once."""
-        # Ids that no earlier load used.
-        os.environ["BENCH_RUN"] = f"{time.time_ns():x}"
-        reading = wrk(system, script, seconds or self.seconds, clients, cores)
+        for _ in range(5):
+            # Ids that no earlier load used.
+            os.environ["BENCH_RUN"] = f"{time.time_ns():x}"
+            reading = wrk(system, script, seconds or self.seconds, clients, cores)
+            if reading.requests:
+                break
+            print(f"   {system.name} answered nothing in {seconds or self.seconds} s: asked again", flush=True)
+        else:
+            raise RuntimeError(f"{system.name} answers nothing")
         self._asked[system.name] = self._asked.get(system.name, 0) + reading.requests
         return reading
 
