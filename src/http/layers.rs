@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -110,7 +111,9 @@ where
     let id = request_id(request.headers());
     let record = Record::begin(&front, &id, &request, peer);
     let method = request.method().clone();
-    let outcome = panic::catch(pass(&edge, &front, &handler, request, &id, &record)).await;
+    // Pinned here: handed on by value, a future is copied, and has its size twice.
+    let passing = pin!(pass(&edge, &front, &handler, request, &id, &record));
+    let outcome = panic::catch(passing).await;
     let outcome = outcome.unwrap_or_else(|words| {
         let error = RelayError::Internal(format!("a handler panicked: {words}"));
         Err(problem::refused(error, &method))

@@ -165,10 +165,9 @@ async fn drive<S, H, F>(
     let service = service_fn(|request: Request<Incoming>| {
         watch.begin_request();
         let has_body = !request.body().is_end_stream();
-        let answer = handler(request, peer);
-        let watch = &watch;
+        let (handler, watch) = (&handler, &watch);
         async move {
-            let answer = answer.await;
+            let answer = handler(request, peer).await;
             let failed = answer.status().is_client_error() || answer.status().is_server_error();
             watch.end_request(has_body && failed);
             Ok::<_, Infallible>(answer)

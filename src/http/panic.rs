@@ -3,15 +3,14 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 /// Runs a future; a panic in it comes back as its words.
 ///
 /// Unwind safety is asserted, not proven: what the future owned is dropped and never looked at again,
 /// and what it shared is the relay's own state, whose locks are never held across a panic's way out.
-pub async fn catch<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = pin!(future);
+pub async fn catch<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, String> {
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(polled) => polled.map(Ok),

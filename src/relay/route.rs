@@ -199,10 +199,12 @@ pub fn authorize(route: &Route, caller: &Caller) -> Result<(), RelayError> {
         )));
     }
     match &route.clients {
-        Some(clients) if !clients.iter().any(|known| **known == *caller.name) => Err(RelayError::Forbidden(format!(
-            "route `{}` is not open to client `{}`",
-            route.name, caller.name
-        ))),
+        Some(clients) if !clients.iter().any(|known| **known == *caller.name) => {
+            Err(RelayError::Forbidden(format!(
+                "route `{}` is not open to client `{}`",
+                route.name, caller.name
+            )))
+        }
         _ => Ok(()),
     }
 }

@@ -67,12 +67,12 @@ impl Drop for Open {
 }
 
 impl Conn {
-    /// Speaks HTTP/1.1 over a connection that counts among those of `pool`.
-    pub(super) async fn new(opened: Opened, pool: &Pool) -> hyper::Result<Self> {
+    /// Speaks HTTP/1.1 over a connection that counts among those of `pool`; boxed, for it moves often.
+    pub(super) async fn new(opened: Opened, pool: &Pool) -> hyper::Result<Box<Self>> {
         pool.open.fetch_add(1, Ordering::AcqRel);
         let open = Open(Arc::clone(&pool.open));
         let (send, connection) = protocol().handshake(opened.stream).await?;
-        Ok(Self {
+        Ok(Box::new(Self {
             home: workers::here(),
             _open: open,
             send,
@@ -82,7 +82,7 @@ impl Conn {
             },
             sent: opened.sent,
             probe: opened.probe,
-        })
+        }))
     }
 
     /// Lets the connection come to rest after an answer; whether it can carry another request.
@@ -115,7 +115,7 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    conn: Conn,
+    conn: Box<Conn>,
     /// By a clock that goes on while the machine sleeps: so do the backend's timeouts.
     since: Boottime,
 }
@@ -143,7 +143,7 @@ impl Pool {
     /// idled for less than `idle_reuse`, since a backend may be about to close an older one.
     ///
     /// Another thread's connection is taken only where one more would be more than the backend's limit.
-    pub(super) fn take(&self, mutating: bool, idle_reuse: Duration) -> Option<Conn> {
+    pub(super) fn take(&self, mutating: bool, idle_reuse: Duration) -> Option<Box<Conn>> {
         let longest = if mutating {
             idle_reuse.min(MAX_IDLE)
         } else {
@@ -159,7 +159,7 @@ impl Pool {
         (1..self.shelves.len()).find_map(|step| self.take_from(here + step, longest))
     }
 
-    fn take_from(&self, place: usize, longest: Duration) -> Option<Conn> {
+    fn take_from(&self, place: usize, longest: Duration) -> Option<Box<Conn>> {
         loop {
             let idle = {
                 let mut all = self.shelf(place);
@@ -175,7 +175,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn put(self: &Arc<Self>, conn: Conn) {
+    pub(super) fn put(self: &Arc<Self>, conn: Box<Conn>) {
         if self.closed.load(Ordering::Acquire) {
             return;
         }

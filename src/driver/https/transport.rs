@@ -141,7 +141,7 @@ impl Transport {
         Ok(found)
     }
 
-    async fn connect(&self, deadline: Instant) -> Result<Conn, Failure> {
+    async fn connect(&self, deadline: Instant) -> Result<Box<Conn>, Failure> {
         let opened = self.open(deadline).await?;
         Conn::new(opened, &self.pool)
             .await

@@ -14,6 +14,7 @@ mod reload;
 mod views;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,7 +145,7 @@ async fn answer(router: Router, bounds: Bounds, request: Request<Incoming>) -> A
                 true => ORDER,
                 false => bounds.body_read,
             };
-            let within = tokio::time::timeout(patience, whole(router, request));
+            let within = pin!(tokio::time::timeout(patience, whole(router, request)));
             match panic::catch(within).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => {
