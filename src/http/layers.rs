@@ -4,8 +4,8 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -38,8 +38,8 @@ fn base(plan: &Plan) -> String {
 pub struct Front {
     pub plan: Arc<Plan>,
     pub authenticator: Authenticator,
-    openapi: openapi::Published,
-    docs: Bytes,
+    /// Made when somebody first asks: few do, and it takes as long as all else of a start.
+    pages: OnceLock<Pages>,
     /// By [`RouteId`].
     routes: Vec<RouteMetrics>,
     no_route: RouteMetrics,
@@ -47,11 +47,9 @@ pub struct Front {
 
 impl Front {
     pub fn new(plan: Arc<Plan>) -> Self {
-        let document = openapi::document(&plan);
         Self {
             authenticator: Authenticator::new(&plan.server.clients),
-            docs: docs::page(&document, &base(&plan)).into(),
-            openapi: openapi::Published::new(&document),
+            pages: OnceLock::new(),
             routes: plan
                 .routes
                 .iter()
@@ -60,6 +58,37 @@ impl Front {
             no_route: RouteMetrics::new("none"),
             plan,
         }
+    }
+}
+
+/// The description of the API, for programs and for people.
+#[derive(Debug)]
+struct Pages {
+    openapi: openapi::Published,
+    docs: Bytes,
+}
+
+impl Pages {
+    fn of(plan: &Plan) -> Self {
+        let document = openapi::document(plan);
+        Self {
+            docs: docs::page(&document, &base(plan)).into(),
+            openapi: openapi::Published::new(&document),
+        }
+    }
+
+    /// Those of a front, made beside the requests where they are not there yet.
+    async fn within(front: &Arc<Front>) -> Result<&Self, RelayError> {
+        if front.pages.get().is_none() {
+            let front = front.clone();
+            let made = move || {
+                front.pages.get_or_init(|| Self::of(&front.plan));
+            };
+            tokio::task::spawn_blocking(made)
+                .await
+                .map_err(|_| RelayError::Internal("the description cannot be written".into()))?;
+        }
+        Ok(front.pages.get().expect("it was made just now"))
     }
 }
 
@@ -111,9 +140,11 @@ where
     let id = request_id(request.headers());
     let record = Record::begin(&front, &id, &request, peer);
     let method = request.method().clone();
-    // Pinned here: handed on by value, a future is copied, and has its size twice.
-    let passing = pin!(pass(&edge, &front, &handler, request, &id, &record));
-    let outcome = panic::catch(passing).await;
+    let outcome = {
+        // Pinned here: handed on by value, a future is copied, and has its size twice.
+        let passing = pin!(pass(&edge, &front, &handler, request, &id, &record));
+        panic::catch(passing).await
+    };
     let outcome = outcome.unwrap_or_else(|words| {
         let error = RelayError::Internal(format!("a handler panicked: {words}"));
         Err(problem::refused(error, &method))
@@ -137,7 +168,7 @@ where
 /// The layers, in order.
 async fn pass<H, F>(
     edge: &Edge,
-    front: &Front,
+    front: &Arc<Front>,
     handler: &H,
     request: Request<Incoming>,
     id: &str,
@@ -151,8 +182,8 @@ where
     let refuse = |error| problem::refused(error, &parts.method);
 
     check_head(&parts, &edge.bounds).map_err(refuse)?;
-    if let Some(published) = published(front, &parts) {
-        return published.map_err(refuse);
+    if is_published(parts.uri.path()) {
+        return published(front, &parts).await.map_err(refuse);
     }
     let caller = front.authenticator.check(&parts.headers).map_err(refuse)?;
     record.knows_caller(&caller);
@@ -184,19 +215,24 @@ where
 }
 
 /// What anybody may read: the API's description holds no secret, and a browser sends no token.
-fn published(front: &Front, parts: &http::request::Parts) -> Option<Result<Reply, RelayError>> {
+fn is_published(path: &str) -> bool {
+    matches!(path, "/openapi.json" | "/docs" | "/docs/problems")
+}
+
+async fn published(front: &Arc<Front>, parts: &http::request::Parts) -> Result<Reply, RelayError> {
     use http::Method;
-    let reply = match parts.uri.path() {
-        "/openapi.json" => front.openapi.reply(&parts.headers),
-        "/docs" => html(front.docs.clone()),
-        "/docs/problems" => html(docs::problems().into()),
-        _ => return None,
-    };
-    Some(match parts.method {
-        Method::GET | Method::HEAD => Ok(reply),
-        _ => Err(RelayError::MethodNotAllowed {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(RelayError::MethodNotAllowed {
             allow: vec![Method::GET],
-        }),
+        });
+    }
+    if parts.uri.path() == "/docs/problems" {
+        return Ok(html(docs::problems().into()));
+    }
+    let pages = Pages::within(front).await?;
+    Ok(match parts.uri.path() {
+        "/docs" => html(pages.docs.clone()),
+        _ => pages.openapi.reply(&parts.headers),
     })
 }
 
@@ -258,7 +294,7 @@ struct Record<'a> {
     path: String,
     peer: SocketAddr,
     route: Option<RouteId>,
-    caller: std::sync::OnceLock<Arc<str>>,
+    caller: OnceLock<Arc<str>>,
     started: Instant,
     ended: bool,
 }
@@ -278,7 +314,7 @@ impl<'a> Record<'a> {
             path: path.to_owned(),
             peer,
             route: front.plan.table.route_of(request.method(), path),
-            caller: std::sync::OnceLock::new(),
+            caller: OnceLock::new(),
             started: Instant::now(),
             ended: false,
         }

@@ -3,6 +3,8 @@
 //! Paths are split at raw `/` and each segment is decoded once (SEMANTICS 22), so an encoded slash
 //! never moves a boundary. No trailing-slash or case folding.
 
+use std::collections::HashMap;
+
 use http::Method;
 
 use super::RouteId;
@@ -11,7 +13,9 @@ use super::RouteId;
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     paths: matchit::Router<usize>,
-    methods: Vec<(Box<str>, Methods)>,
+    methods: Vec<Methods>,
+    /// Places in `methods`, by pattern.
+    known: HashMap<Box<str>, usize>,
 }
 
 /// The methods that one path knows.
@@ -50,8 +54,7 @@ impl RouteTable {
         path: &str,
         route: RouteId,
     ) -> Result<(), TableError> {
-        let known = self.methods.iter().position(|(known, _)| **known == *path);
-        let index = match known {
+        let index = match self.known.get(path).copied() {
             Some(index) => index,
             None => {
                 let index = self.methods.len();
@@ -61,11 +64,12 @@ impl RouteTable {
                         matchit::InsertError::Conflict { with } => TableError::Collides(with),
                         other => TableError::BadPath(other.to_string()),
                     })?;
-                self.methods.push((path.into(), Vec::new()));
+                self.methods.push(Vec::new());
+                self.known.insert(path.into(), index);
                 index
             }
         };
-        let methods = &mut self.methods[index].1;
+        let methods = &mut self.methods[index];
         if let Some((_, taken)) = methods.iter().find(|(known, _)| known == method) {
             return Err(TableError::Taken(*taken));
         }
@@ -75,7 +79,7 @@ impl RouteTable {
 
     /// The route alone, without its parameters: what logs and metrics name.
     pub fn route_of(&self, method: &Method, raw_path: &str) -> Option<RouteId> {
-        let methods = &self.methods[*self.paths.at(raw_path).ok()?.value].1;
+        let methods = &self.methods[*self.paths.at(raw_path).ok()?.value];
         let of = |wanted: &Method| methods.iter().find(|(known, _)| known == wanted);
         let fallback = || (method == Method::HEAD).then(|| of(&Method::GET)).flatten();
         of(method).or_else(fallback).map(|(_, route)| *route)
@@ -86,7 +90,7 @@ impl RouteTable {
         let Ok(found) = self.paths.at(raw_path) else {
             return Match::NotFound;
         };
-        let methods = &self.methods[*found.value].1;
+        let methods = &self.methods[*found.value];
         let direct = methods.iter().find(|(known, _)| known == method);
         let fallback = || {
             (method == Method::HEAD)

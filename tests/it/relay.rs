@@ -297,8 +297,8 @@ impl Stage {
         let row = rows.unwrap().pop().ok_or("the route has no operation")?;
         let caller = Caller {
             roles: match after("by") {
-                Some(_) => vec![Role::Cmp],
-                None => vec![Role::Operator],
+                Some(_) => [Role::Cmp].into(),
+                None => [Role::Operator].into(),
             },
             name: after("by").unwrap_or("operator".into()).into(),
         };

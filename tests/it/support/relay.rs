@@ -102,8 +102,8 @@ pub async fn request_of(relay: &Arc<Relay>, request: CmpRequest) -> Reply {
                 name => name.into(),
             },
             roles: match request.client.as_str() {
-                "" => vec![Role::Cmp, Role::Operator],
-                _ => vec![Role::Cmp],
+                "" => [Role::Cmp, Role::Operator].into(),
+                _ => [Role::Cmp].into(),
             },
         },
         method: Method::from_bytes(request.method.as_bytes()).unwrap(),

@@ -4,12 +4,15 @@
 //! *legacy* adds what old appliances still speak (TLS 1.0 and 1.1, CBC, RSA key exchange, SHA-1,
 //! short keys, unpatched renegotiation). RC4 and 3DES are not compiled in at all.
 
+use std::fmt::Display;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     self, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslVersion,
 };
+use openssl::x509::X509;
 use openssl::x509::verify::X509VerifyFlags;
 
 use crate::plan::{BackendTls, TlsVersion};
@@ -108,16 +111,41 @@ fn roots(builder: &mut SslContextBuilder, ca_file: Option<&Path>) -> Result<(), 
                 .set_flags(X509VerifyFlags::PARTIAL_CHAIN)
                 .map_err(plain)
         }
-        None => match SYSTEM_ROOTS.iter().find(|path| Path::new(path).is_file()) {
-            Some(path) => builder
-                .set_ca_file(path)
-                .map_err(|error| format!("the system's roots in {path}: {error}")),
-            None => Err(
-                "this system has no CA bundle in a known place; name one with `tls.ca_file`"
-                    .to_owned(),
-            ),
-        },
+        None => {
+            let Some(path) = SYSTEM_ROOTS.iter().find(|path| Path::new(path).is_file()) else {
+                return Err(
+                    "this system has no CA bundle in a known place; name one with `tls.ca_file`"
+                        .to_owned(),
+                );
+            };
+            let told = |error: &dyn Display| format!("the system's roots in {path}: {error}");
+            let pem = std::fs::read(path).map_err(|error| told(&error))?;
+            let roots = parsed(pem).map_err(|error| told(&error))?;
+            if roots.is_empty() {
+                return Err(told(&"there is no certificate in it"));
+            }
+            for root in roots.iter() {
+                let store = builder.cert_store_mut();
+                store.add_cert(root.clone()).map_err(plain)?;
+            }
+            Ok(())
+        }
     }
+}
+
+/// The certificates of a bundle; the last one is remembered, for most backends trust the same roots, and
+/// parsing them takes longer than all else that a backend needs.
+fn parsed(pem: Vec<u8>) -> Result<Arc<[X509]>, ErrorStack> {
+    static LAST: Mutex<Option<(Vec<u8>, Arc<[X509]>)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((known, roots)) = &*last
+        && *known == pem
+    {
+        return Ok(Arc::clone(roots));
+    }
+    let roots: Arc<[X509]> = X509::stack_from_pem(&pem)?.into();
+    *last = Some((pem, Arc::clone(&roots)));
+    Ok(roots)
 }
 
 /// `ciphers`, split as OpenSSL wants them.
