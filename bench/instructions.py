@@ -128,10 +128,10 @@ def main():
         if asked.top:
             found = [(cost, f"{function}  [{where.rsplit('/', 1)[-1]}]") for (function, where), cost in costs.own.most_common(asked.top)]
             lists.append((f"{kind}: themselves", found))
-        if asked.inclusive:
+        if asked.inclusive is not None:
             found = [(cost, name) for name, cost in costs.whole.most_common() if asked.inclusive in name][:60]
             lists.append((f"{kind}: with what they call", found))
-        if asked.callers:
+        if asked.callers is not None:
             found = [(cost, f"{by}  ->  {name}") for (by, name), cost in costs.calls.most_common() if asked.callers in name][:60]
             lists.append((f"{kind}: by caller", found))
         for title, found in lists:
