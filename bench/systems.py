@@ -186,7 +186,7 @@ def relay(folder, url, core=None, name="relay", database=None, more="", tls="", 
     """The relay over the routes of `relay/`, on a database of its own."""
     home = f"{folder}/{name}"
     shutil.copytree(f"{HERE}/relay", home)
-    database = database or f"sqlite:{home}/relay.db"
+    database = database or f"sqlite://{home}/relay.db"
     port, admin = free_port(), free_port()
     hashed = hashlib.sha256(TOKEN.encode()).hexdigest()
     write(
