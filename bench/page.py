@@ -1,0 +1,5 @@
+"""Renders."""
+
+
+def render():
+    pass
