@@ -33,7 +33,7 @@ def cpu_seconds(pids):
     return total / TICK
 
 
-def resident(pids):
+def proportional(pids):
     """Proportional set size of processes and of what they started, in MiB."""
     total = 0
     for pid in {one for pid in pids for one in family(pid)}:
@@ -45,10 +45,10 @@ def resident(pids):
     return total / 1024
 
 
-def most_resident(pid):
-    """The most that a process ever had resident, in MiB."""
+def resident(pid, which="VmRSS"):
+    """What of a process is resident, in MiB; as `VmHWM` the most that ever was."""
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
-        return int(re.search(r"^VmHWM:\s+(\d+)", status.read(), re.M)[1]) / 1024
+        return int(re.search(rf"^{which}:\s+(\d+)", status.read(), re.M)[1]) / 1024
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bench_tools::{on_one_thread, option, serve};
 use bytes::Bytes;
@@ -13,6 +13,11 @@ use hyper::{Method, Request, Response, StatusCode};
 fn main() {
     let delay = Duration::from_millis(option("--delay", 0));
     let made = Rc::new(Cell::new(0_u64));
+    // A mapping keeps an id for ever, also from a backend that has ended: no id is given twice.
+    let born = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is past 1970")
+        .as_millis() as u32;
     on_one_thread(serve(
         option("--port", 9000),
         move |request: Request<Incoming>| {
@@ -29,7 +34,7 @@ fn main() {
                         made.set(made.get() + 1);
                         (
                             StatusCode::CREATED,
-                            object(&format!("be-{:012}", made.get()), 4),
+                            object(&format!("be-{born:08x}{:08}", made.get()), 4),
                         )
                     }
                     _ => (
