@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 import results
 import systems
 from cases import ALONE, BESIDE, BOTH, Bench, fill, port_of
-from measure import peak, resident, rounds, wrk
+from measure import peak, proportional, rounds, wrk
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPREAD, MIXED = f"{HERE}/spread.lua", f"{HERE}/mixed.lua"
@@ -84,15 +84,16 @@ def routes(bench):
         port, admin = systems.free_port(), systems.free_port()
         with open(f"{home}/relay.yaml", "a", encoding="utf-8") as file:
             file.write(f"listen: 127.0.0.1:{port}\nadmin_listen: 127.0.0.1:{admin}\nlog: {{ level: warn }}\n")
-        argv = [os.environ["BENCH_RELAY"], "serve", "--config", home]
-        one = systems.System(f"relay-{count}", f"http://127.0.0.1:{port}", "/", argv, ALONE, ready="/livez")
+        one = systems.served(f"relay-{count}", home, port, admin, "/", ALONE)
         took = []
         for _ in range(bench.rounds):
-            took.append(one.start(bench.folder))
-            used = resident(one.pids())
-            _, text = ask(one.url, "/openapi.json")
+            try:
+                took.append(one.start(bench.folder))
+                used = proportional(one.pids())
+                _, text = ask(one.url, "/openapi.json")
+            finally:
+                one.stop()
             served = sum(len([key for key in item if key in METHODS]) for item in json.loads(text)["paths"].values())
-            one.stop()
             if served < count:
                 raise RuntimeError(f"{served} of {count} routes are served")
         files = len(os.listdir(f"{home}/routes.d"))
@@ -170,7 +171,7 @@ def mappings(bench):
             row += [round(max(reading.rate for reading in misses[one.name]) / max(reading.rate for reading in hits[one.name]), 2), least_cpu(misses, one.name)]
         else:
             row += ["-", "-"]
-        rows.append([*row, round(resident(one.pids()), 1)])
+        rows.append([*row, round(proportional(one.pids()), 1)])
     columns = ["mappings", "start to ready, ms", "hits: rate over that with 1,000", "CPU us", "misses: rate over hits", "CPU us", "PSS after all, MiB"]
     about = "Mappings on SQLite: reads of a working set of 1,000 that is in memory, and reads that are not"
     return [table(about, columns, rows), bytes_a_mapping(bench, relays[1_000_000])]
@@ -182,14 +183,14 @@ def bytes_a_mapping(bench, one):
     bench.start(one)
     # Connections, and the pages that the database keeps in memory, are there before.
     spread(one, 1, 1_000_000, 2, BENCH_WALK=500_000)
-    before, held = resident(one.pids()), 0
+    before, held = proportional(one.pids()), 0
     step = 600_000
     while held < 50_000:
         held += spread(one, 1, 1_000_000, 2, BENCH_WALK=step).requests
         step += 100_000
         if step > 2_600_000:
             raise RuntimeError(f"only {held} mappings could be read")
-    grown = (resident(one.pids()) - before) * 1024**2
+    grown = (proportional(one.pids()) - before) * 1024**2
     return table("Memory of the mapping cache", ["mappings read", "grown by, MiB", "bytes a mapping"], [[f"{held:,}", round(grown / 1024**2, 1), round(grown / held)]])
 
 
@@ -219,13 +220,13 @@ def connections(bench):
     more = "limits:\n  connections: 12000\n"
     one = bench.start(systems.relay(bench.folder, store.url, ALONE, more=more, path="/v1/things/t-%d"))
     fill(one)
-    empty = resident(one.pids())
+    empty = proportional(one.pids())
     few = rounds([one], bench.rounds, lambda one: spread(one, 1, 10_000, bench.seconds))[one.name]
     busy = rounds([one], bench.rounds, lambda one: spread(one, 1, 10_000, bench.seconds, clients=2_000))[one.name]
-    after_busy = resident(one.pids())
-    before = resident(one.pids())
+    after_busy = proportional(one.pids())
+    before = proportional(one.pids())
     idle, asks = idle_connections(one.url, 10_000)
-    with_idle = resident(one.pids())
+    with_idle = proportional(one.pids())
     # Shorter than the 75 s after which an idle connection is closed.
     beside = rounds([one], bench.rounds, lambda one: spread(one, 1, 10_000, bench.seconds))[one.name]
     alive = sum(asks(each) for each in idle)
@@ -337,7 +338,7 @@ def vitals(one, backend):
         port = f":{port_of(backend):04X}"
         # Established ones, as the relay has them.
         sessions = sum(fields[2].endswith(port) and fields[3] == "01" for fields in map(str.split, sockets))
-    return round(resident([pid]), 1), len(os.listdir(f"/proc/{pid}/fd")), threads, sessions
+    return round(proportional([pid]), 1), len(os.listdir(f"/proc/{pid}/fd")), threads, sessions
 
 
 def gauges(one, *names):
