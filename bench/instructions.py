@@ -12,10 +12,12 @@ import sys
 import tempfile
 from http.client import HTTPResponse
 
+import results
 import systems
 from callgrind import Costs, control, under_callgrind
 
 FIELDS = {f"field_{number:02}": f"value-{number:02}-of-it" for number in range(1, 19)}
+ABOUT = "Instructions of one request, the kernel's not counted (callgrind, 500 requests): which layer executes them"
 # A layer that costs less than this part of the whole is not worth a line.
 LEAST = 0.002
 
@@ -23,21 +25,21 @@ LEAST = 0.002
 class Clients:
     """Connections that are kept; each gives one request of a round."""
 
-    def __init__(self, relay, count):
+    def __init__(self, relay, count, prefix):
         host, port = relay.url.removeprefix("http://").split(":")
         self._head = f"HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {relay.token}\r\n"
         self._sockets = [socket.create_connection((host, int(port))) for _ in range(count)]
-        self._made = 0
+        self._prefix, self._made = prefix, 0
 
     def read(self, number):
-        return f"GET /v1/things/t-{number % self._made} {self._head}\r\n", 200
+        return f"GET /v1/things/{self._prefix}{number % self._made} {self._head}\r\n", 200
 
     def passed(self, number):
         return f"GET /v1/objects/be-{number} {self._head}\r\n", 200
 
     def create(self, _):
-        body = json.dumps({"id": f"t-{self._made}", "name": "thing", "vlan": 101, **FIELDS}, separators=(",", ":"))
-        more = f'Content-Type: application/json\r\nContent-Length: {len(body)}\r\nIdempotency-Key: "key-{self._made}"\r\n'
+        body = json.dumps({"id": f"{self._prefix}{self._made}", "name": "thing", "vlan": 101, **FIELDS}, separators=(",", ":"))
+        more = f'Content-Type: application/json\r\nContent-Length: {len(body)}\r\nIdempotency-Key: "{self._prefix}{self._made}"\r\n'
         self._made += 1
         return f"POST /v1/things {self._head}{more}\r\n{body}", 201
 
@@ -64,7 +66,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="bench/instructions")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--count", type=int, default=500, help="requests that are counted")
-    parser.add_argument("--clients", type=int, default=1, help="requests at once")
+    parser.add_argument("--clients", type=int, default=1, help="requests at once; they are answered before others are sent")
     parser.add_argument("--top", type=int, default=0, metavar="N", help="the functions that cost the most themselves")
     parser.add_argument("--inclusive", metavar="PART", help="functions with this in their name, with what they call")
     parser.add_argument("--callers", metavar="PART", help="who calls functions with this in their name")
@@ -74,8 +76,8 @@ def arguments():
     return asked
 
 
-def count(kinds, requests, clients):
-    """Each kind's costs, counted in one relay."""
+def count(wanted, requests):
+    """The costs of each kind with so many clients, counted in one relay."""
     home = tempfile.mkdtemp(prefix="cmp-relay-instructions.")
     started = []
     try:
@@ -84,19 +86,20 @@ def count(kinds, requests, clients):
         backend.start(home)
         relay = systems.relay(home, backend.url)
         relay._argv = under_callgrind(relay._argv, f"{home}/dump")
+        relay.patience = 600
         started.append(relay)
         relay.start(home)
         [pid] = relay.pids()
-        driver = Clients(relay, clients)
-        # Connections, caches and lazily made things are there before anything is counted.
-        driver.run(Clients.create, 200)
         seen = {}
-        for number, kind in enumerate(kinds, 1):
+        for number, (kind, clients) in enumerate(wanted, 1):
+            driver = Clients(relay, clients, f"{number}-")
+            # Connections, caches and lazily made things are there before anything is counted.
+            driver.run(Clients.create, 200)
             driver.run(KINDS[kind], 200)
             control(pid, "-z")
             driver.run(KINDS[kind], requests)
             control(pid, "-d")
-            seen[kind] = Costs(f"{home}/dump.{number}")
+            seen[kind if clients == 1 else f"{kind}, {clients} at once"] = Costs(f"{home}/dump.{number}")
         return seen
     finally:
         for one in reversed(started):
@@ -117,12 +120,17 @@ def layers_table(seen, requests):
 
 def main():
     asked = arguments()
-    kinds = asked.kinds or list(KINDS)
-    seen = count(kinds, asked.count, asked.clients)
+    looks = asked.kinds or asked.clients > 1 or asked.top or asked.inclusive is not None or asked.callers is not None
+    wanted = [(kind, asked.clients) for kind in asked.kinds or KINDS]
+    seen = count(wanted if looks else [*wanted, ("create", 16)], asked.count)
     rows = layers_table(seen, asked.count)
-    print(f"{'instructions a request':32}" + "".join(f"{kind:>12}" for kind in kinds))
+    columns = ["instructions a request", *seen]
+    print(f"{columns[0]:28}" + "".join(f"{name:>22}" for name in seen))
     for name, *numbers in rows:
-        print(f"{name:32}" + "".join(f"{number:12,}" for number in numbers))
+        print(f"{name:28}" + "".join(f"{number:22,}" for number in numbers))
+    if not looks:
+        shown = [[name, *(f"{number:,}" for number in numbers)] for name, *numbers in rows]
+        results.keep("instructions", {"about": ABOUT, "columns": columns, "rows": shown})
     for kind, costs in seen.items():
         lists = []
         if asked.top:

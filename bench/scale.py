@@ -103,7 +103,7 @@ def routes(bench):
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 # What a mapping takes on disk, in all its indexes, at most.
-BYTES_A_MAPPING = 300
+BYTES_A_MAPPING = 250
 
 
 def mapped(bench, store, count):
@@ -368,7 +368,7 @@ def soak(bench):
     every = min(60, minutes * 60 / 20)
     rows = []
     with ThreadPoolExecutor(1) as pool:
-        loaded = pool.submit(load, minutes * 60, BENCH_PAUSE=pause)
+        loaded = pool.submit(load, round(minutes * 60), BENCH_PAUSE=pause)
         began = time.monotonic()
         while not loaded.done():
             time.sleep(every)
