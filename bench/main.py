@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import traceback
 
 import page
@@ -35,7 +36,8 @@ def measured(name, folder, quick):
     return results.now() | kept | {"ratios": [vars(ratio) | {"verdict": ratio.verdict()} for ratio in ratios]}
 
 
-def show(case, before):
+def show(case, before, took):
+    """What was measured, what moved since it was kept, and how long it took."""
     for entrant, of_one in case["systems"].items():
         least, best = of_one["cpu_us"]["least"], of_one["rate"]["best"]
         print(f"   {entrant:18} {least:8.1f} us of CPU a request at least, {best:8.0f} a second at most")
@@ -48,7 +50,7 @@ def show(case, before):
             print(f"       {note}")
     for line in results.moved(before, case["ratios"]):
         print(f"   moved: {line}")
-    sys.stdout.flush()
+    print(f"   in {took:.0f} s", flush=True)
 
 
 def main():
@@ -70,7 +72,7 @@ def main():
     try:
         for name in asked.cases or CASES:
             print(f"== {name}: {CASES[name][0]}", flush=True)
-            before = kept.get(name, {}).get("ratios", [])
+            before, began = kept.get(name, {}).get("ratios", []), time.monotonic()
             try:
                 case = measured(name, folder, asked.quick)
             except Exception:
@@ -78,7 +80,7 @@ def main():
                 traceback.print_exc()
                 failed.append(name)
                 continue
-            show(case, before)
+            show(case, before, time.monotonic() - began)
             if not asked.quick:
                 results.keep("cases", results.load().get("cases", {}) | {name: case})
     finally:

@@ -351,7 +351,8 @@ def gauges(one, *names):
 @case("soak", "half the peak rate for --minutes: memory, descriptors, threads, sessions")
 def soak(bench):
     store = bench.start(systems.backend(None))
-    one = bench.start(systems.relay(bench.folder, store.url, path="/v1/things"))
+    # An hour of a line for each request would be gigabytes.
+    one = bench.start(systems.relay(bench.folder, store.url, path="/v1/things", more="log:\n  level: warn\n"))
     fill(one)
 
     def load(seconds, **more):
