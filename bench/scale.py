@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import sqlite3
 import statistics
@@ -54,10 +55,10 @@ def environment(**words):
         os.environ.update(before)
 
 
-def spread(system, first, last, seconds, clients=64, cores=BESIDE, **more):
+def spread(bench, system, first, last, seconds=None, clients=64, **more):
     """Reads of the things between two numbers."""
     with environment(BENCH_FIRST=first, BENCH_LAST=last, **more):
-        return wrk(system, SPREAD, seconds, clients, cores)
+        return bench.load(system, SPREAD, clients, seconds=seconds)
 
 
 def ask(url, path, token=systems.TOKEN, method="GET", body=None):
@@ -106,10 +107,10 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 BYTES_A_MAPPING = 250
 
 
-def mapped(bench, store, count):
+def mapped(bench, store, count, more=""):
     """A relay over so many mappings, `t-00000001` and so on, not started."""
     name = f"relay-{count}"
-    one = systems.relay(bench.folder, store.url, ALONE, name=name, path="/v1/things/t-%08d")
+    one = systems.relay(bench.folder, store.url, ALONE, name=name, more=more, path="/v1/things/t-%08d")
     one.start(bench.folder)
     fields = {f"field_{number:02}": "x" for number in range(1, 19)}
     body = json.dumps({"id": "seed", "name": "thing", "vlan": 101, **fields})
@@ -153,13 +154,13 @@ def mappings(bench):
         if status != 200 or json.loads(text)["id"] != f"t-{size:08d}":
             raise RuntimeError(f"the last mapping does not serve: {text.decode()}")
     for one in relays.values():
-        spread(one, 1, 1000, 1)
-    hits = rounds(list(relays.values()), bench.rounds, lambda one: spread(one, 1, 1000, bench.seconds))
+        spread(bench, one, 1, 1000, 1)
+    hits = rounds(list(relays.values()), bench.rounds, lambda one: spread(bench, one, 1, 1000))
     steps = {one.name: 0 for one in relays.values()}
 
     def walk(one, size):
         steps[one.name] += 100_000
-        return spread(one, 1, size, bench.seconds, BENCH_WALK=steps[one.name])
+        return spread(bench, one, 1, size, BENCH_WALK=steps[one.name])
 
     large = {relays[size].name: size for size in sizes[1:]}
     misses = rounds([relays[size] for size in sizes[1:]], bench.rounds, lambda one: walk(one, large[one.name]))
@@ -182,11 +183,11 @@ def bytes_a_mapping(bench, one):
     one.stop()
     bench.start(one)
     # Connections, and the pages that the database keeps in memory, are there before.
-    spread(one, 1, 1_000_000, 2, BENCH_WALK=500_000)
+    spread(bench, one, 1, 1_000_000, 2, BENCH_WALK=500_000)
     before, held = proportional(one.pids()), 0
     step = 600_000
     while held < 50_000:
-        held += spread(one, 1, 1_000_000, 2, BENCH_WALK=step).requests
+        held += spread(bench, one, 1, 1_000_000, 2, BENCH_WALK=step).requests
         step += 100_000
         if step > 2_600_000:
             raise RuntimeError(f"only {held} mappings could be read")
@@ -197,7 +198,7 @@ def bytes_a_mapping(bench, one):
 def idle_connections(url, count):
     """So many connections that have asked once and wait."""
     host, port = url.removeprefix("http://").split(":")
-    text = f"GET /v1/things/t-1 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {systems.TOKEN}\r\n\r\n".encode()
+    text = f"GET /v1/things/t-00000001 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {systems.TOKEN}\r\n\r\n".encode()
 
     def asks(one):
         one.sendall(text)
@@ -217,24 +218,22 @@ def idle_connections(url, count):
 @case("connections", "10,000 idle connections, 2,000 busy ones")
 def connections(bench):
     store = bench.start(systems.backend(BESIDE))
-    more = "limits:\n  connections: 12000\n"
-    one = bench.start(systems.relay(bench.folder, store.url, ALONE, more=more, path="/v1/things/t-%d"))
-    fill(one)
+    one = bench.start(mapped(bench, store, 10_000, "limits:\n  connections: 12000\n"))
     empty = proportional(one.pids())
-    few = rounds([one], bench.rounds, lambda one: spread(one, 1, 10_000, bench.seconds))[one.name]
-    busy = rounds([one], bench.rounds, lambda one: spread(one, 1, 10_000, bench.seconds, clients=2_000))[one.name]
+    few = rounds([one], bench.rounds, lambda one: spread(bench, one, 1, 10_000))[one.name]
+    busy = rounds([one], bench.rounds, lambda one: spread(bench, one, 1, 10_000, clients=2_000))[one.name]
     after_busy = proportional(one.pids())
     before = proportional(one.pids())
     idle, asks = idle_connections(one.url, 10_000)
     with_idle = proportional(one.pids())
     # Shorter than the 75 s after which an idle connection is closed.
-    beside = rounds([one], bench.rounds, lambda one: spread(one, 1, 10_000, bench.seconds))[one.name]
+    beside = rounds([one], bench.rounds, lambda one: spread(bench, one, 1, 10_000))[one.name]
     alive = sum(asks(each) for each in idle)
     for each in idle:
         each.close()
     if alive != len(idle):
         raise RuntimeError(f"only {alive} of {len(idle)} idle connections still answer")
-    again = rounds([one], bench.rounds, lambda one: spread(one, 1, 10_000, bench.seconds))[one.name]
+    again = rounds([one], bench.rounds, lambda one: spread(bench, one, 1, 10_000))[one.name]
     best = lambda readings: max(reading.rate for reading in readings)
     at_64 = max(best(few), best(again))
     rows = [
@@ -305,7 +304,7 @@ def hanging(bench):
         with ThreadPoolExecutor(1) as pool:
             beside = pool.submit(beside_it, one, bench.seconds + 2)
             time.sleep(1)
-            mine = spread(one, 1, 100, bench.seconds)
+            mine = spread(bench, one, 1, 100)
             beside.result()
         return mine
 
@@ -425,6 +424,8 @@ def main():
     if most != resource.RLIM_INFINITY and most < 13_000:
         print(f"10,000 connections want 13,000 descriptors, `ulimit -Hn` is {most}", file=sys.stderr)
         return 2
+    # What was started is stopped, however this ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     home = tempfile.mkdtemp(prefix="cmp-relay-scale.")
     try:
         for name in asked.cases or [name for name in CASES if name != "soak"]:
