@@ -32,6 +32,9 @@ PYTHON = "/usr/bin/python3"
 class System:
     """A name, where it is asked, and its processes; `core` pins them."""
 
+    # How long a start may take, in seconds.
+    patience = 60
+
     def __init__(self, name, url, path, argv, core=None, ready="/", ready_port=None):
         self.name, self.url, self.path, self.token = name, url, path, TOKEN
         self._argv, self._core, self._ready, self._ready_port = argv, core, ready, ready_port
@@ -44,7 +47,7 @@ class System:
         self._process = subprocess.Popen([*pin, *self._argv], stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)
         began = time.monotonic()
         while not self.answers():
-            if self._process.poll() is not None or time.monotonic() - began > 60:
+            if self._process.poll() is not None or time.monotonic() - began > self.patience:
                 said = os.pread(self._log, 2000, max(0, os.fstat(self._log).st_size - 2000))
                 raise RuntimeError(f"{self.name} does not start: {said.decode(errors='replace')}")
             time.sleep(0.002)
