@@ -80,6 +80,9 @@ fn scope() -> Scope {
         json!({ "cmp_id": "t-1", "backend_id": "be-1" }),
     );
     scope.set(Root::Response, json!({ "body": answer() }));
+    let extracted =
+        json!({ "first": "value-00-of-it", "second": "value-01-of-it", "third": "value-02-of-it" });
+    scope.set(Root::Extracted, extracted);
     scope
 }
 
