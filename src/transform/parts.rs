@@ -173,7 +173,7 @@ mod tests {
         let kept = parts.parse(text).unwrap();
         assert_eq!(
             kept.to_string(),
-            r#"{"a":{"b":[1,{"c":2}]},"e":1e+400,"f":{"g":{}}}"#
+            r#"{"a":{"b":[1,{"c":2}]},"e":1e+400,"f":{"g":null}}"#
         );
         assert_eq!(of(&[&["a", "b"], &["a"]]), of(&[&["a"]]));
         assert_eq!(of(&[&[]]), Parts::Whole);
