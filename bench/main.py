@@ -68,7 +68,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="cmp-relay-bench.", dir="/var/tmp")
     # Apache has a user of its own.
     os.chmod(folder, 0o755)
-    kept, failed = results.load().get("cases", {}), []
+    kept, failed = results.committed().get("cases", {}), []
     try:
         for name in asked.cases or CASES:
             print(f"== {name}: {CASES[name][0]}", flush=True)

@@ -26,6 +26,14 @@ def load():
         return {}
 
 
+def committed():
+    """What the newest commit has of it: what a run is compared with. Without git, the file."""
+    try:
+        return json.loads(said("git", "show", "HEAD:./results.json"))
+    except json.JSONDecodeError:
+        return load()
+
+
 def keep(key, value):
     """Puts `value` in the place of what was kept under `key`, and leaves all else as it is."""
     merged = load() | {key: value}
