@@ -364,7 +364,7 @@ impl<'a> Record<'a> {
             client = self.caller.get().map(|name| &**name),
             peer = %self.peer,
             method = %self.method,
-            path = ?self.path,
+            path = &*self.path,
             route = self.route_name(),
             status,
             code = failure.map(|failure| failure.error.code()),
@@ -392,7 +392,7 @@ impl Drop for Record<'_> {
             client = self.caller.get().map(|name| &**name),
             peer = %self.peer,
             method = %self.method,
-            path = ?self.path,
+            path = &*self.path,
             route = self.route_name(),
             ms = milliseconds(self.started.elapsed()),
             "request abandoned by its client"

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::TryInitError;
 
+use super::lines;
 use crate::plan::{Log, LogFormat};
 
 /// Starts logging for the process; a second call changes nothing.
@@ -29,11 +30,12 @@ pub fn start(log: &Log) -> Result<()> {
         .with_env_filter(filter)
         .with_writer(ToLines);
     let started: Result<(), TryInitError> = match log.format {
-        LogFormat::Text => builder
-            .with_ansi(io::stderr().is_terminal())
-            .finish()
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+        // The general formatter knows colours.
+        LogFormat::Text if io::stderr().is_terminal() => {
+            builder.with_ansi(true).finish().try_init()
+        }
+        LogFormat::Text => builder.event_format(lines::Text).finish().try_init(),
+        LogFormat::Json => builder.event_format(lines::Json).finish().try_init(),
     };
     // Whoever was first (a test, an embedder) keeps its subscriber.
     if started.is_ok() {
