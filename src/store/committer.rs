@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::lost::find_out;
 use super::rules::key_of;
 use super::{Begun, Finished, MappingChange, Position, State, Store, StoreError, Write, Written};
+use crate::plan::Limits;
 use crate::telemetry;
 
 /// Bounds of the committer and of the cache.
@@ -27,6 +28,16 @@ pub struct Options {
     pub cached_mappings: usize,
     /// How often a commit whose result is unknown is looked up, with growing pauses in between.
     pub look_ups: u32,
+}
+
+impl Options {
+    /// What relay.yaml says of them; the others have their defaults.
+    pub fn of(limits: &Limits) -> Self {
+        Self {
+            cached_mappings: limits.cached_mappings,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Options {
