@@ -16,7 +16,7 @@ use crate::http::problem;
 use crate::http::reload::Recompile;
 use crate::relay::{Gate, Relay, longest_call};
 use crate::shutdown::Shutdown;
-use crate::store::Journal;
+use crate::store::{Journal, Options};
 use crate::telemetry;
 
 /// Run the relay over simulated backends.
@@ -61,7 +61,8 @@ async fn start(
 
     let cmp = bind(plan.server.listen).await?;
     let admin = bind(plan.server.admin_listen).await?;
-    let journal = Journal::start(open_store(&plan.server).await?);
+    let options = Options::of(&plan.server.limits);
+    let journal = Journal::start_with(open_store(&plan.server).await?, options);
     recover_pending(&journal).await?;
     let relay = Relay::start(plan, journal, Gate::open(), problem::render).await?;
     let recompile: Recompile = Arc::new(move || compile(&prepared.config, &prepared.env));

@@ -23,7 +23,7 @@ use crate::http::{problem, serve_cmp};
 use crate::plan::{Database, Plan, Server};
 use crate::relay::{Gate, Relay, longest_call};
 use crate::shutdown::{self, Shutdown};
-use crate::store::{self, Journal, Store, Write, Written};
+use crate::store::{self, Journal, Options, Store, Write, Written};
 use crate::telemetry;
 use crate::workers::Workers;
 
@@ -88,7 +88,8 @@ async fn serve(plan: Plan, recompile: Recompile, watch: Option<Watch>) -> Result
     let admin = bind(plan.server.admin_listen).await?;
 
     let starting = async {
-        let journal = Journal::start(open_store(&plan.server).await?);
+        let options = Options::of(&plan.server.limits);
+        let journal = Journal::start_with(open_store(&plan.server).await?, options);
         // A node of a pair may not write before its role machine says so.
         let gate = match plan.server.pair {
             Some(_) => Gate::shut(),

@@ -109,6 +109,8 @@ pub struct Limits {
     pub stored_reply: usize,
     pub in_flight: usize,
     pub connections: usize,
+    /// Mappings kept in memory.
+    pub cached_mappings: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

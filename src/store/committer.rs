@@ -1,4 +1,4 @@
-//! The one task that writes: it takes what waits, up to a bound, as one transaction.
+//! The one that writes, on a thread of its own, which a database may block: it takes what waits, up to a bound, as one transaction.
 //!
 //! An idle queue commits at once, a busy one groups, so commits per second grow with the load while each
 //! writer still waits for its own row's durability. The cache learns of a commit before the writer does.
@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::lost::find_out;
 use super::rules::key_of;
 use super::{Begun, Finished, MappingChange, Position, State, Store, StoreError, Write, Written};
+use crate::plan::Limits;
 use crate::telemetry;
 
 /// Bounds of the committer and of the cache.
@@ -27,6 +28,16 @@ pub struct Options {
     pub cached_mappings: usize,
     /// How often a commit whose result is unknown is looked up, with growing pauses in between.
     pub look_ups: u32,
+}
+
+impl Options {
+    /// What relay.yaml says of them; the others have their defaults.
+    pub fn of(limits: &Limits) -> Self {
+        Self {
+            cached_mappings: limits.cached_mappings,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Options {
@@ -45,15 +56,38 @@ impl Default for Options {
 #[derive(Debug)]
 pub(super) enum Job {
     Write(Box<Write>, Waiter),
-    /// Commit what stands before this, refuse what comes after, and end.
+    /// Commit what stands before this, refuse what comes after, close the store, and end.
     Close,
 }
 
 /// Told what became of its write, and where that commit stands.
 type Waiter = oneshot::Sender<Result<(Written, Option<Position>), StoreError>>;
 
+/// Starts the thread that [`run`]s, in a runtime of its own. What is returned is told when it has ended.
+pub(super) fn start(
+    store: Arc<dyn Store>,
+    cache: Arc<Cache>,
+    options: Options,
+    queue: mpsc::Receiver<Job>,
+) -> oneshot::Receiver<()> {
+    let (tell, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system has descriptors for one more runtime");
+    std::thread::Builder::new()
+        .name("relay-committer".to_owned())
+        .spawn(move || {
+            runtime.block_on(run(store, cache, options, queue));
+            drop(runtime);
+            let _ = tell.send(());
+        })
+        .expect("the system has room for one more thread");
+    ended
+}
+
 /// Runs until [`Job::Close`] or until every sender is gone.
-pub(super) async fn run(
+async fn run(
     store: Arc<dyn Store>,
     cache: Arc<Cache>,
     options: Options,
@@ -90,6 +124,8 @@ pub(super) async fn run(
             let _ = waiter.send(Err(closed()));
         }
     }
+    // Here, where the connection that writes was opened, and whose runtime ends with this.
+    store.close().await;
 }
 
 pub(super) fn closed() -> StoreError {

@@ -1,9 +1,10 @@
 //! What the relay uses of the store: grouped writes, cached mapping reads.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::cache::Cache;
 use super::committer::{self, Job, Options};
@@ -12,13 +13,17 @@ use super::{
     Write, Written,
 };
 
+/// How long a write may take. It bounds what no database bounds: a local disk that hangs, and the committer in it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
 /// The store behind its committer and its cache. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     store: Arc<dyn Store>,
     cache: Arc<Cache>,
     queue: mpsc::Sender<Job>,
-    committer: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// Told when the committer has ended.
+    ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -28,7 +33,7 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Starts the committer task over `store`.
+    /// Starts the committer over `store`.
     pub fn start(store: Arc<dyn Store>) -> Self {
         Self::start_with(store, Options::default())
     }
@@ -37,12 +42,12 @@ impl Journal {
     pub fn start_with(store: Arc<dyn Store>, options: Options) -> Self {
         let cache = Arc::new(Cache::new(options.cached_mappings));
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
-        let committer = committer::run(store.clone(), cache.clone(), options, jobs);
+        let ended = committer::start(store.clone(), cache.clone(), options, jobs);
         Self {
             store,
             cache,
             queue,
-            committer: Arc::new(Mutex::new(Some(tokio::spawn(committer)))),
+            ended: Arc::new(Mutex::new(Some(ended))),
         }
     }
 
@@ -94,12 +99,13 @@ impl Journal {
             .send(Job::Write(Box::new(write), answer))
             .await
             .map_err(|_| committer::closed())?;
-        // A committer that died with the write in hand says nothing of it.
-        answered.await.unwrap_or_else(|_| {
-            Err(StoreError::CommitUnknown(
-                "the committer ended before it answered".to_owned(),
-            ))
-        })
+        let unknown = |words: &str| Err(StoreError::CommitUnknown(words.to_owned()));
+        match timeout(ANSWER_WITHIN, answered).await {
+            Ok(Ok(answer)) => answer,
+            // A committer that died with the write in hand says nothing of it.
+            Ok(Err(_)) => unknown("the committer ended before it answered"),
+            Err(_) => unknown("the database does not answer"),
+        }
     }
 
     /// Where the newest commit stands, which covers every row that was read before; `None` without a standby, and
@@ -198,17 +204,17 @@ impl Journal {
     pub async fn close(&self) {
         // A committer that has ended already takes no job, and needs none.
         let _ = self.queue.send(Job::Close).await;
-        let committer = self
-            .committer
+        let ended = self
+            .ended
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(committer) = committer
-            && let Err(error) = committer.await
+        if let Some(ended) = ended
+            && ended.await.is_err()
         {
-            tracing::error!(%error, "the committer ended badly");
+            tracing::error!("the committer panicked");
+            self.store.close().await;
         }
-        self.store.close().await;
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) struct Ledger {
     /// What the tables hold already.
     stored_operations: HashSet<OperationId>,
     stored_mappings: HashSet<ObjectKey>,
-    /// What the batch changed, and the place of its first change.
-    touched_operations: HashMap<OperationId, usize>,
+    /// What the batch changed, the place of its first change, and whether more than an outcome did.
+    touched_operations: HashMap<OperationId, (usize, bool)>,
     touched_mappings: HashMap<ObjectKey, usize>,
     audits: Vec<Audit>,
 }
@@ -37,7 +37,9 @@ pub(super) struct Ledger {
 #[derive(Debug, Default)]
 pub(super) struct Changes<'l> {
     pub(super) delete_mappings: Vec<&'l ObjectKey>,
-    pub(super) update_operations: Vec<&'l Operation>,
+    /// Those of which only what an outcome changes is to be written.
+    pub(super) settle_operations: Vec<&'l Operation>,
+    pub(super) replace_operations: Vec<&'l Operation>,
     pub(super) insert_operations: Vec<&'l Operation>,
     pub(super) update_mappings: Vec<&'l Mapping>,
     pub(super) insert_mappings: Vec<&'l Mapping>,
@@ -104,24 +106,40 @@ impl Ledger {
             .filter(|row| row.key != mapping.key)
     }
 
-    /// Inserts or changes a row.
+    /// Inserts or replaces a row.
     pub(super) fn put_operation(&mut self, row: Operation) {
+        self.change_operation(row, true);
+    }
+
+    /// Changes no more of a row than an outcome does: its state, its claim, its reply, and what goes with them.
+    pub(super) fn settle_operation(&mut self, row: Operation) {
+        self.change_operation(row, false);
+    }
+
+    fn change_operation(&mut self, row: Operation, whole: bool) {
         let place = self.touched_operations.len();
-        self.touched_operations.entry(row.id).or_insert(place);
-        if let Some(old) = self.operations.remove(&row.id) {
-            self.by_claim
-                .retain_other(old.claim.as_ref(), |id| *id == old.id);
-        }
+        let (_, touched) = self
+            .touched_operations
+            .entry(row.id)
+            .or_insert((place, whole));
+        *touched |= whole;
+        self.take_operation(row.id);
         self.index_operation(row);
+    }
+
+    /// Takes a row in hand, to be changed and put back.
+    pub(super) fn take_operation(&mut self, id: OperationId) -> Option<Operation> {
+        let row = self.operations.remove(&id)?;
+        self.by_claim
+            .retain_other(row.claim.as_ref(), |owner| *owner == id);
+        Some(row)
     }
 
     /// Takes a row out, where the ledger itself is the table.
     pub(super) fn remove_operation(&mut self, id: OperationId) {
-        let Some(old) = self.operations.remove(&id) else {
+        let Some(old) = self.take_operation(id) else {
             return;
         };
-        self.by_claim
-            .retain_other(old.claim.as_ref(), |owner| *owner == id);
         let key = old.idempotency_key.map(|key| (old.client, key));
         self.by_key.retain_other(key.as_ref(), |owner| *owner == id);
     }
@@ -162,19 +180,19 @@ impl Ledger {
             audits: &self.audits,
             ..Changes::default()
         };
-        for id in in_order(&self.touched_operations) {
+        for (id, (_, whole)) in in_order(&self.touched_operations, |(place, _)| *place) {
             let row = &self.operations[id];
-            if self.stored_operations.contains(id) {
-                changes.update_operations.push(row);
-            } else {
-                changes.insert_operations.push(row);
+            match (self.stored_operations.contains(id), whole) {
+                (true, false) => changes.settle_operations.push(row),
+                (true, true) => changes.replace_operations.push(row),
+                (false, _) => changes.insert_operations.push(row),
             }
         }
-        // A row that lets go of a claim is written before one that takes it.
+        // A row that lets go of a claim is written before one that takes it; what only settles takes none.
         changes
-            .update_operations
+            .replace_operations
             .sort_by_key(|row| row.claim.is_some());
-        for key in in_order(&self.touched_mappings) {
+        for (key, _) in in_order(&self.touched_mappings, |place| *place) {
             match (self.mappings.get(key), self.stored_mappings.contains(key)) {
                 (Some(row), true) => changes.update_mappings.push(row),
                 (Some(row), false) => changes.insert_mappings.push(row),
@@ -204,10 +222,10 @@ impl Ledger {
     }
 }
 
-fn in_order<K>(places: &HashMap<K, usize>) -> Vec<&K> {
-    let mut keys: Vec<_> = places.iter().collect();
-    keys.sort_unstable_by_key(|(_, place)| **place);
-    keys.into_iter().map(|(key, _)| key).collect()
+fn in_order<K, V>(touched: &HashMap<K, V>, place: impl Fn(&V) -> usize) -> Vec<(&K, &V)> {
+    let mut touched: Vec<_> = touched.iter().collect();
+    touched.sort_unstable_by_key(|(_, value)| place(value));
+    touched
 }
 
 /// The unique key of a mapping whose backend id is known.

@@ -5,19 +5,22 @@
 //! (SEMANTICS 20) is a `GET_LOCK` on a connection of its own, which is held for life: a server that
 //! restarts forgets it, so no connection writes before it is held again.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::mysql::{
-    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPool, MySqlPoolOptions, MySqlRow,
+    MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPool,
+    MySqlPoolOptions, MySqlRow,
 };
-use sqlx::pool::PoolConnection;
-use sqlx::{ConnectOptions, Executor, MySql, Transaction};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, MySql, Row, SqlSafeStr, SqlStr, Transaction};
 use tokio::sync::Mutex;
 
-use super::sql::session::{Dialect, Fault, session};
-use super::sql::{Engine, SqlStore, schema};
+use super::sql::session::{Cell, Columns, Decode, Dialect, Fault, Session, Text};
+use super::sql::texts::{LONGEST, Texts};
+use super::sql::{Engine, Question, SqlStore, schema};
 use super::{Position, StoreError};
 use crate::plan::MariaDb;
 
@@ -249,7 +252,7 @@ async fn acquire(
 impl MariaDbEngine {
     /// What was committed must survive a power cut; only the server's configuration can see to that.
     async fn warn_of_lazy_commits(&self) -> Result<(), Fault> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.readers.acquire().await.map_err(fault)?;
         let flush = "SELECT CAST(@@global.innodb_flush_log_at_trx_commit AS SIGNED)";
         let flush: i64 = sqlx::query_scalar(flush)
             .fetch_one(&mut *reader)
@@ -267,11 +270,14 @@ impl MariaDbEngine {
 
 impl Engine for MariaDbEngine {
     type Session = MySqlConnection;
-    type Reader = PoolConnection<MySql>;
     type Transaction = Transaction<'static, MySql>;
 
-    async fn reader(&self) -> Result<Self::Reader, Fault> {
-        self.readers.acquire().await.map_err(fault)
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: Question<MySqlConnection, T>,
+    ) -> Result<T, Fault> {
+        let mut reader = self.readers.acquire().await.map_err(fault)?;
+        question(&mut reader).await
     }
 
     async fn begin(&self) -> Result<Self::Transaction, Fault> {
@@ -301,7 +307,7 @@ impl Engine for MariaDbEngine {
             return Ok(None);
         }
         // Each domain has its newest; this server writes into its own.
-        let mut reader = self.reader().await?;
+        let mut reader = self.readers.acquire().await.map_err(fault)?;
         let (all, domain): (String, u64) =
             sqlx::query_as("SELECT @@global.gtid_binlog_pos, @@global.gtid_domain_id")
                 .fetch_one(&mut *reader)
@@ -329,7 +335,7 @@ impl Engine for MariaDbEngine {
 
     async fn is_writable(&self) -> Result<bool, Fault> {
         // In a statement of its own: in an aggregate query a boolean variable reads 0.
-        let mut reader = self.reader().await?;
+        let mut reader = self.readers.acquire().await.map_err(fault)?;
         let read_only: i64 = sqlx::query_scalar("SELECT @@global.read_only")
             .fetch_one(&mut *reader)
             .await
@@ -356,18 +362,70 @@ impl Engine for MariaDbEngine {
     }
 }
 
-session!(
-    MySqlConnection,
-    MySqlRow,
-    Dialect {
+static TEXTS: Texts = Texts::new();
+
+impl Columns for MySqlRow {
+    fn opt_int(&self, index: usize) -> Result<Option<i64>, Fault> {
+        self.try_get(index).map_err(fault)
+    }
+
+    fn opt_bytes(&self, index: usize) -> Result<Option<&[u8]>, Fault> {
+        self.try_get(index).map_err(fault)
+    }
+}
+
+impl Session for MySqlConnection {
+    const DIALECT: Dialect = Dialect {
+        longest: LONGEST,
         lock: " FOR UPDATE",
         upsert: |_| " ON DUPLICATE KEY UPDATE ".to_owned(),
         excluded: |column| format!("VALUES({column})"),
         insert_ignore: "INSERT IGNORE",
         use_index: |index| format!(" FORCE INDEX ({index})"),
-    },
-    fault
-);
+    };
+
+    fn texts() -> &'static Texts {
+        &TEXTS
+    }
+
+    async fn fetch<T: Send>(
+        &mut self,
+        sql: Text,
+        cells: &[Cell<'_>],
+        decode: Decode<T>,
+    ) -> Result<Vec<T>, Fault> {
+        let rows = bound(sql, cells).fetch_all(self).await.map_err(fault)?;
+        rows.iter().map(|row| decode(row)).collect()
+    }
+
+    async fn change(&mut self, sql: Text, cells: &[Cell<'_>]) -> Result<u64, Fault> {
+        let done = bound(sql, cells).execute(self).await.map_err(fault)?;
+        Ok(done.rows_affected())
+    }
+
+    async fn command(&mut self, sql: &'static str) -> Result<(), Fault> {
+        sqlx::raw_sql(sql).execute(self).await.map_err(fault)?;
+        Ok(())
+    }
+}
+
+fn bound<'v>(sql: Text, cells: &[Cell<'v>]) -> Query<'v, MySql, MySqlArguments> {
+    // Safe: the text is made of constants, every value is a placeholder.
+    let sql: SqlStr = match sql {
+        Cow::Borrowed(sql) => AssertSqlSafe(sql).into_sql_str(),
+        Cow::Owned(sql) => AssertSqlSafe(sql).into_sql_str(),
+    };
+    cells
+        .iter()
+        .fold(sqlx::query(sql), |query, cell| match *cell {
+            Cell::Int(value) => query.bind(value),
+            Cell::OptInt(value) => query.bind(value),
+            Cell::Text(value) => query.bind(value),
+            Cell::OptText(value) => query.bind(value),
+            Cell::Bytes(value) => query.bind(value),
+            Cell::OptBytes(value) => query.bind(value),
+        })
+}
 
 /// What an error means, by its number (mariadb.com/kb/en/mariadb-error-code-reference).
 fn fault(error: sqlx::Error) -> Fault {

@@ -101,7 +101,9 @@ pub(super) fn finish(ledger: &mut Ledger, outcome: &Outcome) -> Finished {
     if !ours {
         return Finished::Lost(Some(Box::new(row.clone())));
     }
-    let mut row = row.clone();
+    let mut row = ledger
+        .take_operation(outcome.id)
+        .expect("it was found above");
     row.backend_status = outcome.backend_status;
     row.sends = outcome.sends;
     row.finished_at = Some(outcome.finished_at);
@@ -119,7 +121,7 @@ pub(super) fn finish(ledger: &mut Ledger, outcome: &Outcome) -> Finished {
             row.error.clone_from(&outcome.error);
             outcome.side_effect.clone_into(&mut row.side_effect);
             row.safe_to_retry = outcome.safe_to_retry;
-            ledger.put_operation(row);
+            ledger.settle_operation(row);
             Finished::Done
         }
         Err(rival) => {
@@ -127,7 +129,7 @@ pub(super) fn finish(ledger: &mut Ledger, outcome: &Outcome) -> Finished {
             row.error = Some(("mapping_conflict".into(), conflict_words(&row, &rival)));
             row.side_effect = "done".into();
             row.safe_to_retry = false;
-            ledger.put_operation(row);
+            ledger.settle_operation(row);
             Finished::Conflict(rival)
         }
     }

@@ -46,7 +46,7 @@ pub(super) fn settle(ledger: &mut Ledger, settlement: &Settlement) -> Settled {
     row.note = Some("operator".into());
     row.finished_at = Some(settlement.at);
     let detail = format!("operation {} as {}", row.id, row.state.name());
-    ledger.put_operation(row);
+    ledger.settle_operation(row);
     ledger.audit(&settlement.by, "resolve", detail, settlement.at);
     Settled::Done
 }

@@ -1,25 +1,28 @@
 //! The store on an embedded SQLite file: one machine, no standby.
 //!
-//! WAL with `synchronous=FULL`: what was committed survives a power cut. One connection writes, a few
-//! read. A lock file beside the database is held for life, so that one process serves it (SEMANTICS 20).
+//! WAL with `synchronous=FULL`: what was committed survives a power cut. One connection writes, on the
+//! thread of whoever applies a batch, which is the committer's own; a few read, on threads of their own
+//! (`readers`). A lock file beside the database is held for life, so that one process serves it (SEMANTICS 20).
+
+mod migrate;
+mod readers;
 
 use std::fs::{self, File};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, Row, Statement};
 use rustix::fs::{FlockOperation, flock};
-use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteRow, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Sqlite, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::sql::session::{Dialect, Fault, session};
-use super::sql::{Engine, SqlStore, schema};
+use self::readers::Readers;
+use super::sql::session::{Cell, Columns, Decode, Dialect, Fault, Session, Text};
+use super::sql::texts::Texts;
+use super::sql::{Engine, Question, SqlStore, schema};
 use super::{Position, StoreError};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -37,18 +40,16 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     ])
 });
 
-/// Connections that answer questions while the one that writes is busy.
-const READERS: u32 = 4;
-
 /// The store on an SQLite file.
 pub type SqliteStore = SqlStore<SqliteEngine>;
 
-/// The two pools of one file, and the lock on it.
+/// The connections to one file, and the lock on it.
 #[derive(Debug)]
 pub struct SqliteEngine {
     path: PathBuf,
-    writer: SqlitePool,
-    readers: SqlitePool,
+    /// `None` once it is closed.
+    writer: Arc<Mutex<Option<Connection>>>,
+    readers: Readers,
     /// Dropped last: while it is open, no other process opens this database.
     _lock: File,
 }
@@ -67,38 +68,32 @@ impl SqlStore<SqliteEngine> {
             fs::create_dir_all(folder).map_err(|error| unavailable("the folder of", &error))?;
         }
         let lock = lock(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .statement_cache_capacity(256)
-            .disable_statement_logging();
-        let pool = |size| {
-            SqlitePoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(Duration::from_secs(10))
-                // A local file needs no ping, and nothing ends an idle connection.
-                .test_before_acquire(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-        };
-        let writer = pool(1)
-            .connect_with(options.clone())
-            .await
+        let writer = connect(path, "PRAGMA journal_mode = WAL")
             .map_err(|error| unavailable("opening", &error))?;
-        let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
+        let readers = Readers::start(|| connect(path, "PRAGMA query_only = ON"))
+            .map_err(|error| unavailable("opening", &error))?;
         Ok(SqlStore {
             engine: SqliteEngine {
                 path: path.to_owned(),
-                writer,
+                writer: Arc::new(Mutex::new(Some(writer))),
                 readers,
                 _lock: lock,
             },
         })
     }
+}
+
+/// A connection, with what every one has and what this one is `for`.
+fn connect(path: &Path, mode: &str) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.execute_batch(mode)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
 }
 
 /// Takes the lock beside the database: `relay.db.lock`.
@@ -125,32 +120,64 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// The connection that writes, while it is in a transaction.
+#[derive(Debug)]
+pub struct Transaction(OwnedMutexGuard<Option<Connection>>);
+
+impl Deref for Transaction {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0.as_ref().expect("begun on an open connection")
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.0.as_mut().expect("begun on an open connection")
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        // Neither committed nor rolled back by SQLite itself.
+        if !self.is_autocommit()
+            && let Err(error) = run(self, "ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+}
+
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.raw_execute().map(|_| ())
+}
+
 impl Engine for SqliteEngine {
-    type Session = SqliteConnection;
-    type Reader = PoolConnection<Sqlite>;
-    type Transaction = Transaction<'static, Sqlite>;
+    type Session = Connection;
+    type Transaction = Transaction;
 
-    async fn reader(&self) -> Result<Self::Reader, Fault> {
-        self.readers.acquire().await.map_err(fault)
+    async fn ask<T: Send + 'static>(&self, question: Question<Connection, T>) -> Result<T, Fault> {
+        self.readers.ask(question).await
     }
 
-    async fn begin(&self) -> Result<Self::Transaction, Fault> {
+    async fn begin(&self) -> Result<Transaction, Fault> {
+        let writer = self.writer.clone().lock_owned().await;
+        if writer.is_none() {
+            return Err(Fault::Unavailable("the store is closed".to_owned()));
+        }
+        let transaction = Transaction(writer);
         // Immediate: the write lock is taken before the first read, so nothing read can change.
-        self.writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(fault)
+        run(&transaction, "BEGIN IMMEDIATE").map_err(fault)?;
+        Ok(transaction)
     }
 
-    async fn commit(&self, transaction: Self::Transaction) -> Result<Option<Position>, Fault> {
-        let committed = transaction.commit().await.map_err(|error| {
-            let answered = error.as_database_error().map(primary_code);
-            match answered {
-                // After an I/O error the frames may be in the log nevertheless; any other answer
-                // (busy, full, read-only) says that nothing was committed.
-                None | Some(IO_ERROR) => Fault::CommitUnknown(error.to_string()),
-                Some(_) => fault(error),
-            }
+    async fn commit(&self, transaction: Transaction) -> Result<Option<Position>, Fault> {
+        let committed = run(&transaction, "COMMIT").map_err(|error| match primary_code(&error) {
+            // After an I/O error the frames may be in the log nevertheless; any other answer
+            // (busy, full, read-only) says that nothing was committed.
+            None | Some(IO_ERROR) => Fault::CommitUnknown(error.to_string()),
+            Some(_) => fault(error),
         });
         committed.map(|()| None)
     }
@@ -159,9 +186,8 @@ impl Engine for SqliteEngine {
         Ok(None)
     }
 
-    async fn rollback(transaction: Self::Transaction) {
-        // A transaction that cannot be rolled back is one that the connection has lost already.
-        let _ = transaction.rollback().await;
+    async fn rollback(transaction: Transaction) {
+        drop(transaction);
     }
 
     fn migrator() -> &'static Migrator {
@@ -169,10 +195,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn run_migrations(&self) -> Result<(), StoreError> {
-        MIGRATIONS
-            .run(&self.writer)
-            .await
-            .map_err(|error| StoreError::Schema(format!("migrating: {error}")))
+        migrate::run(self, &MIGRATIONS).await
     }
 
     async fn is_writable(&self) -> Result<bool, Fault> {
@@ -185,48 +208,133 @@ impl Engine for SqliteEngine {
         let disk = rustix::fs::statvfs(folder)
             .map_err(|error| unavailable(format!("{}: {error}", folder.display())))?;
         let read_only = disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
-        Ok(!self.writer.is_closed() && !read_only && disk.f_bavail > 0)
+        Ok(!self.readers.are_closed() && !read_only && disk.f_bavail > 0)
     }
 
     async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        self.readers.close();
+        drop(self.writer.lock().await.take());
     }
 }
 
-session!(
-    SqliteConnection,
-    SqliteRow,
-    Dialect {
+static TEXTS: Texts = Texts::new();
+
+impl ToSql for Cell<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Cell::Int(value) | Cell::OptInt(Some(value)) => ValueRef::Integer(value),
+            Cell::Text(value) | Cell::OptText(Some(value)) => ValueRef::Text(value.as_bytes()),
+            Cell::Bytes(value) | Cell::OptBytes(Some(value)) => ValueRef::Blob(value),
+            Cell::OptInt(None) | Cell::OptText(None) | Cell::OptBytes(None) => ValueRef::Null,
+        }))
+    }
+}
+
+impl Columns for Row<'_> {
+    fn opt_int(&self, index: usize) -> Result<Option<i64>, Fault> {
+        match self.get_ref(index).map_err(fault)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Integer(value) => Ok(Some(value)),
+            other => Err(unexpected(index, other, "a number")),
+        }
+    }
+
+    fn opt_bytes(&self, index: usize) -> Result<Option<&[u8]>, Fault> {
+        match self.get_ref(index).map_err(fault)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes)),
+            other => Err(unexpected(index, other, "a text or bytes")),
+        }
+    }
+}
+
+fn unexpected(index: usize, found: ValueRef<'_>, wanted: &str) -> Fault {
+    let found = found.data_type();
+    Fault::Unavailable(format!("column {index} of a row is {found}, not {wanted}"))
+}
+
+impl Session for Connection {
+    const DIALECT: Dialect = Dialect {
+        // Nothing lies between: a prepared statement that is run in a loop is the cheapest.
+        longest: 1,
         lock: "",
         upsert: |key| format!(" ON CONFLICT ({key}) DO UPDATE SET "),
         excluded: |column| format!("excluded.{column}"),
         insert_ignore: "INSERT OR IGNORE",
         use_index: |_| String::new(),
-    },
-    fault
-);
+    };
+
+    fn texts() -> &'static Texts {
+        &TEXTS
+    }
+
+    async fn fetch<T: Send>(
+        &mut self,
+        sql: Text,
+        cells: &[Cell<'_>],
+        decode: Decode<T>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut statement = self.prepare_cached(&sql).map_err(fault)?;
+        let mut found = Vec::new();
+        for run in runs(&statement, cells) {
+            bind(&mut statement, run).map_err(fault)?;
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().map_err(fault)? {
+                found.push(decode(row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn change(&mut self, sql: Text, cells: &[Cell<'_>]) -> Result<u64, Fault> {
+        let mut statement = self.prepare_cached(&sql).map_err(fault)?;
+        let mut changed = 0;
+        for run in runs(&statement, cells) {
+            bind(&mut statement, run).map_err(fault)?;
+            changed += statement.raw_execute().map_err(fault)? as u64;
+        }
+        Ok(changed)
+    }
+
+    async fn command(&mut self, sql: &'static str) -> Result<(), Fault> {
+        run(self, sql).map_err(fault)
+    }
+}
+
+/// The values of each run of a statement; one run where it has none.
+fn runs<'c, 'v>(
+    statement: &Statement<'_>,
+    cells: &'c [Cell<'v>],
+) -> impl Iterator<Item = &'c [Cell<'v>]> + use<'c, 'v> {
+    let each = statement.parameter_count();
+    let count = cells.len().checked_div(each).unwrap_or(1);
+    (0..count).map(move |run| &cells[run * each..][..each])
+}
+
+fn bind(statement: &mut Statement<'_>, cells: &[Cell<'_>]) -> rusqlite::Result<()> {
+    for (index, cell) in cells.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, cell)?;
+    }
+    Ok(())
+}
 
 /// `SQLITE_IOERR`.
 const IO_ERROR: i32 = 10;
 
-fn primary_code(error: &dyn DatabaseError) -> i32 {
-    let code: Option<i32> = error.code().and_then(|code| code.parse().ok());
-    code.unwrap_or_default() & 0xff
+/// The result code without its extension, which is the low byte (sqlite.org/rescode.html).
+fn primary_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code & 0xff)
 }
 
-/// What an error means; the primary result code is the low byte (sqlite.org/rescode.html).
-fn fault(error: sqlx::Error) -> Fault {
+/// What an error means.
+fn fault(error: rusqlite::Error) -> Fault {
     let words = error.to_string();
-    let sqlx::Error::Database(database) = &error else {
-        return Fault::Unavailable(words);
-    };
-    match primary_code(&**database) {
+    match primary_code(&error) {
         // SQLITE_BUSY, SQLITE_LOCKED
-        5 | 6 => Fault::Retry(words),
+        Some(5 | 6) => Fault::Retry(words),
         // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH
-        18..=20 => Fault::Row(words),
-        1 if words.contains("no such table") || words.contains("no such column") => {
+        Some(18..=20) => Fault::Row(words),
+        Some(1) if words.contains("no such table") || words.contains("no such column") => {
             Fault::Schema(format!("{words}; run `cmp-relay migrate`"))
         }
         _ => Fault::Unavailable(words),
@@ -244,15 +352,12 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("relay.db"))
             .await
             .unwrap();
-        let pragma = async |name: &str| -> String {
-            sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-                "SELECT CAST({name} AS TEXT) FROM pragma_{name}"
-            )))
-            .fetch_one(&store.engine.writer)
-            .await
-            .unwrap()
+        let writer = store.engine.begin().await.unwrap();
+        let pragma = |name: &str| -> String {
+            let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+            writer.query_row(&sql, [], |row| row.get(0)).unwrap()
         };
-        assert_eq!(pragma("synchronous").await, "2");
-        assert_eq!(pragma("journal_mode").await, "wal");
+        assert_eq!(pragma("synchronous"), "2");
+        assert_eq!(pragma("journal_mode"), "wal");
     }
 }

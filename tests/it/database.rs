@@ -58,18 +58,15 @@ async fn every_column_is_described_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).await);
     let file = folder.path().join("relay.db");
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", file.display()))
-        .await
-        .unwrap();
-    let rows: Vec<(String, String)> = sqlx::query_as(
-        "SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c
-         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE '_sqlx_%'",
-    )
-    .fetch_all(&pool)
-    .await
-    .unwrap();
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let sql = "SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c
+         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE '_sqlx_%'";
+    let mut columns = connection.prepare(sql).unwrap();
+    let mut rows = columns.query([]).unwrap();
     let mut real = Tables::new();
-    for (table, column) in rows {
+    while let Some(row) = rows.next().unwrap() {
+        let table: String = row.get(0).unwrap();
+        let column = row.get(1).unwrap();
         real.entry(table).or_default().insert(column);
     }
     assert!(real.len() >= 6, "{real:?}");

@@ -157,6 +157,7 @@ fn an_editor_offers_the_keys_that_may_stand_there() {
                 "stored_reply",
                 "in_flight",
                 "connections",
+                "cached_mappings",
             ],
         ),
         (

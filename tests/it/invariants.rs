@@ -430,7 +430,7 @@ async fn a_secret_that_a_backend_repeats_is_neither_told_nor_stored() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // Every task of this test runs on this thread.
+    // Every task of this test runs on this thread; the committer and SQLite's readers say nothing.
     let _log = tracing::subscriber::set_default(subscriber);
     tracing::trace!("the log is heard");
     let folder = tempfile::tempdir().unwrap();

@@ -68,7 +68,11 @@ launch() {
 
 obey() {
     case $1 in
-    freeze) kill -STOP "$pid" ;;
+    freeze)
+        kill -STOP "$pid"
+        # A busy machine stops it a little later, and until then it answers.
+        until grep -q '^State:.T' "/proc/$pid/status"; do sleep 0.01; done
+        ;;
     thaw) kill -CONT "$pid" ;;
     kill)
         kill -KILL "$pid"

@@ -71,6 +71,7 @@ fn defaults(world: World<'_>) -> Server {
             stored_reply: 64 << 10,
             in_flight: 4096,
             connections: 8192,
+            cached_mappings: 100_000,
         },
         operations: Operations {
             retain: Duration::from_secs(30 * 24 * 60 * 60),
@@ -264,6 +265,7 @@ fn limits(spec: Option<&ServerLimitsSpec>, default: Limits, diags: &mut Diagnost
         stored_reply: right(&spec.stored_reply).map_or(default.stored_reply, |at| at.value.0),
         in_flight: count(&spec.in_flight, default.in_flight),
         connections: count(&spec.connections, default.connections),
+        cached_mappings: count(&spec.cached_mappings, default.cached_mappings),
     }
 }
 

@@ -143,6 +143,9 @@ crate::spec! {
         /// Connections at once, on each listener. Default: 8192.
         #[schemars(range(min = 1))]
         connections: Option<Part<At<u32>>>,
+        /// About how many mappings are kept in memory, for reads that then ask no database. Default: 100000.
+        #[schemars(range(min = 1))]
+        cached_mappings: Option<Part<At<u32>>>,
     }
 }
 

@@ -48,6 +48,10 @@ pub fn restart_needed(old: &Server, new: &Server) -> Vec<&'static str> {
             "limits.connections",
             old.limits.connections != new.limits.connections,
         ),
+        (
+            "limits.cached_mappings",
+            old.limits.cached_mappings != new.limits.cached_mappings,
+        ),
         ("replication.standby", standby(old) != standby(new)),
         (
             "replication.timeout",

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::rows::Reader;
-use super::session::{Cell, Fault, Session};
+use super::session::{Cell, Columns, Fault, Session};
 use crate::store::HostKeyRow;
 
 /// Records the key of a backend that has none; says how many rows that made.
@@ -17,7 +17,7 @@ pub(super) async fn record<S: Session>(session: &mut S, row: &HostKeyRow) -> Res
         Cell::Text(&row.host_key),
         Cell::Int(row.first_seen),
     ];
-    session.execute(sql, &cells).await
+    session.change(sql.into(), &cells).await
 }
 
 /// Forgets the key of a backend, and records who did.
@@ -32,9 +32,7 @@ pub(super) async fn forget<S: Session>(
         return Ok(0);
     };
     let sql = "DELETE FROM host_key WHERE backend = ?";
-    let count = session
-        .execute(sql.to_owned(), &[Cell::Text(backend)])
-        .await?;
+    let count = session.change(sql.into(), &[Cell::Text(backend)]).await?;
     let detail = row.forgotten();
     let sql = "INSERT INTO audit (id, at, actor, action, detail) VALUES (?, ?, ?, ?, ?)";
     let id = Uuid::now_v7();
@@ -45,21 +43,21 @@ pub(super) async fn forget<S: Session>(
         Cell::Text(HostKeyRow::FORGET),
         Cell::Text(&detail),
     ];
-    session.execute(sql.to_owned(), &cells).await?;
+    session.change(sql.into(), &cells).await?;
     Ok(count)
 }
 
 /// All of them, in the order of the backends' names.
 pub(super) async fn list<S: Session>(session: &mut S) -> Result<Vec<HostKeyRow>, Fault> {
     let sql = "SELECT backend, host_key, first_seen FROM host_key ORDER BY backend";
-    let found = session.fetch(sql.to_owned(), &[]).await?;
-    let rows = found.iter().map(|row| {
-        let mut row = Reader::new(row);
-        Ok(HostKeyRow {
-            backend: row.text()?,
-            host_key: row.text()?,
-            first_seen: row.int()?,
-        })
-    });
-    rows.collect()
+    session.fetch(sql.into(), &[], host_key).await
+}
+
+fn host_key(row: &dyn Columns) -> Result<HostKeyRow, Fault> {
+    let mut row = Reader::new(row);
+    Ok(HostKeyRow {
+        backend: row.text()?,
+        host_key: row.text()?,
+        first_seen: row.int()?,
+    })
 }

@@ -1,9 +1,9 @@
 //! The store over a database that speaks SQL: what SQLite and MariaDB share.
 //!
-//! An [`Engine`] is the pools of one database; [`SqlStore`] is the [`Store`] over it. The dialects meet
-//! in `session`, the columns in `rows`. `wanted` says which rows a batch touches, `tables` reads and
-//! writes them, `sweep` changes rows by what they are instead of by name, `reads` answers questions, and
-//! `schema` compares migrations.
+//! An [`Engine`] is the connections to one database; [`SqlStore`] is the [`Store`] over it. The dialects
+//! meet in `session`, the columns in `rows`, the statements about rows by name in `texts`. `wanted` says
+//! which rows a batch touches, `tables` reads and writes them, `sweep` changes rows by what they are
+//! instead of by name, `reads` answers questions, and `schema` compares migrations.
 
 mod host_keys;
 mod reads;
@@ -12,6 +12,7 @@ pub(super) mod schema;
 pub(super) mod session;
 mod sweep;
 mod tables;
+pub(super) mod texts;
 mod wanted;
 
 use std::future::Future;
@@ -37,14 +38,19 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 /// How long a batch may take up to its commit, and the commit again; longer than a lock is waited for.
 const WRITE_WITHIN: Duration = Duration::from_secs(8);
 
-/// The pools of one database.
+/// A question to the tables. It owns what it asks with: it may be answered on another thread.
+pub type Question<S, T> = Box<dyn for<'s> FnOnce(&'s mut S) -> Async<'s, Result<T, Fault>> + Send>;
+
+/// The connections to one database: one that writes, and some that answer questions.
 pub trait Engine: Send + Sync + 'static {
     type Session: Session;
-    type Reader: DerefMut<Target = Self::Session> + Send;
     /// Rolls back when it is dropped.
     type Transaction: DerefMut<Target = Self::Session> + Send;
 
-    fn reader(&self) -> impl Future<Output = Result<Self::Reader, Fault>> + Send;
+    fn ask<T: Send + 'static>(
+        &self,
+        question: Question<Self::Session, T>,
+    ) -> impl Future<Output = Result<T, Fault>> + Send;
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, Fault>> + Send;
     /// Says where the commit stands, where the engine is to say it.
     fn commit(
@@ -83,6 +89,15 @@ impl<E: Engine> SqlStore<E> {
                 Err(fault) => return Err(fault.into()),
             }
         }
+    }
+
+    async fn ask<T, Q>(&self, question: Q) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Q: for<'s> FnOnce(&'s mut E::Session) -> Async<'s, Result<T, Fault>> + Send + 'static,
+    {
+        let answered = timeout(READ_WITHIN, self.engine.ask(Box::new(question))).await;
+        Ok(answered.map_err(|_| Fault::Unavailable(no_answer(READ_WITHIN)))??)
     }
 
     async fn run(&self, batch: &[Write], one_by_one: bool) -> Result<Applied, Fault> {
@@ -131,9 +146,10 @@ async fn together<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<Wr
         let length = rest.iter().position(sweep::is_sweep).unwrap_or(rest.len());
         let (named, after) = rest.split_at(length);
         let mut ledger = Ledger::default();
-        tables::load(session, &Wanted::of(named), &mut ledger).await?;
-        let more = Wanted::then(named, &ledger);
-        tables::load(session, &more, &mut ledger).await?;
+        let found = tables::load(session, &Wanted::of(named)).await?;
+        found.into(&mut ledger);
+        let more = tables::load(session, &Wanted::then(named, &ledger)).await?;
+        more.into(&mut ledger);
         written.extend(named.iter().map(|write| decide::one(&mut ledger, write)));
         tables::store(session, &ledger).await?;
         rest = after;
@@ -159,18 +175,14 @@ async fn each_alone<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<
     Ok(written)
 }
 
-/// Runs a question on a connection for reading.
+/// Asks one of the questions of `reads`, with arguments of its own.
 macro_rules! ask {
-    ($self:ident, $read:ident $(, $argument:expr)*) => {
-        Box::pin(async move {
-            let answered = async {
-                let mut reader = $self.engine.reader().await?;
-                reads::$read(&mut *reader $(, $argument)*).await
-            };
-            let answered = timeout(READ_WITHIN, answered).await;
-            Ok(answered.map_err(|_| Fault::Unavailable(no_answer(READ_WITHIN)))??)
-        })
-    };
+    ($self:ident, $read:path $(, $argument:ident)*) => {{
+        $(let $argument = $argument.to_owned();)*
+        Box::pin($self.ask(move |session| {
+            Box::pin(async move { $read(session $(, &$argument)*).await })
+        }))
+    }};
 }
 
 impl<E: Engine> Store for SqlStore<E> {
@@ -189,7 +201,7 @@ impl<E: Engine> Store for SqlStore<E> {
         &'a self,
         keys: &'a [ObjectKey],
     ) -> Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
-        ask!(self, mappings, keys)
+        ask!(self, reads::mappings, keys)
     }
 
     fn mappings_of_object<'a>(
@@ -197,7 +209,7 @@ impl<E: Engine> Store for SqlStore<E> {
         resource: &'a str,
         cmp_id: &'a str,
     ) -> Async<'a, Result<Vec<Mapping>, StoreError>> {
-        ask!(self, mappings_of_object, resource, cmp_id)
+        ask!(self, reads::mappings_of_object, resource, cmp_id)
     }
 
     fn mappings_by_backend_id<'a>(
@@ -206,33 +218,39 @@ impl<E: Engine> Store for SqlStore<E> {
         backend: &'a str,
         backend_ids: &'a [String],
     ) -> Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
-        ask!(self, mappings_by_backend_id, resource, backend, backend_ids)
+        ask!(
+            self,
+            reads::mappings_by_backend_id,
+            resource,
+            backend,
+            backend_ids
+        )
     }
 
     fn list_mappings<'a>(
         &'a self,
         filter: &'a MappingFilter,
     ) -> Async<'a, Result<Vec<Mapping>, StoreError>> {
-        ask!(self, list_mappings, filter)
+        ask!(self, reads::list_mappings, filter)
     }
 
     fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>> {
-        ask!(self, count_by_backend)
+        ask!(self, reads::count_by_backend)
     }
 
     fn count_mappings<'a>(
         &'a self,
         of: &'a CountOf,
     ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>> {
-        ask!(self, count_mappings, of)
+        ask!(self, reads::count_mappings, of)
     }
 
     fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>> {
-        ask!(self, count_unsettled)
+        ask!(self, reads::count_unsettled)
     }
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {
-        ask!(self, operation, id)
+        ask!(self, reads::operation, id)
     }
 
     fn operation_by_key<'a>(
@@ -240,39 +258,37 @@ impl<E: Engine> Store for SqlStore<E> {
         client: &'a str,
         key: &'a str,
     ) -> Async<'a, Result<Option<Operation>, StoreError>> {
-        ask!(self, operation_by_key, client, key)
+        ask!(self, reads::operation_by_key, client, key)
     }
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {
-        ask!(self, operation_by_claim, claim)
+        ask!(self, reads::operation_by_claim, claim)
     }
 
     fn list_operations<'a>(
         &'a self,
         filter: &'a OperationFilter,
     ) -> Async<'a, Result<Vec<Operation>, StoreError>> {
-        ask!(self, list_operations, filter)
+        ask!(self, reads::list_operations, filter)
     }
 
     fn host_keys(&self) -> Async<'_, Result<Vec<HostKeyRow>, StoreError>> {
-        ask!(self, host_keys)
+        ask!(self, reads::host_keys)
     }
 
     fn list_audit(&self, limit: u32) -> Async<'_, Result<Vec<Audit>, StoreError>> {
-        ask!(self, list_audit, limit)
+        ask!(self, reads::list_audit, limit)
     }
 
     fn count_by_state(&self) -> Async<'_, Result<Vec<(State, u64)>, StoreError>> {
-        ask!(self, count_by_state)
+        ask!(self, reads::count_by_state)
     }
 
     fn fingerprint_key(&self) -> Async<'_, Result<[u8; 32], StoreError>> {
         Box::pin(async move {
-            let mut reader = self.engine.reader().await?;
-            if let Some(key) = reads::fingerprint_key(&mut *reader).await? {
+            if let Some(key) = ask!(self, reads::fingerprint_key).await? {
                 return Ok(key);
             }
-            drop(reader);
             let mut transaction = self.engine.begin().await?;
             reads::make_fingerprint_key(&mut *transaction).await?;
             let key = reads::fingerprint_key(&mut *transaction).await?;
@@ -283,19 +299,14 @@ impl<E: Engine> Store for SqlStore<E> {
 
     fn migrate(&self) -> Async<'_, Result<Vec<String>, StoreError>> {
         Box::pin(async move {
-            let mut reader = self.engine.reader().await?;
-            let before = schema::applied(&mut *reader).await?;
-            drop(reader);
+            let before = ask!(self, schema::applied).await?;
             self.engine.run_migrations().await?;
             Ok(schema::missing(E::migrator(), &before))
         })
     }
 
     fn check_schema(&self) -> Async<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            let mut reader = self.engine.reader().await?;
-            schema::compare(E::migrator(), &schema::applied(&mut *reader).await?)
-        })
+        Box::pin(async move { schema::compare(E::migrator(), &ask!(self, schema::applied).await?) })
     }
 
     fn is_writable(&self) -> Async<'_, Result<bool, StoreError>> {

@@ -5,20 +5,35 @@ use std::collections::HashMap;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::rows::{self, MAPPING, OPERATION, Reader};
-use super::session::{Cell, Columns, Fault, Session};
-use super::tables::operations_by;
-use super::tables::{mappings_by_backend_id as rows_by_backend_id, mappings_by_key, object_cells};
+use super::session::{Cell, Columns, Decode, Fault, Session, Text};
+use super::tables::{lookup, object_cells};
+use super::texts::Statement;
 use crate::store::{
     Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
     OperationFilter, OperationId, State,
 };
+
+/// The rows of these keys, in no order and without a lock.
+async fn find<S: Session, T: Send, const N: usize>(
+    session: &mut S,
+    statement: Statement,
+    keys: &[[Cell<'_>; N]],
+    decode: Decode<T>,
+) -> Result<Vec<T>, Fault> {
+    let mut found = Vec::new();
+    lookup(session, statement, keys, false, decode, &mut found).await?;
+    Ok(found)
+}
 
 pub(super) async fn mappings<S: Session>(
     session: &mut S,
     keys: &[ObjectKey],
 ) -> Result<Vec<Option<Mapping>>, Fault> {
     let cells: Vec<_> = keys.iter().map(object_cells).collect();
-    let found = mappings_by_key(session, &cells, false).await?;
+    let found = find(session, Statement::MappingsByKey, &cells, rows::mapping).await?;
+    if let [_] = keys {
+        return Ok(vec![found.into_iter().next()]);
+    }
     let by_key: HashMap<_, _> = found
         .into_iter()
         .map(|row| (row.key.clone(), row))
@@ -35,10 +50,8 @@ pub(super) async fn mappings_of_object<S: Session>(
         "SELECT {} FROM mapping WHERE resource = ? AND cmp_id = ? ORDER BY scope",
         MAPPING.join(", ")
     );
-    let found = session
-        .fetch(sql, &[Cell::Text(resource), Cell::Text(cmp_id)])
-        .await?;
-    found.iter().map(rows::mapping).collect()
+    let cells = [Cell::Text(resource), Cell::Text(cmp_id)];
+    session.fetch(sql.into(), &cells, rows::mapping).await
 }
 
 pub(super) async fn mappings_by_backend_id<S: Session>(
@@ -51,7 +64,8 @@ pub(super) async fn mappings_by_backend_id<S: Session>(
         .iter()
         .map(|id| [Cell::Text(resource), Cell::Text(backend), Cell::Text(id)])
         .collect();
-    let found = rows_by_backend_id(session, &cells, false).await?;
+    let statement = Statement::MappingsByBackendId;
+    let found = find(session, statement, &cells, rows::mapping).await?;
     let by_id: HashMap<_, _> = found
         .into_iter()
         .filter_map(|row| Some((row.backend_id.clone()?, row)))
@@ -111,20 +125,19 @@ pub(super) async fn list_mappings<S: Session>(
         conditions.sql
     );
     conditions.cells.push(Cell::Int(i64::from(filter.limit)));
-    let found = session.fetch(sql, &conditions.cells).await?;
-    found.iter().map(rows::mapping).collect()
+    let cells = &conditions.cells;
+    session.fetch(sql.into(), cells, rows::mapping).await
 }
 
 pub(super) async fn count_by_backend<S: Session>(
     session: &mut S,
 ) -> Result<Vec<(String, u64)>, Fault> {
     let sql = "SELECT backend, COUNT(*) FROM mapping GROUP BY backend ORDER BY backend";
-    let found = session.fetch(sql.to_owned(), &[]).await?;
-    let counts = found.iter().map(|row| {
+    let count = |row: &dyn Columns| {
         let mut row = Reader::new(row);
         Ok((row.text()?, row.int()?))
-    });
-    counts.collect()
+    };
+    session.fetch(sql.into(), &[], count).await
 }
 
 /// Of a resource by the primary key; else by `mapping_backend`, whose entries end in that key: the
@@ -146,8 +159,8 @@ pub(super) async fn count_mappings<S: Session>(
         CountOf::All => Vec::new(),
         CountOf::Resource(name) | CountOf::Backend(name) => vec![Cell::Text(name)],
     };
-    let found = session.fetch(count_mappings_sql(of), &cells).await?;
-    object_counts(&found)
+    let sql = count_mappings_sql(of).into();
+    object_counts(session, sql, &cells).await
 }
 
 /// By `operation_state`: few operations are not settled.
@@ -157,33 +170,34 @@ pub(super) const COUNT_UNSETTLED: &str = "SELECT resource, backend, COUNT(*) FRO
 pub(super) async fn count_unsettled<S: Session>(
     session: &mut S,
 ) -> Result<Vec<ObjectCount>, Fault> {
-    let found = session.fetch(COUNT_UNSETTLED.to_owned(), &[]).await?;
-    object_counts(&found)
+    object_counts(session, COUNT_UNSETTLED.into(), &[]).await
 }
 
 /// Grouping goes along an index; the few groups are put in the order of their names here.
-fn object_counts<R: Columns>(found: &[R]) -> Result<Vec<ObjectCount>, Fault> {
-    let mut counts = found
-        .iter()
-        .map(|row| {
-            let mut row = Reader::new(row);
-            Ok(ObjectCount {
-                resource: row.text()?,
-                backend: row.text()?,
-                count: row.int()?,
-            })
+async fn object_counts<S: Session>(
+    session: &mut S,
+    sql: Text,
+    cells: &[Cell<'_>],
+) -> Result<Vec<ObjectCount>, Fault> {
+    let count = |row: &dyn Columns| {
+        let mut row = Reader::new(row);
+        Ok(ObjectCount {
+            resource: row.text()?,
+            backend: row.text()?,
+            count: row.int()?,
         })
-        .collect::<Result<Vec<_>, Fault>>()?;
+    };
+    let mut counts = session.fetch(sql, cells, count).await?;
     counts.sort_by(|a, b| (&a.resource, &a.backend).cmp(&(&b.resource, &b.backend)));
     Ok(counts)
 }
 
 pub(super) async fn operation<S: Session>(
     session: &mut S,
-    id: OperationId,
+    id: &OperationId,
 ) -> Result<Option<Operation>, Fault> {
     let key = [[Cell::Bytes(id.as_bytes())]];
-    let found = operations_by(session, "PRIMARY", ["id"], &key, false).await?;
+    let found = find(session, Statement::OperationsById, &key, rows::operation).await?;
     Ok(found.into_iter().next())
 }
 
@@ -192,18 +206,18 @@ pub(super) async fn operation_by_key<S: Session>(
     client: &str,
     key: &str,
 ) -> Result<Option<Operation>, Fault> {
-    let columns = ["client", "idempotency_key"];
     let key = [[Cell::Text(client), Cell::Text(key)]];
-    let found = operations_by(session, "operation_key", columns, &key, false).await?;
+    let found = find(session, Statement::OperationsByKey, &key, rows::operation).await?;
     Ok(found.into_iter().next())
 }
 
 pub(super) async fn operation_by_claim<S: Session>(
     session: &mut S,
-    claim: Claim,
+    claim: &Claim,
 ) -> Result<Option<Operation>, Fault> {
-    let key = [[Cell::Bytes(&claim)]];
-    let found = operations_by(session, "operation_claim", ["claim"], &key, false).await?;
+    let key = [[Cell::Bytes(claim)]];
+    let statement = Statement::OperationsByClaim;
+    let found = find(session, statement, &key, rows::operation).await?;
     Ok(found.into_iter().next())
 }
 
@@ -229,18 +243,17 @@ pub(super) async fn list_operations<S: Session>(
         conditions.sql
     );
     conditions.cells.push(Cell::Int(i64::from(filter.limit)));
-    let found = session.fetch(sql, &conditions.cells).await?;
-    found.iter().map(rows::operation).collect()
+    let cells = &conditions.cells;
+    session.fetch(sql.into(), cells, rows::operation).await
 }
 
 pub(super) async fn list_audit<S: Session>(
     session: &mut S,
-    limit: u32,
+    limit: &u32,
 ) -> Result<Vec<Audit>, Fault> {
     let sql = "SELECT id, at, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?";
-    let cells = [Cell::Int(i64::from(limit))];
-    let found = session.fetch(sql.to_owned(), &cells).await?;
-    found.iter().map(rows::audit).collect()
+    let cells = [Cell::Int(i64::from(*limit))];
+    session.fetch(sql.into(), &cells, rows::audit).await
 }
 
 pub(super) use super::host_keys::list as host_keys;
@@ -249,12 +262,11 @@ pub(super) async fn count_by_state<S: Session>(
     session: &mut S,
 ) -> Result<Vec<(State, u64)>, Fault> {
     let sql = "SELECT state, COUNT(*) FROM operation GROUP BY state ORDER BY state";
-    let found = session.fetch(sql.to_owned(), &[]).await?;
-    let counts = found.iter().map(|row| {
+    let count = |row: &dyn Columns| {
         let mut row = Reader::new(row);
         Ok((row.state()?, row.int()?))
-    });
-    counts.collect()
+    };
+    session.fetch(sql.into(), &[], count).await
 }
 
 const FINGERPRINT_KEY: &str = "fingerprint_key";
@@ -263,13 +275,12 @@ pub(super) async fn fingerprint_key<S: Session>(
     session: &mut S,
 ) -> Result<Option<[u8; 32]>, Fault> {
     let sql = "SELECT value FROM meta WHERE name = ?";
-    let found = session
-        .fetch(sql.to_owned(), &[Cell::Text(FINGERPRINT_KEY)])
-        .await?;
-    let Some(row) = found.first() else {
+    let value = |row: &dyn Columns| Reader::new(row).bytes();
+    let cells = [Cell::Text(FINGERPRINT_KEY)];
+    let found = session.fetch(sql.into(), &cells, value).await?;
+    let Some(stored) = found.into_iter().next() else {
         return Ok(None);
     };
-    let stored = Reader::new(row).bytes()?;
     <[u8; 32]>::try_from(stored).map(Some).map_err(|_| {
         Fault::Unavailable("the stored fingerprint key is not 32 bytes long".to_owned())
     })
@@ -286,6 +297,6 @@ pub(super) async fn make_fingerprint_key<S: Session>(session: &mut S) -> Result<
         S::DIALECT.insert_ignore
     );
     let cells = [Cell::Text(FINGERPRINT_KEY), Cell::Bytes(&key)];
-    session.execute(sql, &cells).await?;
+    session.change(sql.into(), &cells).await?;
     Ok(())
 }

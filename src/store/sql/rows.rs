@@ -1,6 +1,8 @@
 //! Rows to columns and back: the same on both databases.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::session::{Cell, Columns, Fault};
@@ -40,6 +42,23 @@ pub(super) const OPERATION: [&str; 30] = [
     "finished_at",
 ];
 
+/// Those that an outcome changes, in the order of [`OutcomeCells`].
+pub(super) const OUTCOME: [&str; 13] = [
+    "state",
+    "claim",
+    "backend_status",
+    "sends",
+    "reply_status",
+    "reply_headers",
+    "reply_body",
+    "error_code",
+    "error_detail",
+    "side_effect",
+    "safe_to_retry",
+    "note",
+    "finished_at",
+];
+
 /// The columns of `mapping`, in the order of [`mapping`] and [`MappingCells`].
 pub(super) const MAPPING: [&str; 11] = [
     "resource",
@@ -55,44 +74,58 @@ pub(super) const MAPPING: [&str; 11] = [
     "updated_at",
 ];
 
+/// An effect, as its column has it.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct StoredEffect<'r> {
+    verb: Cow<'r, str>,
+    resource: Cow<'r, str>,
+    cmp_id: Cow<'r, str>,
+    scope: Cow<'r, str>,
+    kind: Cow<'r, str>,
+}
+
 /// What of an operation must be encoded before it can be bound.
 pub(super) struct OperationCells<'r> {
-    row: &'r Operation,
+    outcome: OutcomeCells<'r>,
     effects: String,
-    headers: String,
+}
+
+/// The same of what an outcome changes.
+pub(super) struct OutcomeCells<'r> {
+    row: &'r Operation,
+    headers: Cow<'static, str>,
 }
 
 impl<'r> OperationCells<'r> {
     pub(super) fn new(row: &'r Operation) -> Self {
-        let effects: Vec<Value> = row
-            .effects
-            .iter()
-            .map(|effect| {
-                serde_json::json!({
-                    "verb": effect.verb,
-                    "resource": effect.key.resource,
-                    "cmp_id": effect.key.cmp_id,
-                    "scope": effect.key.scope,
-                    "kind": effect.kind,
-                })
-            })
-            .collect();
         Self {
-            row,
-            effects: Value::Array(effects).to_string(),
-            headers: if row.reply_headers.is_empty() {
-                "[]".to_owned()
-            } else {
-                serde_json::to_string(&row.reply_headers).expect("pairs of strings are JSON")
-            },
+            outcome: OutcomeCells::new(row),
+            effects: stored(&row.effects),
         }
     }
 
-    pub(super) fn push<'c>(&'c self, cells: &mut Vec<Cell<'c>>) {
-        let row = self.row;
-        let error = row.error.as_ref();
-        cells.extend([
-            Cell::Bytes(row.id.as_bytes()),
+    /// The cells of [`OPERATION`].
+    pub(super) fn all(&self) -> [Cell<'_>; OPERATION.len()] {
+        let row = self.outcome.row;
+        let [
+            state,
+            claim,
+            backend_status,
+            sends,
+            reply_status,
+            reply_headers,
+            reply_body,
+            error_code,
+            error_detail,
+            side_effect,
+            safe_to_retry,
+            note,
+            finished_at,
+            id,
+        ] = self.outcome.all();
+        [
+            id,
             Cell::Text(&row.route),
             Cell::Text(&row.client),
             Cell::OptText(row.idempotency_key.as_deref()),
@@ -103,10 +136,48 @@ impl<'r> OperationCells<'r> {
             Cell::Text(&row.object.scope),
             Cell::Text(&row.backend),
             Cell::Text(&self.effects),
-            Cell::Text(row.state.name()),
+            state,
             Cell::Int(i64::from(row.idempotent)),
-            Cell::OptBytes(row.claim.as_ref().map(<[u8; 32]>::as_slice)),
+            claim,
             Cell::Bytes(&row.call_hash),
+            backend_status,
+            sends,
+            reply_status,
+            reply_headers,
+            reply_body,
+            error_code,
+            error_detail,
+            side_effect,
+            safe_to_retry,
+            note,
+            Cell::Int(row.deadline),
+            Cell::Text(&row.node),
+            Cell::Int(row.epoch),
+            Cell::Int(row.created_at),
+            finished_at,
+        ]
+    }
+}
+
+impl<'r> OutcomeCells<'r> {
+    pub(super) fn new(row: &'r Operation) -> Self {
+        let headers = match &*row.reply_headers {
+            [] => "[]".into(),
+            headers => {
+                let text = serde_json::to_string(headers);
+                text.expect("pairs of strings are JSON").into()
+            }
+        };
+        Self { row, headers }
+    }
+
+    /// The cells of [`OUTCOME`], and of the id.
+    pub(super) fn all(&self) -> [Cell<'_>; OUTCOME.len() + 1] {
+        let row = self.row;
+        let error = row.error.as_ref();
+        [
+            Cell::Text(row.state.name()),
+            Cell::OptBytes(row.claim.as_ref().map(<[u8; 32]>::as_slice)),
             Cell::OptInt(row.backend_status.map(i64::from)),
             Cell::Int(i64::from(row.sends)),
             Cell::OptInt(row.reply_status.map(i64::from)),
@@ -117,19 +188,30 @@ impl<'r> OperationCells<'r> {
             Cell::Text(&row.side_effect),
             Cell::Int(i64::from(row.safe_to_retry)),
             Cell::OptText(row.note.as_deref()),
-            Cell::Int(row.deadline),
-            Cell::Text(&row.node),
-            Cell::Int(row.epoch),
-            Cell::Int(row.created_at),
             Cell::OptInt(row.finished_at),
-        ]);
+            Cell::Bytes(row.id.as_bytes()),
+        ]
     }
+}
+
+fn stored(effects: &[Effect]) -> String {
+    let stored: Vec<_> = effects
+        .iter()
+        .map(|effect| StoredEffect {
+            verb: (&*effect.verb).into(),
+            resource: (&*effect.key.resource).into(),
+            cmp_id: (&*effect.key.cmp_id).into(),
+            scope: (&*effect.key.scope).into(),
+            kind: (&*effect.kind).into(),
+        })
+        .collect();
+    serde_json::to_string(&stored).expect("strings are JSON")
 }
 
 /// What of a mapping must be encoded before it can be bound.
 pub(super) struct MappingCells<'r> {
     row: &'r Mapping,
-    attributes: String,
+    attributes: Cow<'static, str>,
 }
 
 impl<'r> MappingCells<'r> {
@@ -137,17 +219,19 @@ impl<'r> MappingCells<'r> {
         Self {
             row,
             attributes: if row.attributes.is_empty() {
-                "{}".to_owned()
+                "{}".into()
             } else {
-                serde_json::to_string(&row.attributes).expect("a JSON object is JSON")
+                let text = serde_json::to_string(&row.attributes);
+                text.expect("a JSON object is JSON").into()
             },
         }
     }
 
-    pub(super) fn push<'c>(&'c self, cells: &mut Vec<Cell<'c>>) {
+    /// The cells of [`MAPPING`].
+    pub(super) fn all(&self) -> [Cell<'_>; MAPPING.len()] {
         let row = self.row;
-        let id = |id: &'c Option<Uuid>| Cell::OptBytes(id.as_ref().map(|id| &id.as_bytes()[..]));
-        cells.extend([
+        let id = |id: &'r Option<Uuid>| Cell::OptBytes(id.as_ref().map(|id| &id.as_bytes()[..]));
+        [
             Cell::Text(&row.key.resource),
             Cell::Text(&row.key.cmp_id),
             Cell::Text(&row.key.scope),
@@ -159,18 +243,18 @@ impl<'r> MappingCells<'r> {
             id(&row.updated_operation),
             Cell::Int(row.created_at),
             Cell::Int(row.updated_at),
-        ]);
+        ]
     }
 }
 
 /// Reads the columns of one row from left to right.
-pub(super) struct Reader<'r, R> {
-    row: &'r R,
+pub(super) struct Reader<'r> {
+    row: &'r dyn Columns,
     next: usize,
 }
 
-impl<'r, R: Columns> Reader<'r, R> {
-    pub(super) fn new(row: &'r R) -> Self {
+impl<'r> Reader<'r> {
+    pub(super) fn new(row: &'r dyn Columns) -> Self {
         Self { row, next: 0 }
     }
 
@@ -191,22 +275,24 @@ impl<'r, R: Columns> Reader<'r, R> {
             .ok_or_else(|| unreadable(place, "a number in its range"))
     }
 
-    pub(super) fn opt_bytes(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+    fn opt_raw(&mut self) -> Result<Option<&'r [u8]>, Fault> {
         let place = self.place();
         self.row.opt_bytes(place)
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Fault> {
+    fn raw(&mut self) -> Result<&'r [u8], Fault> {
         let place = self.next;
-        self.opt_bytes()?
-            .ok_or_else(|| unreadable(place, "a value"))
+        self.opt_raw()?.ok_or_else(|| unreadable(place, "a value"))
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Fault> {
+        self.raw().map(<[u8]>::to_vec)
     }
 
     pub(super) fn opt_text(&mut self) -> Result<Option<String>, Fault> {
         let place = self.next;
-        self.opt_bytes()?
-            .map(|bytes| String::from_utf8(bytes).map_err(|_| unreadable(place, "UTF-8")))
-            .transpose()
+        let utf8 = |bytes| std::str::from_utf8(bytes).map_err(|_| unreadable(place, "UTF-8"));
+        Ok(self.opt_raw()?.map(utf8).transpose()?.map(str::to_owned))
     }
 
     pub(super) fn text(&mut self) -> Result<String, Fault> {
@@ -216,8 +302,8 @@ impl<'r, R: Columns> Reader<'r, R> {
 
     fn opt_id(&mut self) -> Result<Option<Uuid>, Fault> {
         let place = self.next;
-        self.opt_bytes()?
-            .map(|bytes| Uuid::from_slice(&bytes).map_err(|_| unreadable(place, "a UUID")))
+        self.opt_raw()?
+            .map(|bytes| Uuid::from_slice(bytes).map_err(|_| unreadable(place, "a UUID")))
             .transpose()
     }
 
@@ -228,12 +314,14 @@ impl<'r, R: Columns> Reader<'r, R> {
 
     pub(super) fn state(&mut self) -> Result<State, Fault> {
         let place = self.next;
-        State::parse(&self.text()?).ok_or_else(|| unreadable(place, "a state"))
+        let name = std::str::from_utf8(self.raw()?).ok();
+        name.and_then(State::parse)
+            .ok_or_else(|| unreadable(place, "a state"))
     }
 
-    fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, Fault> {
+    fn json<T: Deserialize<'r>>(&mut self) -> Result<T, Fault> {
         let place = self.next;
-        serde_json::from_slice(&self.bytes()?).map_err(|_| unreadable(place, "JSON of its shape"))
+        serde_json::from_slice(self.raw()?).map_err(|_| unreadable(place, "JSON of its shape"))
     }
 
     fn key(&mut self) -> Result<ObjectKey, Fault> {
@@ -250,7 +338,7 @@ fn unreadable(place: usize, wanted: &str) -> Fault {
 }
 
 /// A row of `operation`.
-pub(super) fn operation<R: Columns>(row: &R) -> Result<Operation, Fault> {
+pub(super) fn operation(row: &dyn Columns) -> Result<Operation, Fault> {
     let mut row = Reader::new(row);
     Ok(Operation {
         id: row.id()?,
@@ -265,14 +353,14 @@ pub(super) fn operation<R: Columns>(row: &R) -> Result<Operation, Fault> {
         state: row.state()?,
         idempotent: row.int::<i64>()? != 0,
         claim: row
-            .opt_bytes()?
+            .opt_raw()?
             .and_then(|claim| <[u8; 32]>::try_from(claim).ok()),
         call_hash: row.bytes()?,
         backend_status: row.opt_int()?.and_then(|status| u16::try_from(status).ok()),
         sends: row.int()?,
         reply_status: row.opt_int()?.and_then(|status| u16::try_from(status).ok()),
         reply_headers: row.json()?,
-        reply_body: row.opt_bytes()?,
+        reply_body: row.opt_raw()?.map(<[u8]>::to_vec),
         error: {
             let (code, detail) = (row.opt_text()?, row.opt_text()?);
             code.map(|code| (code, detail.unwrap_or_default()))
@@ -288,30 +376,21 @@ pub(super) fn operation<R: Columns>(row: &R) -> Result<Operation, Fault> {
     })
 }
 
-fn effects(stored: Vec<Map<String, Value>>) -> Vec<Effect> {
-    let text = |fields: &Map<String, Value>, name: &str| {
-        fields
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+fn effects(stored: Vec<StoredEffect<'_>>) -> Vec<Effect> {
+    let effect = |stored: StoredEffect<'_>| Effect {
+        verb: stored.verb.into_owned(),
+        key: ObjectKey {
+            resource: stored.resource.into_owned(),
+            cmp_id: stored.cmp_id.into_owned(),
+            scope: stored.scope.into_owned(),
+        },
+        kind: stored.kind.into_owned(),
     };
-    stored
-        .iter()
-        .map(|fields| Effect {
-            verb: text(fields, "verb"),
-            key: ObjectKey {
-                resource: text(fields, "resource"),
-                cmp_id: text(fields, "cmp_id"),
-                scope: text(fields, "scope"),
-            },
-            kind: text(fields, "kind"),
-        })
-        .collect()
+    stored.into_iter().map(effect).collect()
 }
 
 /// A row of `mapping`.
-pub(super) fn mapping<R: Columns>(row: &R) -> Result<Mapping, Fault> {
+pub(super) fn mapping(row: &dyn Columns) -> Result<Mapping, Fault> {
     let mut row = Reader::new(row);
     Ok(Mapping {
         key: row.key()?,
@@ -327,7 +406,7 @@ pub(super) fn mapping<R: Columns>(row: &R) -> Result<Mapping, Fault> {
 }
 
 /// A row of `audit`.
-pub(super) fn audit<R: Columns>(row: &R) -> Result<Audit, Fault> {
+pub(super) fn audit(row: &dyn Columns) -> Result<Audit, Fault> {
     let mut row = Reader::new(row);
     Ok(Audit {
         id: row.id()?,

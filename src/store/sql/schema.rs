@@ -4,7 +4,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::rows::Reader;
-use super::session::{Fault, Session};
+use super::session::{Columns, Fault, Session};
 use crate::store::StoreError;
 
 /// A migration that was applied: its version and the checksum of its text.
@@ -20,20 +20,18 @@ pub(in crate::store) fn migrator(files: &[(i64, &'static str, &'static str)]) ->
 }
 
 /// What the database says; nothing where it has no tables yet.
-pub(super) async fn applied<S: Session>(session: &mut S) -> Result<Vec<Applied>, Fault> {
+pub(in crate::store) async fn applied<S: Session>(session: &mut S) -> Result<Vec<Applied>, Fault> {
     let sql =
         "SELECT version, checksum FROM _sqlx_migrations WHERE success = TRUE ORDER BY version";
-    match session.fetch(sql.to_owned(), &[]).await {
-        Ok(rows) => rows
-            .iter()
-            .map(|row| {
-                let mut row = Reader::new(row);
-                Ok((row.int()?, row.bytes()?))
-            })
-            .collect(),
+    match session.fetch(sql.into(), &[], row).await {
         Err(Fault::Schema(_)) => Ok(Vec::new()),
-        Err(fault) => Err(fault),
+        applied => applied,
     }
+}
+
+fn row(row: &dyn Columns) -> Result<Applied, Fault> {
+    let mut row = Reader::new(row);
+    Ok((row.int()?, row.bytes()?))
 }
 
 /// The migrations that `applied` lacks, named for people.
@@ -58,6 +56,14 @@ pub(super) fn compare(migrator: &Migrator, applied: &[Applied]) -> Result<(), St
             missing.join(", ")
         )));
     }
+    compare_applied(migrator, applied)
+}
+
+/// The same of what was applied, whatever is missing still.
+pub(in crate::store) fn compare_applied(
+    migrator: &Migrator,
+    applied: &[Applied],
+) -> Result<(), StoreError> {
     for (version, checksum) in applied {
         match migrator.iter().find(|wanted| wanted.version == *version) {
             None => {

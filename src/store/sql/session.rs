@@ -1,9 +1,16 @@
 //! The little that both databases must offer: run a statement with bound values, read columns back.
 //!
-//! A [`Session`] is one connection of a typed pool. Statements are built from constants and counts of
-//! placeholders alone; every value is bound.
+//! A [`Session`] is one connection. Statements are built from constants and counts of placeholders
+//! alone; every value is bound. On SQLite the futures are ready at once: the call blocks, so they run on
+//! the store's own threads only.
 
+use std::borrow::Cow;
 use std::future::Future;
+
+use super::texts::Texts;
+
+/// A statement's text: a constant, one that was made once, or one made for this question alone.
+pub type Text = Cow<'static, str>;
 
 /// A value to bind.
 #[derive(Clone, Copy, Debug)]
@@ -48,14 +55,21 @@ impl From<Fault> for super::StoreError {
 }
 
 /// The columns of a row by position.
-pub trait Columns: Send {
+pub trait Columns {
     fn opt_int(&self, index: usize) -> Result<Option<i64>, Fault>;
-    fn opt_bytes(&self, index: usize) -> Result<Option<Vec<u8>>, Fault>;
+    /// A text, too.
+    fn opt_bytes(&self, index: usize) -> Result<Option<&[u8]>, Fault>;
 }
+
+/// What a row is read into.
+pub type Decode<T> = fn(&dyn Columns) -> Result<T, Fault>;
 
 /// Where the two dialects differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Dialect {
+    /// Rows in one statement, a power of two. One: its statements are run again for each row, which is
+    /// the cheapest where no network lies between.
+    pub longest: usize,
     /// Appended to a read whose rows will be written: `" FOR UPDATE"`, or nothing where the whole
     /// transaction is exclusive anyway.
     pub lock: &'static str,
@@ -71,112 +85,27 @@ pub struct Dialect {
 
 /// One connection.
 pub trait Session: Send {
-    type Row: Columns;
     const DIALECT: Dialect;
 
-    fn fetch<'s>(
-        &'s mut self,
-        sql: String,
-        cells: &'s [Cell<'s>],
-    ) -> impl Future<Output = Result<Vec<Self::Row>, Fault>> + Send + 's;
+    /// The texts that were made for this dialect.
+    fn texts() -> &'static Texts;
+
+    /// The rows that a statement finds. Where `longest` is 1 the values may be those of several runs, one
+    /// after the other; here and in [`Session::change`].
+    fn fetch<T: Send>(
+        &mut self,
+        sql: Text,
+        cells: &[Cell<'_>],
+        decode: Decode<T>,
+    ) -> impl Future<Output = Result<Vec<T>, Fault>> + Send;
 
     /// How many rows were changed.
-    fn execute<'s>(
-        &'s mut self,
-        sql: String,
-        cells: &'s [Cell<'s>],
-    ) -> impl Future<Output = Result<u64, Fault>> + Send + 's;
+    fn change(
+        &mut self,
+        sql: Text,
+        cells: &[Cell<'_>],
+    ) -> impl Future<Output = Result<u64, Fault>> + Send;
 
-    /// A statement without values that is not worth preparing.
+    /// A statement without values.
     fn command(&mut self, sql: &'static str) -> impl Future<Output = Result<(), Fault>> + Send;
-}
-
-/// Implements [`Session`] and [`Columns`] over the types of one sqlx driver.
-macro_rules! session {
-    ($connection:ty, $row:ty, $dialect:expr, $fault:path) => {
-        impl $crate::store::sql::session::Columns for $row {
-            fn opt_int(
-                &self,
-                index: usize,
-            ) -> Result<Option<i64>, $crate::store::sql::session::Fault> {
-                sqlx::Row::try_get(self, index).map_err($fault)
-            }
-
-            fn opt_bytes(
-                &self,
-                index: usize,
-            ) -> Result<Option<Vec<u8>>, $crate::store::sql::session::Fault> {
-                sqlx::Row::try_get(self, index).map_err($fault)
-            }
-        }
-
-        impl $crate::store::sql::session::Session for $connection {
-            type Row = $row;
-            const DIALECT: $crate::store::sql::session::Dialect = $dialect;
-
-            async fn fetch(
-                &mut self,
-                sql: String,
-                cells: &[$crate::store::sql::session::Cell<'_>],
-            ) -> Result<Vec<$row>, $crate::store::sql::session::Fault> {
-                bound(sql, cells).fetch_all(self).await.map_err($fault)
-            }
-
-            async fn execute(
-                &mut self,
-                sql: String,
-                cells: &[$crate::store::sql::session::Cell<'_>],
-            ) -> Result<u64, $crate::store::sql::session::Fault> {
-                let done = bound(sql, cells).execute(self).await.map_err($fault)?;
-                Ok(done.rows_affected())
-            }
-
-            async fn command(
-                &mut self,
-                sql: &'static str,
-            ) -> Result<(), $crate::store::sql::session::Fault> {
-                sqlx::raw_sql(sql).execute(self).await.map_err($fault)?;
-                Ok(())
-            }
-        }
-
-        fn bound<'v>(
-            sql: String,
-            cells: &[$crate::store::sql::session::Cell<'v>],
-        ) -> sqlx::query::Query<
-            'v,
-            <$connection as sqlx::Connection>::Database,
-            <<$connection as sqlx::Connection>::Database as sqlx::Database>::Arguments,
-        > {
-            use $crate::store::sql::session::Cell;
-            // Safe: the text is made of constants, every value is a placeholder.
-            let query = sqlx::query(sqlx::AssertSqlSafe(sql));
-            cells.iter().fold(query, |query, cell| match *cell {
-                Cell::Int(value) => query.bind(value),
-                Cell::OptInt(value) => query.bind(value),
-                Cell::Text(value) => query.bind(value),
-                Cell::OptText(value) => query.bind(value),
-                Cell::Bytes(value) => query.bind(value),
-                Cell::OptBytes(value) => query.bind(value),
-            })
-        }
-    };
-}
-pub(in crate::store) use session;
-
-/// Commas between `count` copies of `item`.
-pub(super) fn list(item: &str, count: usize) -> String {
-    let mut text = String::with_capacity((item.len() + 2) * count);
-    for index in 0..count {
-        if index > 0 {
-            text.push_str(", ");
-        }
-        text.push_str(item);
-    }
-    text
-}
-
-/// `(?, ?, ..)` with `count` placeholders.
-pub(super) fn tuple(count: usize) -> String {
-    format!("({})", list("?", count))
 }

@@ -3,8 +3,9 @@
 
 use super::host_keys;
 use super::rows::{self, OPERATION, Reader};
-use super::session::{Cell, Fault, Session, tuple};
-use super::tables::{chunks, operations};
+use super::session::{Cell, Columns, Fault, Session};
+use super::tables::{chunks, settle};
+use super::texts::{LONGEST, tuple};
 use crate::store::{Operation, OperationId, State, Write, rules};
 
 pub(super) fn is_sweep(write: &Write) -> bool {
@@ -63,8 +64,7 @@ async fn pending<S: Session>(
          ORDER BY created_at, id{lock}"
     );
     let cells = [Cell::Int(before.unwrap_or(i64::MAX))];
-    let found = session.fetch(sql, &cells).await?;
-    found.iter().map(rows::operation).collect()
+    session.fetch(sql.into(), &cells, rows::operation).await
 }
 
 async fn abandon<S: Session>(
@@ -75,7 +75,7 @@ async fn abandon<S: Session>(
 ) -> Result<u64, Fault> {
     let changed: Vec<_> = found.map(|row| rules::abandon(row, now, why)).collect();
     let changed: Vec<_> = changed.iter().collect();
-    operations(session, &changed, true).await?;
+    settle(session, &changed).await?;
     Ok(changed.len() as u64)
 }
 
@@ -95,20 +95,23 @@ async fn prune<S: Session>(session: &mut S, before: i64, limit: u32) -> Result<u
             Cell::Int(before),
             Cell::Int(i64::from(limit)),
         ];
-        for row in session.fetch(sql, &cells).await? {
-            let mut row = Reader::new(&row);
-            oldest.push((row.int()?, row.id()?));
-        }
+        oldest.append(&mut session.fetch(sql.into(), &cells, age).await?);
     }
     oldest.sort_unstable();
     oldest.truncate(limit as usize);
-    for chunk in chunks(&oldest) {
+    for chunk in chunks(&oldest, LONGEST) {
         let sql = format!("DELETE FROM operation WHERE id IN {}", tuple(chunk.len()));
         let cells: Vec<_> = chunk
             .iter()
             .map(|(_, id)| Cell::Bytes(id.as_bytes()))
             .collect();
-        session.execute(sql, &cells).await?;
+        session.change(sql.into(), &cells).await?;
     }
     Ok(oldest.len() as u64)
+}
+
+/// When an operation was created, and its id.
+fn age(row: &dyn Columns) -> Result<(i64, OperationId), Fault> {
+    let mut row = Reader::new(row);
+    Ok((row.int()?, row.id()?))
 }

@@ -2,23 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use crate::store::ledger::{BackendKey, ClientKey, Ledger, backend_key};
+use crate::store::ledger::Ledger;
 use crate::store::rules::key_of;
-use crate::store::{Claim, Expect, MappingChange, ObjectKey, OperationId, Verdict, Write};
+use crate::store::{Claim, Expect, Mapping, MappingChange, ObjectKey, OperationId, Verdict, Write};
 
 /// The rows that a batch may ask for; sets, so that each is read once and in one order.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct Wanted<'w> {
     pub(super) ids: BTreeSet<OperationId>,
-    pub(super) keys: BTreeSet<ClientKey>,
+    /// Client and key.
+    pub(super) keys: BTreeSet<(&'w str, &'w str)>,
     pub(super) claims: BTreeSet<Claim>,
-    pub(super) objects: BTreeSet<ObjectKey>,
-    pub(super) backend_ids: BTreeSet<BackendKey>,
+    pub(super) objects: BTreeSet<&'w ObjectKey>,
+    /// Resource, backend and backend id.
+    pub(super) backend_ids: BTreeSet<(&'w str, &'w str, &'w str)>,
 }
 
-impl Wanted {
+impl<'w> Wanted<'w> {
     /// What is known before anything was read.
-    pub(super) fn of(batch: &[Write]) -> Self {
+    pub(super) fn of(batch: &'w [Write]) -> Self {
         let mut wanted = Self::default();
         for write in batch {
             match write {
@@ -26,20 +28,20 @@ impl Wanted {
                     let operation = &intent.operation;
                     wanted.ids.insert(operation.id);
                     if let Some(key) = &operation.idempotency_key {
-                        wanted.keys.insert((operation.client.clone(), key.clone()));
+                        wanted.keys.insert((&operation.client, key));
                     }
                     wanted.claims.extend(operation.claim);
                     for expect in &intent.expects {
                         let (Expect::Mapped { key, .. } | Expect::Unmapped { key }) = expect;
-                        wanted.objects.insert(key.clone());
+                        wanted.objects.insert(key);
                     }
                 }
                 Write::Finish(outcome) => {
                     wanted.ids.insert(outcome.id);
                     for change in &outcome.changes {
-                        wanted.objects.insert(key_of(change).clone());
+                        wanted.objects.insert(key_of(change));
                         if let MappingChange::Create(row) | MappingChange::Put(row) = change {
-                            wanted.backend_ids.extend(backend_key(row));
+                            wanted.backend_ids.extend(backend_id(row));
                         }
                     }
                 }
@@ -48,12 +50,12 @@ impl Wanted {
                 }
                 Write::Adopt { mapping, .. } => {
                     wanted.claims.insert(mapping.key.claim());
-                    wanted.objects.insert(mapping.key.clone());
-                    wanted.backend_ids.extend(backend_key(mapping));
+                    wanted.objects.insert(&mapping.key);
+                    wanted.backend_ids.extend(backend_id(mapping));
                 }
                 Write::Forget { key, .. } => {
                     wanted.claims.insert(key.claim());
-                    wanted.objects.insert(key.clone());
+                    wanted.objects.insert(key);
                 }
                 Write::ExpirePending { .. }
                 | Write::RecoverPending { .. }
@@ -68,7 +70,7 @@ impl Wanted {
 
     /// What only the rows of the first read could tell: the objects of settled operations, and the
     /// backend that an update's object is on.
-    pub(super) fn then(batch: &[Write], ledger: &Ledger) -> Self {
+    pub(super) fn then(batch: &'w [Write], ledger: &'w Ledger) -> Self {
         let mut wanted = Self::default();
         for write in batch {
             match write {
@@ -78,17 +80,14 @@ impl Wanted {
                     };
                     for effect in &row.effects {
                         wanted.claims.insert(effect.key.claim());
-                        wanted.objects.insert(effect.key.clone());
+                        wanted.objects.insert(&effect.key);
                         if let Verdict::Succeeded {
                             backend_id: Some(id),
                             ..
                         } = &settlement.verdict
                         {
-                            wanted.backend_ids.insert((
-                                effect.key.resource.clone(),
-                                row.backend.clone(),
-                                id.clone(),
-                            ));
+                            let resource = &effect.key.resource;
+                            wanted.backend_ids.insert((resource, &row.backend, id));
                         }
                     }
                 }
@@ -106,11 +105,7 @@ impl Wanted {
                         let mapped = ledger.mapping(key).map(|row| &row.backend);
                         let own = ledger.operation(outcome.id).map(|row| &row.backend);
                         for backend in mapped.into_iter().chain(own) {
-                            wanted.backend_ids.insert((
-                                key.resource.clone(),
-                                backend.clone(),
-                                id.clone(),
-                            ));
+                            wanted.backend_ids.insert((&key.resource, backend, id));
                         }
                     }
                 }
@@ -119,4 +114,8 @@ impl Wanted {
         }
         wanted
     }
+}
+
+fn backend_id(row: &Mapping) -> Option<(&str, &str, &str)> {
+    Some((&row.key.resource, &row.backend, row.backend_id.as_deref()?))
 }

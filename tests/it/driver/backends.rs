@@ -32,6 +32,7 @@ fn server() -> Server {
             stored_reply: 1 << 16,
             in_flight: 64,
             connections: 64,
+            cached_mappings: 64,
         },
         operations: Operations {
             retain: Duration::from_secs(1),

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::Connection as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::sync::Notify;
 
 use super::client::{Answer, Connection, once};
@@ -111,11 +109,10 @@ async fn what_is_left_at_the_end_is_written_down_as_unknown() {
 
     // The relay of this process still holds the lock of its file; a reader needs none.
     let file = whole.relay.folder.join("relay.db");
-    let options = SqliteConnectOptions::new().filename(file).read_only(true);
-    let mut database = SqliteConnection::connect_with(&options).await.unwrap();
-    let states: Vec<String> = sqlx::query_scalar("SELECT state FROM operation")
-        .fetch_all(&mut database)
-        .await
-        .unwrap();
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let database = rusqlite::Connection::open_with_flags(file, flags).unwrap();
+    let mut rows = database.prepare("SELECT state FROM operation").unwrap();
+    let states = rows.query_map([], |row| row.get(0)).unwrap();
+    let states: Vec<String> = states.collect::<Result<_, _>>().unwrap();
     assert_eq!(states, ["unknown"]);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use cmp_relay::plan::Limits;
 use cmp_relay::store::retention::{Clocks, Round, prune_round};
 use cmp_relay::store::{Journal, Options};
 use tokio::sync::Notify;
@@ -16,6 +17,7 @@ on_both!(
     one_bad_write_fails_alone,
     reads_come_from_memory_until_a_write_changes_them,
     a_read_that_a_delete_overtook_is_not_kept,
+    memory_keeps_no_more_than_it_may,
     closing_commits_what_waits_and_refuses_the_rest,
     what_was_acknowledged_outlives_a_crash,
     a_round_of_pruning_is_bounded,
@@ -244,6 +246,35 @@ async fn a_read_that_a_delete_overtook_is_not_kept(db: Db) {
     watched.go.notify_one();
     assert_eq!(backend_id(&reader.await.unwrap()), Some("b1"));
     assert_eq!(journal.mapping(&key("n1")).await.unwrap(), None);
+}
+
+async fn memory_keeps_no_more_than_it_may(db: Db) {
+    let keys: Vec<_> = (0..200).map(|number| key(&number.to_string())).collect();
+    let adopt = |key: &ObjectKey| Write::Adopt {
+        mapping: mapping(&key.cmp_id, &key.cmp_id),
+        by: "ops".into(),
+    };
+    let adopted: Vec<_> = keys.iter().map(adopt).collect();
+    db.store.apply(&adopted).await.unwrap();
+    for (bound, kept) in [(64, 1..=64), (100_000, 200..=200)] {
+        let journal = Journal::start_with(db.store.clone(), Options::of(&limits(bound)));
+        let read = journal.mappings(&keys).await.unwrap();
+        assert!(read.iter().all(Option::is_some));
+        let held = keys.iter().filter(|key| journal.remembered(key).is_some());
+        let held = held.count();
+        assert!(kept.contains(&held), "{held} of {bound}");
+    }
+}
+
+fn limits(cached_mappings: usize) -> Limits {
+    Limits {
+        request_body: 1,
+        response_body: 1,
+        stored_reply: 1,
+        in_flight: 1,
+        connections: 1,
+        cached_mappings,
+    }
 }
 
 async fn closing_commits_what_waits_and_refuses_the_rest(db: Db) {

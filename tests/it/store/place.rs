@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection, Executor};
+use sqlx::Executor;
 use tokio::sync::MutexGuard;
 
 use super::*;
@@ -56,13 +56,9 @@ async fn beside(place: &Place, statement: &'static str) {
     match place {
         Place::Memory(_) => unreachable!("memory takes no statement"),
         Place::Sqlite(folder) => {
-            let mut connection = sqlx::sqlite::SqliteConnectOptions::new()
-                .filename(folder.path().join("data/relay.db"))
-                .connect()
-                .await
-                .unwrap();
-            connection.execute(statement).await.unwrap();
-            connection.close().await.unwrap();
+            let file = folder.path().join("data/relay.db");
+            let connection = rusqlite::Connection::open(file).unwrap();
+            connection.execute_batch(statement).unwrap();
         }
         Place::MariaDb(server) => {
             let database = Some(&*server.database);
