@@ -276,12 +276,13 @@ impl Engine for MariaDbEngine {
         &self,
         question: Question<MySqlConnection, T>,
     ) -> Result<T, Fault> {
-        let mut reader = self.readers.acquire().await.map_err(fault)?;
+        // Boxed: sqlx's way to a connection is 18 KB, and would be copied with every future around it.
+        let mut reader = Box::pin(self.readers.acquire()).await.map_err(fault)?;
         question(&mut reader).await
     }
 
     async fn begin(&self) -> Result<Self::Transaction, Fault> {
-        self.writer.begin().await.map_err(fault)
+        Box::pin(self.writer.begin()).await.map_err(fault)
     }
 
     async fn commit(&self, mut transaction: Self::Transaction) -> Result<Option<Position>, Fault> {

@@ -224,3 +224,64 @@ async fn sweep(pool: Weak<Pool>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::super::stream::open;
+    use super::*;
+    use crate::plan::BaseUrl;
+    use crate::workers::Workers;
+
+    /// A pool with one idle connection, opened here, to a backend that takes connections and says nothing.
+    async fn with_one_idle(capacity: usize) -> Arc<Pool> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = BaseUrl {
+            https: false,
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            path: "".into(),
+        };
+        tokio::spawn(async move {
+            let _open = listener.accept().await;
+            pending::<()>().await;
+        });
+        let pool = Arc::new(Pool::new(capacity));
+        let opened = open(&url, None, Instant::now() + Duration::from_secs(10));
+        let conn = Conn::new(opened.await.unwrap(), &pool).await.unwrap();
+        pool.put(conn);
+        pool
+    }
+
+    async fn taken_elsewhere(pool: &Arc<Pool>) -> Option<Box<Conn>> {
+        let workers = Workers::start().unwrap();
+        let (told, taken) = tokio::sync::oneshot::channel();
+        let pool = Arc::clone(pool);
+        workers.spawn(async move {
+            assert_ne!(workers::here(), 0);
+            let _ = told.send(pool.take(false, Duration::from_secs(1)));
+        });
+        taken.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_threads_connection_is_taken_only_where_one_more_would_be_too_many() {
+        let pool = with_one_idle(2).await;
+        assert!(taken_elsewhere(&pool).await.is_none());
+        assert!(pool.take(false, Duration::from_secs(1)).is_some());
+
+        let pool = with_one_idle(1).await;
+        let conn = taken_elsewhere(&pool).await;
+        assert!(conn.is_some());
+        assert_eq!(pool.open.load(Ordering::Acquire), 1);
+        // It goes back to the thread that watches its socket.
+        conn.into_iter().for_each(|conn| pool.put(conn));
+        assert_eq!(pool.shelf(0).len(), 1);
+        pool.close();
+        assert_eq!(pool.open.load(Ordering::Acquire), 0);
+    }
+}
