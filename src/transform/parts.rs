@@ -29,7 +29,7 @@ impl Parts {
     }
 
     /// All of what stands at the end of these names is read, too.
-    pub fn add<'n>(&mut self, names: &mut dyn Iterator<Item = &'n str>) {
+    pub fn add(&mut self, names: &mut dyn Iterator<Item = &str>) {
         let Self::Of(children) = self else { return };
         let Some(name) = names.next() else {
             *self = Self::Whole;

@@ -136,16 +136,25 @@ fn roots(builder: &mut SslContextBuilder, ca_file: Option<&Path>) -> Result<(), 
 /// The certificates of a bundle; the last one is remembered, for most backends trust the same roots, and
 /// parsing them takes longer than all else that a backend needs.
 fn parsed(pem: Vec<u8>) -> Result<Arc<[X509]>, ErrorStack> {
-    static LAST: Mutex<Option<(Vec<u8>, Arc<[X509]>)>> = Mutex::new(None);
+    static LAST: Mutex<Option<Bundle>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((known, roots)) = &*last
-        && *known == pem
+    if let Some(known) = &*last
+        && known.pem == pem
     {
-        return Ok(Arc::clone(roots));
+        return Ok(Arc::clone(&known.roots));
     }
     let roots: Arc<[X509]> = X509::stack_from_pem(&pem)?.into();
-    *last = Some((pem, Arc::clone(&roots)));
+    *last = Some(Bundle {
+        pem,
+        roots: Arc::clone(&roots),
+    });
     Ok(roots)
+}
+
+/// Certificates, and the text that they were read from.
+struct Bundle {
+    pem: Vec<u8>,
+    roots: Arc<[X509]>,
 }
 
 /// `ciphers`, split as OpenSSL wants them.
