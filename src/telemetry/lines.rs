@@ -14,46 +14,15 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// `2026-11-23T10:00:00.123456Z  INFO cmp_relay::http: request status=200 path="/v1/x"`.
-pub(super) struct Text;
-
-/// `{"timestamp":"..","level":"INFO","message":"request","status":200,"path":"/v1/x","target":".."}`.
-pub(super) struct Json;
-
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = String::with_capacity(384);
-        write_time(&mut line, SystemTime::now());
-        let level = event.metadata().level().as_str();
-        for part in [
-            &"      "[level.len()..],
-            level,
-            " ",
-            event.metadata().target(),
-            ": ",
-        ] {
-            line.push_str(part);
-        }
-        let head = line.len();
-        event.record(&mut TextFields {
-            line: &mut line,
-            head,
-        });
-        line.push('\n');
-        out.write_str(&line)
-    }
+/// How a line looks.
+pub(super) enum Look {
+    /// `2026-11-23T10:00:00.123456Z  INFO cmp_relay::http: request status=200 path="/v1/x"`.
+    Text,
+    /// `{"timestamp":"..","level":"INFO","message":"request","status":200,"path":"/v1/x","target":".."}`.
+    Json,
 }
 
-impl<S, N> FormatEvent<S, N> for Json
+impl<S, N> FormatEvent<S, N> for Look
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -65,17 +34,41 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = String::with_capacity(512);
-        line.push_str("{\"timestamp\":\"");
-        write_time(&mut line, SystemTime::now());
-        line.push_str("\",\"level\":\"");
-        line.push_str(event.metadata().level().as_str());
-        line.push('"');
-        event.record(&mut JsonFields(&mut line));
-        line.push_str(",\"target\":");
-        write_json(&mut line, event.metadata().target());
-        line.push_str("}\n");
+        match self {
+            Self::Text => write_text(&mut line, event),
+            Self::Json => write_object(&mut line, event),
+        }
+        line.push('\n');
         out.write_str(&line)
     }
+}
+
+fn write_text(line: &mut String, event: &Event<'_>) {
+    write_time(line, SystemTime::now());
+    let level = event.metadata().level().as_str();
+    for part in [
+        &"      "[level.len()..],
+        level,
+        " ",
+        event.metadata().target(),
+        ": ",
+    ] {
+        line.push_str(part);
+    }
+    let head = line.len();
+    event.record(&mut TextFields { line, head });
+}
+
+fn write_object(line: &mut String, event: &Event<'_>) {
+    line.push_str("{\"timestamp\":\"");
+    write_time(line, SystemTime::now());
+    line.push_str("\",\"level\":\"");
+    line.push_str(event.metadata().level().as_str());
+    line.push('"');
+    event.record(&mut JsonFields(line));
+    line.push_str(",\"target\":");
+    write_json(line, event.metadata().target());
+    line.push('}');
 }
 
 /// RFC 3339, in UTC, with microseconds. All but these is written once a second.
@@ -279,7 +272,7 @@ mod tests {
             Box::new(
                 builder
                     .with_ansi(false)
-                    .event_format(Text)
+                    .event_format(Look::Text)
                     .with_writer(lines)
                     .finish(),
             )
@@ -296,8 +289,9 @@ mod tests {
                 .map(|line| serde_json::from_str(line).unwrap())
                 .collect()
         };
-        let own =
-            said(|builder, lines| Box::new(builder.event_format(Json).with_writer(lines).finish()));
+        let own = said(|builder, lines| {
+            Box::new(builder.event_format(Look::Json).with_writer(lines).finish())
+        });
         let general = said(|builder, lines| {
             Box::new(
                 builder

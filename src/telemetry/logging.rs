@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::TryInitError;
 
-use super::lines;
+use super::lines::Look;
 use crate::plan::{Log, LogFormat};
 
 /// Starts logging for the process; a second call changes nothing.
@@ -34,8 +34,8 @@ pub fn start(log: &Log) -> Result<()> {
         LogFormat::Text if io::stderr().is_terminal() => {
             builder.with_ansi(true).finish().try_init()
         }
-        LogFormat::Text => builder.event_format(lines::Text).finish().try_init(),
-        LogFormat::Json => builder.event_format(lines::Json).finish().try_init(),
+        LogFormat::Text => builder.event_format(Look::Text).finish().try_init(),
+        LogFormat::Json => builder.event_format(Look::Json).finish().try_init(),
     };
     // Whoever was first (a test, an embedder) keeps its subscriber.
     if started.is_ok() {
