@@ -20,7 +20,4 @@ request = function()
     return asked[math.random(10000)]
 end
 
-done = function(summary, latency)
-    local bad = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout
-    print(("COUNTS %d %d %d %d"):format(summary.requests, summary.duration, bad, latency:percentile(50)))
-end
+dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "counts.lua")

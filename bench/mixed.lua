@@ -1,8 +1,7 @@
--- Four reads of 10,000 things for each create of another one; BENCH_PAUSE is what a connection waits between two requests, in ms.
+-- Four reads of 10,000 things for each create of another one.
 local token = "Bearer " .. os.getenv("BENCH_TOKEN")
 local path = os.getenv("BENCH_PATH")
 local run = os.getenv("BENCH_RUN")
-local pause = tonumber(os.getenv("BENCH_PAUSE") or "")
 local number = 0
 local fields = {}
 for field = 1, 18 do
@@ -24,13 +23,4 @@ request = function()
     }, ('{"id":"%s","name":"thing","vlan":101,%s}'):format(id, rest))
 end
 
-if pause then
-    delay = function()
-        return pause
-    end
-end
-
-done = function(summary, latency)
-    local bad = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout
-    print(("COUNTS %d %d %d %d"):format(summary.requests, summary.duration, bad, latency:percentile(50)))
-end
+dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "counts.lua")

@@ -103,18 +103,22 @@ fn reply_body(route: &Route) -> &Tree {
     }
 }
 
-/// Trees as values: the 20 fields of a create, the 9 of a reply.
+/// The 20 fields of a create, the 9 of a reply.
+fn trees(plan: &Plan) -> [(&'static str, &Tree); 2] {
+    [
+        (
+            "a call's body of 20 fields",
+            call_body(route(plan, "create_thing")),
+        ),
+        ("a reply of 9 fields", reply_body(route(plan, "get_thing"))),
+    ]
+}
+
+/// Trees as values.
 fn render(criterion: &mut Criterion) {
     let (plan, scope) = (plan(), scope());
     let mut group = criterion.benchmark_group("render");
-    let trees = [
-        (
-            "a call's body of 20 fields",
-            call_body(route(&plan, "create_thing")),
-        ),
-        ("a reply of 9 fields", reply_body(route(&plan, "get_thing"))),
-    ];
-    for (name, tree) in trees {
+    for (name, tree) in trees(&plan) {
         assert!(tree.to_value(&scope).is_ok_and(|value| value.is_some()));
         group.bench_function(name, |bencher| {
             bencher.iter(|| tree.to_value(black_box(&scope)));
@@ -126,14 +130,7 @@ fn render(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let (plan, scope) = (plan(), scope());
     let mut group = criterion.benchmark_group("encode");
-    let trees = [
-        (
-            "a call's body of 20 fields",
-            call_body(route(&plan, "create_thing")),
-        ),
-        ("a reply of 9 fields", reply_body(route(&plan, "get_thing"))),
-    ];
-    for (name, tree) in trees {
+    for (name, tree) in trees(&plan) {
         let mut out = Vec::with_capacity(1024);
         tree.write_json(&scope, &mut out).expect("the tree renders");
         let read: Value = serde_json::from_slice(&out).expect("what is written is JSON");

@@ -34,15 +34,21 @@ fn row(row: &dyn Columns) -> Result<Applied, Fault> {
     Ok((row.int()?, row.bytes()?))
 }
 
-/// The migrations that `applied` lacks, named for people.
+/// The migrations that `applied` lacks, in order.
+pub(in crate::store) fn lacking<'m>(
+    migrator: &'m Migrator,
+    applied: &'m [Applied],
+) -> impl Iterator<Item = &'m Migration> {
+    migrator.iter().filter(|wanted| {
+        applied
+            .iter()
+            .all(|(version, _)| *version != wanted.version)
+    })
+}
+
+/// The same, named for people.
 pub(super) fn missing(migrator: &Migrator, applied: &[Applied]) -> Vec<String> {
-    migrator
-        .iter()
-        .filter(|wanted| {
-            applied
-                .iter()
-                .all(|(version, _)| *version != wanted.version)
-        })
+    lacking(migrator, applied)
         .map(|wanted| format!("{:04} {}", wanted.version, wanted.description))
         .collect()
 }

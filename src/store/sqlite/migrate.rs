@@ -30,13 +30,8 @@ pub(super) async fn run(engine: &SqliteEngine, migrator: &Migrator) -> Result<()
         .map_err(|error| failed(fault(error)))?;
     let applied = schema::applied(&mut *transaction).await.map_err(failed)?;
     schema::compare_applied(migrator, &applied)?;
-    for migration in migrator.iter() {
-        if applied
-            .iter()
-            .all(|(version, _)| *version != migration.version)
-        {
-            apply(&transaction, migration).map_err(|error| failed(fault(error)))?;
-        }
+    for migration in schema::lacking(migrator, &applied) {
+        apply(&transaction, migration).map_err(|error| failed(fault(error)))?;
     }
     engine.commit(transaction).await.map_err(failed)?;
     Ok(())
