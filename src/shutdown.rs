@@ -31,6 +31,12 @@ impl Shutdown {
         *self.0.borrow()
     }
 
+    /// Whether something was said that [`Self::stopping`] has not heard: a look that, unlike waiting, writes
+    /// nothing that other threads read.
+    pub fn has_news(&self) -> bool {
+        !matches!(self.0.has_changed(), Ok(false))
+    }
+
     /// Returns once stop is said; a dropped [`Trigger`] counts as stop.
     pub async fn stopping(&mut self) {
         // An error means that the trigger is gone, and with it whoever could run on.

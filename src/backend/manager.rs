@@ -197,11 +197,13 @@ impl BackendManager {
         let instance = &place.instance;
         let started = Instant::now();
         let result = instance.driver.send(call, clearance).await;
-        instance
-            .metrics
-            .record(outcome_of(&result), started.elapsed());
+        let ended = Instant::now();
+        instance.metrics.record(
+            outcome_of(&result),
+            ended.saturating_duration_since(started),
+        );
         let health = Health::of(&result);
-        instance.breaker.note(health, Instant::now());
+        instance.breaker.note(health, ended);
         if let Err(error) = &result {
             instance.last_error.store(Some(Arc::new(error.to_string())));
         } else if health == Health::Well && instance.last_error.load().is_some() {

@@ -1,12 +1,17 @@
 //! The configuration folder of a command: `--config DIR`, compiled or told why not.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::{Misuse, Vars};
 use crate::config;
 use crate::diagnostics::{json, text};
 use crate::http::reload::Rejected;
 use crate::plan::Plan;
+
+/// As much as the main thread has: files may be deep.
+const STACK: usize = 8 << 20;
 
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +40,13 @@ impl ConfigArgs {
 
 /// Compiles a folder. Warnings of a plan that serves are log lines.
 pub fn compile(dir: &Path, vars: &Vars) -> Result<Plan, Rejected> {
-    let loaded = config::load(dir, &environment(vars));
+    let env = environment(vars);
+    let to_serve = env.clone().to_serve();
+    let mut loaded = on_its_own_thread(|| config::load(dir, &to_serve));
+    if loaded.plan.is_none() {
+        // All that can be said of what is wrong, as `validate-config` does.
+        loaded = config::load(dir, &env);
+    }
     if let Some(plan) = loaded.plan {
         if loaded.diagnostics.warnings() > 0 {
             tracing::warn!(
@@ -49,6 +60,19 @@ pub fn compile(dir: &Path, vars: &Vars) -> Result<Plan, Rejected> {
     Err(Rejected {
         diagnostics: serde_json::from_str(&json).unwrap_or_default(),
         text: text::render_text(&loaded.diagnostics, &loaded.files, false),
+    })
+}
+
+/// Runs what leaves much behind on a thread that ends: the allocator gives its memory back then.
+fn on_its_own_thread<T: Send>(act: impl Fn() -> T + Sync) -> T {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("relay-compile".into())
+            .stack_size(STACK);
+        match thread.spawn_scoped(scope, &act) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => act(),
+        }
     })
 }
 

@@ -21,6 +21,7 @@ pub struct Env {
     vars: BTreeMap<String, String>,
     node: String,
     missing: Missing,
+    informs: bool,
 }
 
 /// What it means that a secret or a certificate is not here.
@@ -52,6 +53,7 @@ impl Env {
             vars: vars.into_iter().collect(),
             node: "relay".into(),
             missing: Missing::Error,
+            informs: true,
         }
     }
 
@@ -82,6 +84,17 @@ impl Env {
     pub fn ignoring_secrets(mut self) -> Self {
         self.missing = Missing::Silent;
         self
+    }
+
+    /// Leaves out what costs much and can only warn: what the answers of examples say of a route.
+    pub fn to_serve(mut self) -> Self {
+        self.informs = false;
+        self
+    }
+
+    /// Whether all is looked at that can be said of a configuration.
+    pub fn informs(&self) -> bool {
+        self.informs
     }
 
     pub fn node_name(&self) -> &str {

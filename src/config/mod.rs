@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Span;
 use crate::plan::Plan;
+use crate::transform::shared::while_compiling;
 
 pub mod codes;
 pub mod compile;
@@ -63,7 +64,7 @@ pub fn load_from_memory(sources: &[(&str, &str)], env: &Env) -> Loaded {
 
 fn compiled(files: SourceFiles, env: &Env, mut diagnostics: Diagnostics) -> Loaded {
     let mut said = Diagnostics::default();
-    let (plan, examples) = compile::compile(&files, env, &mut said);
+    let (plan, examples) = while_compiling(|| compile::compile(&files, env, &mut said));
     undecided::check(&files, said, &mut diagnostics);
     compile::echo::silence(&files, &mut diagnostics);
     // A mark in a place that nobody reads keeps the configuration from being served all the same.

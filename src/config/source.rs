@@ -186,9 +186,9 @@ impl SourceFiles {
 
     /// The file at a path below the configuration folder.
     pub fn find(&self, path: &str) -> Option<FileId> {
-        self.iter()
-            .find(|(_, file)| *file.path == *path)
-            .map(|(id, _)| id)
+        // They are in the order of their names.
+        let found = self.files.binary_search_by(|file| (*file.path).cmp(path));
+        Some(FileId(u32::try_from(found.ok()?).ok()?))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {

@@ -24,7 +24,13 @@ pub fn request_id(headers: &HeaderMap) -> Box<str> {
         .map(|value| value.as_bytes())
         .filter(|id| (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic))
         .and_then(|id| std::str::from_utf8(id).ok())
-        .map_or_else(|| Uuid::now_v7().to_string().into(), Into::into)
+        .map_or_else(
+            || {
+                let mut text = Uuid::encode_buffer();
+                (&*Uuid::now_v7().hyphenated().encode_lower(&mut text)).into()
+            },
+            Into::into,
+        )
 }
 
 /// Refuses a head that is too long, or that other software may read in another way.

@@ -2,7 +2,6 @@
 //! then, whatever came of it, one log line and the metrics.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,7 +17,7 @@ use metrics::{Gauge, counter, gauge};
 
 use super::auth::{Authenticator, require};
 use super::inbound::{X_REQUEST_ID, check_head, read_body, request_id};
-use super::listener::{Answer, Bounds};
+use super::listener::{Answer, Bounds, Peer};
 use super::{docs, openapi, panic, problem};
 use crate::plan::{Plan, Role, RouteId};
 use crate::relay::{Caller, Failure, Inbound, RelayError, Reply};
@@ -130,7 +129,7 @@ pub async fn answer<H, F>(
     edge: Arc<Edge>,
     handler: H,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Answer
 where
     H: Fn(Inbound) -> F,
@@ -292,7 +291,7 @@ struct Record<'a> {
     request_id: &'a str,
     method: http::Method,
     path: String,
-    peer: SocketAddr,
+    peer: Peer,
     route: Option<RouteId>,
     caller: OnceLock<Arc<str>>,
     started: Instant,
@@ -304,7 +303,7 @@ impl<'a> Record<'a> {
         front: &'a Front,
         request_id: &'a str,
         request: &Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Self {
         let path = request.uri().path();
         Self {

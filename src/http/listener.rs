@@ -25,6 +25,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -72,6 +73,9 @@ pub type TlsSlot = Arc<ArcSwap<ServerConfig>>;
 /// An answer: always whole, so that its length is known.
 pub type Answer = Response<Full<Bytes>>;
 
+/// The other end of a connection, as the log has it: its address and port.
+pub type Peer = Arc<str>;
+
 /// Bytes that hyper may buffer of one head: above our own limits, so that ours give the answer.
 const HEAD_BUFFER: usize = 64 << 10;
 /// How long, and for how many bytes, a closing connection hears out a client that still sends.
@@ -88,7 +92,7 @@ pub async fn serve<H, F>(
     workers: Workers,
     handler: H,
 ) where
-    H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
     let cap = bounds.connections.clamp(1, Semaphore::MAX_PERMITS);
@@ -130,6 +134,7 @@ pub async fn serve<H, F>(
             let Ok(stream) = TcpStream::from_std(stream) else {
                 return;
             };
+            let peer = Peer::from(peer.to_string());
             match acceptor {
                 None => drive(stream, peer, &bounds, shutdown, handler).await,
                 Some(acceptor) => {
@@ -150,22 +155,17 @@ pub async fn serve<H, F>(
 }
 
 /// Serves one connection to its end.
-async fn drive<S, H, F>(
-    stream: S,
-    peer: SocketAddr,
-    bounds: &Bounds,
-    mut shutdown: Shutdown,
-    handler: H,
-) where
+async fn drive<S, H, F>(stream: S, peer: Peer, bounds: &Bounds, mut shutdown: Shutdown, handler: H)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Request<Incoming>, SocketAddr) -> F,
+    H: Fn(Request<Incoming>, Peer) -> F,
     F: Future<Output = Answer>,
 {
     let watch = Arc::new(Watch::default());
     let service = service_fn(|request: Request<Incoming>| {
         watch.begin_request();
         let has_body = !request.body().is_end_stream();
-        let (handler, watch) = (&handler, &watch);
+        let (handler, watch, peer) = (&handler, &watch, Arc::clone(&peer));
         async move {
             let answer = handler(request, peer).await;
             let failed = answer.status().is_client_error() || answer.status().is_server_error();
@@ -178,14 +178,20 @@ async fn drive<S, H, F>(
         .header_read_timeout(None)
         .max_buf_size(HEAD_BUFFER)
         .serve_connection(TokioIo::new(Watched::new(stream, watch.clone())), service);
-    let mut stop = pin!(async move { shutdown.stopping().await });
-    let mut told = false;
+    let said = shutdown.clone();
+    // Not in turns with the connection's reads: asked once, it must be listening.
+    let mut stop = pin!(unconstrained(async move { shutdown.stopping().await }));
+    let (mut listening, mut told) = (false, false);
     let mut clock = pin!(sleep(bounds.header_read));
     let mut seen = watch.changes();
     let timed_out = poll_fn(|cx| {
-        if !told && stop.as_mut().poll(cx).is_ready() {
-            told = true;
-            Pin::new(&mut connection).graceful_shutdown();
+        // Who listens is woken; to listen again at each wake would take a lock that all connections share.
+        if !told && (!listening || said.has_news()) {
+            listening = true;
+            if stop.as_mut().poll(cx).is_ready() {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
         }
         if Pin::new(&mut connection).poll(cx).is_ready() {
             return Poll::Ready(false);

@@ -1,14 +1,16 @@
 //! A JSON Schema 2020-12, compiled: what a CMP request must be (SEMANTICS 33).
 
+use std::sync::Arc;
+
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// A compiled request schema.
-#[derive(Debug)]
+/// A compiled request schema; equal ones of several routes share what is large.
+#[derive(Clone, Debug)]
 pub struct Schema {
-    pub validator: Validator,
+    pub validator: Arc<Validator>,
     /// Resolved (no remote `$ref`) and closed; what OpenAPI publishes.
-    pub document: Value,
+    pub document: Arc<Value>,
     /// JSON pointers of the fields marked `writeOnly`; `*` stands for any item of a list.
     pub write_only: Vec<Box<str>>,
     /// For a query or headers schema: each property and the type that its text is converted to.

@@ -210,23 +210,24 @@ impl Relay {
                 seen.masks = request.masks.clone();
                 seen.rows.clear();
             });
-            if let Some(reply) = self.round(request, round > 0).await? {
+            if let Some(reply) = self.round(&snapshot, request, round > 0).await? {
                 return Ok(reply);
             }
         }
         Err(refused(RelayError::RelayBusy))
     }
 
-    /// Perhaps replayed; else validated, resolved, rendered, and sent once. `None`: stale.
+    /// Perhaps replayed; else validated, resolved, rendered, and sent once. `None`: stale. The snapshot is the
+    /// request's own, lent: each hold on it is counted where all threads count.
     ///
     /// A create's intent finds out whether its object is mapped. The table is asked for it (`ask`)
     /// after a stale round only, and before a create is refused for any other reason.
     async fn round(
         self: &Arc<Self>,
+        snapshot: &Snapshot,
         mut request: Box<Request>,
         ask: bool,
     ) -> Result<Option<Reply>, Failure> {
-        let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
         let refused = |error| Failure::of_route(route, error);
         if route.mutating {
@@ -235,7 +236,7 @@ impl Relay {
         }
         let prepared = self.prepare(&mut request, None, None, false).await;
         let read = match prepared {
-            Ok((prepared, turn)) => self.read(request, prepared, turn).await,
+            Ok((prepared, turn)) => self.read(snapshot, request, prepared, turn).await,
             Err(error) => Err(refused(error)),
         };
         self.marked(read).map(Some)
@@ -441,7 +442,7 @@ impl Relay {
     ) -> Result<(Turn, RenderedCall, Boottime), RelayError> {
         self.reaches(Step::Rendered);
         resource::render_lets(self, request, backend).await?;
-        let snapshot = request.snapshot.clone();
+        let snapshot = &request.snapshot;
         let route = snapshot.plan.route(request.route);
         let way = &route.ways[request.way];
         let timeout = way
@@ -488,11 +489,11 @@ impl Relay {
     /// A read writes nothing: no journal row, no commit.
     async fn read(
         self: &Arc<Self>,
+        snapshot: &Snapshot,
         mut request: Box<Request>,
         prepared: Prepared,
         turn: Turn,
     ) -> Result<Reply, Failure> {
-        let snapshot = request.snapshot.clone();
         let route = snapshot.plan.route(request.route);
         let backend = &*snapshot.plan.backend(prepared.target.backend).name;
         let refused = |error| Failure {

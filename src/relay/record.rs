@@ -24,8 +24,8 @@ pub fn deletions(ready: &Ready) -> Vec<MappingChange> {
 
 /// Fills `extracted.*` in; the words say what was not there.
 pub fn extract_values(request: &mut Request, read: &ReadAnswer) -> Result<(), String> {
-    let snapshot = request.snapshot.clone();
-    for (name, source) in &snapshot.plan.route(request.route).ways[request.way].extract {
+    let way = &request.snapshot.plan.route(request.route).ways[request.way];
+    for (name, source) in &way.extract {
         let value = source
             .extract(&read.view(&request.scope), &request.scope)
             .map_err(|error| format!("extract.{name}: {error}"))?;

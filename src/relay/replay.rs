@@ -29,7 +29,6 @@ impl Relay {
         };
         let found = self
             .journal()
-            .store()
             .operation_by_key(&request.inbound.caller.name, key)
             .await;
         let operation = match found {

@@ -48,8 +48,7 @@ pub async fn resolve(
     request: &mut Request,
     previous: Option<&Operation>,
 ) -> Result<Target, RelayError> {
-    let snapshot = request.snapshot.clone();
-    let plan = &*snapshot.plan;
+    let plan = &*request.snapshot.plan;
     let route = plan.route(request.route);
     let per_backend = plan.resource(route.resource).per_backend;
 
@@ -500,8 +499,7 @@ pub async fn render_lets(
     request: &mut Request,
     backend: BackendId,
 ) -> Result<(), RelayError> {
-    let snapshot = request.snapshot.clone();
-    for (name, tree) in &snapshot.plan.route(request.route).lets {
+    for (name, tree) in &request.snapshot.plan.route(request.route).lets {
         let value = with_rows(relay, request, backend, |scope| tree.to_value(scope)).await?;
         if let Some(value) = value {
             request.scope.insert(Root::Let, name, value);

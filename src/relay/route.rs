@@ -133,8 +133,7 @@ pub fn parse(
 /// Validates what was parsed against the route's schemas; `query.*`, `header.*` and `request.*` exist
 /// from here on.
 pub fn validate(request: &mut Request, operation: Option<OperationId>) -> Result<(), RelayError> {
-    let snapshot = request.snapshot.clone();
-    let route = snapshot.plan.route(request.route);
+    let route = request.snapshot.plan.route(request.route);
     let mut violations = Vec::new();
 
     let came = request.scope.get(Root::Body).is_some();

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,6 +53,12 @@ impl Default for Options {
     }
 }
 
+/// From so many writes on, those that a commit answered are given time to come back with their next one: half of what the
+/// commit took. Else they and those that waited meanwhile go on in two halves, each of which flushes by itself. PostgreSQL's
+/// `commit_siblings` and `commit_delay` are the same, and its manual's advice on their size.
+const COMPANY: usize = 8;
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+
 /// What stands in the queue.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -94,12 +101,16 @@ async fn run(
     mut queue: mpsc::Receiver<Job>,
 ) {
     let mut waiting = VecDeque::new();
+    let mut together = Instant::now();
     loop {
         if waiting.is_empty() {
             match queue.recv().await {
                 Some(job) => waiting.push_back(job),
                 None => return,
             }
+        }
+        if waiting.len() < options.batch_rows {
+            std::thread::sleep(together.saturating_duration_since(Instant::now()));
         }
         while waiting.len() < options.batch_rows {
             match queue.try_recv() {
@@ -112,7 +123,11 @@ async fn run(
             // Only a closing stands first in the queue and yields no batch.
             break;
         }
+        let began = Instant::now();
         commit(&*store, &cache, &options, &batch, waiters).await;
+        if batch.len() >= COMPANY {
+            together = Instant::now() + (began.elapsed() / 2).min(LONGEST_PAUSE);
+        }
     }
     queue.close();
     // Nobody can send any more; what came in after the closing is told so.

@@ -8,9 +8,10 @@ use tokio::time::timeout;
 
 use super::cache::Cache;
 use super::committer::{self, Job, Options};
+use super::lookups::Lookups;
 use super::{
-    Begun, Finished, Intent, Mapping, ObjectKey, Outcome, Position, Settled, Store, StoreError,
-    Write, Written,
+    Begun, Finished, Intent, Mapping, ObjectKey, Operation, Outcome, Position, Settled, Store,
+    StoreError, Write, Written,
 };
 
 /// How long a write may take. It bounds what no database bounds: a local disk that hangs, and the committer in it.
@@ -21,6 +22,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub struct Journal {
     store: Arc<dyn Store>,
     cache: Arc<Cache>,
+    lookups: Lookups,
     queue: mpsc::Sender<Job>,
     /// Told when the committer has ended.
     ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
@@ -44,6 +46,7 @@ impl Journal {
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
         let ended = committer::start(store.clone(), cache.clone(), options, jobs);
         Self {
+            lookups: Lookups::of(store.clone()),
             store,
             cache,
             queue,
@@ -106,6 +109,15 @@ impl Journal {
             Ok(Err(_)) => unknown("the committer ended before it answered"),
             Err(_) => unknown("the database does not answer"),
         }
+    }
+
+    /// The operation that a client began with this key. Who asks at the same time is answered together.
+    pub async fn operation_by_key(
+        &self,
+        client: &str,
+        key: &str,
+    ) -> Result<Option<Operation>, StoreError> {
+        self.lookups.operation_by_key(client, key).await
     }
 
     /// Where the newest commit stands, which covers every row that was read before; `None` without a standby, and

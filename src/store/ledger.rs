@@ -8,13 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Audit, Claim, Mapping, ObjectKey, Operation, OperationId};
+use super::{Audit, Claim, ClientKey, Mapping, ObjectKey, Operation, OperationId};
 
 /// `(resource, backend, backend_id)`: unique where the backend id is known.
 pub(super) type BackendKey = (String, String, String);
-
-/// `(client, idempotency_key)`.
-pub(super) type ClientKey = (String, String);
 
 /// The rows of one batch.
 #[derive(Debug, Default)]
@@ -26,6 +23,8 @@ pub(super) struct Ledger {
     by_backend: HashMap<BackendKey, ObjectKey>,
     /// What the tables hold already.
     stored_operations: HashSet<OperationId>,
+    /// Those of them that were not read: the table is believed to hold them as they were committed.
+    believed: HashSet<OperationId>,
     stored_mappings: HashSet<ObjectKey>,
     /// What the batch changed, the place of its first change, and whether more than an outcome did.
     touched_operations: HashMap<OperationId, (usize, bool)>,
@@ -39,6 +38,8 @@ pub(super) struct Changes<'l> {
     pub(super) delete_mappings: Vec<&'l ObjectKey>,
     /// Those of which only what an outcome changes is to be written.
     pub(super) settle_operations: Vec<&'l Operation>,
+    /// The same of those that were believed to be pending, which is to be compared.
+    pub(super) finish_operations: Vec<&'l Operation>,
     pub(super) replace_operations: Vec<&'l Operation>,
     pub(super) insert_operations: Vec<&'l Operation>,
     pub(super) update_mappings: Vec<&'l Mapping>,
@@ -52,6 +53,12 @@ impl Ledger {
         if self.stored_operations.insert(row.id) {
             self.index_operation(row);
         }
+    }
+
+    /// A pending row as this store committed it, which was not read since.
+    pub(super) fn believe_operation(&mut self, row: Operation) {
+        self.believed.insert(row.id);
+        self.load_operation(row);
     }
 
     /// A row as the table holds it.
@@ -83,6 +90,10 @@ impl Ledger {
 
     pub(super) fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.operations.values()
+    }
+
+    pub(super) fn into_operations(self) -> impl Iterator<Item = Operation> {
+        self.operations.into_values()
     }
 
     pub(super) fn mappings(&self) -> impl Iterator<Item = &Mapping> {
@@ -183,6 +194,7 @@ impl Ledger {
         for (id, (_, whole)) in in_order(&self.touched_operations, |(place, _)| *place) {
             let row = &self.operations[id];
             match (self.stored_operations.contains(id), whole) {
+                (true, false) if self.believed.contains(id) => changes.finish_operations.push(row),
                 (true, false) => changes.settle_operations.push(row),
                 (true, true) => changes.replace_operations.push(row),
                 (false, _) => changes.insert_operations.push(row),

@@ -126,7 +126,7 @@ impl SqlStore<MariaDbEngine> {
             .warn_of_lazy_commits()
             .await
             .map_err(|fault| unreachable(server, &fault))?;
-        Ok(SqlStore { engine })
+        Ok(SqlStore::over(engine))
     }
 
     /// Every commit says from now on where it stands: there is a standby to be asked for it.

@@ -21,6 +21,7 @@ pub mod sqlite;
 mod decide;
 mod ledger;
 mod limits;
+mod lookups;
 mod lost;
 mod rules;
 mod settle;
@@ -66,6 +67,9 @@ pub type Async<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A UUIDv7.
 pub type OperationId = Uuid;
+
+/// A client's name and one of its idempotency keys.
+pub type ClientKey = (String, String);
 
 /// SHA-256 of `(resource, cmp_id, scope)`: what at most one unsettled operation holds.
 pub type Claim = [u8; 32];
@@ -546,11 +550,11 @@ pub trait Store: Send + Sync + 'static {
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>>;
 
-    fn operation_by_key<'a>(
+    /// In the order of the keys.
+    fn operations_by_key<'a>(
         &'a self,
-        client: &'a str,
-        key: &'a str,
-    ) -> Async<'a, Result<Option<Operation>, StoreError>>;
+        keys: &'a [ClientKey],
+    ) -> Async<'a, Result<Vec<Option<Operation>>, StoreError>>;
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>>;
 

@@ -140,13 +140,33 @@ impl Visit for TextFields<'_> {
         }
     }
 
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // Debug looks for the shortest digits that mean this number; with three decimals they are known.
+        let thousandths = (value * 1e3).round();
+        if !(0.0..1e12).contains(&thousandths) || thousandths / 1e3 != value {
+            return self.record_debug(field, &value);
+        }
+        self.name(field);
+        // In range, and whole.
+        let thousandths = thousandths as u64;
+        let _ = write!(
+            self.line,
+            "{}.{:03}",
+            thousandths / 1000,
+            thousandths % 1000
+        );
+        let zeros = self.line.len() - self.line.trim_end_matches('0').len();
+        self.line.truncate(self.line.len() - zeros.min(2));
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            let mut message = String::new();
-            let _ = write!(message, "{value:?}");
-            let space = if self.line.len() > self.head { " " } else { "" };
-            self.line.insert_str(self.head, space);
-            self.line.insert_str(self.head, &message);
+            let fields = self.line.split_off(self.head);
+            let _ = write!(self.line, "{value:?}");
+            if !fields.is_empty() {
+                self.line.push(' ');
+                self.line.push_str(&fields);
+            }
         } else {
             self.name(field);
             let _ = write!(self.line, "{value:?}");
@@ -252,6 +272,13 @@ mod tests {
                 status = 200_u16,
                 below = -1_i64,
                 ms = 1.25,
+                none = 0.0,
+                whole = 30.0,
+                least = 0.001,
+                finer = 0.000_25,
+                third = 1.0 / 3.0,
+                minus = -1.5,
+                odd_one = f64::NAN,
                 well = true,
                 "request {}", 1
             );

@@ -54,6 +54,8 @@ pub fn flush() {
 
 /// How long lines gather: one write for a burst, and still soon enough for who watches.
 const GATHER: Duration = Duration::from_millis(10);
+/// Bytes that are kept for the lines to come.
+const KEPT: usize = 256 << 10;
 /// Bytes that may wait; whoever brings more writes them out.
 const MOST: usize = 1 << 20;
 
@@ -71,6 +73,8 @@ fn write_as_they_come() {
 struct Lines {
     waiting: Mutex<Vec<u8>>,
     come: Condvar,
+    /// The memory of those written before, for those to come: who brings a line should not have to find some.
+    spare: Mutex<Vec<u8>>,
 }
 
 impl Lines {
@@ -78,6 +82,7 @@ impl Lines {
         Self {
             waiting: Mutex::new(Vec::new()),
             come: Condvar::new(),
+            spare: Mutex::new(Vec::new()),
         }
     }
 
@@ -106,8 +111,11 @@ impl Lines {
     /// Whoever holds `out` takes the lines, so no two writers change their order; nobody who brings a
     /// line waits meanwhile. A log that cannot be written is no reason to stop.
     fn write_to(&self, out: &mut impl Write) {
-        let lines = std::mem::take(&mut *self.waiting());
-        let _ = out.write_all(&lines);
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *self.waiting(), &mut *spare);
+        let _ = out.write_all(&spare);
+        spare.clear();
+        spare.shrink_to(KEPT);
     }
 }
 

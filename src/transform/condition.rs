@@ -272,7 +272,7 @@ fn regex_of(value: &Value, node: &Node, diags: &mut Diagnostics) -> Option<Regex
 
 /// A regular expression of a linear engine; its problem is told in its author's words.
 pub(super) fn compile_regex(pattern: &str, node: &Node, diags: &mut Diagnostics) -> Option<Regex> {
-    match Regex::new(pattern) {
+    match super::shared::regex(pattern) {
         Ok(regex) => Some(regex),
         Err(error) => {
             let said = error.to_string();

@@ -25,6 +25,7 @@ mod scan;
 pub mod scope;
 mod segment;
 pub mod select;
+pub mod shared;
 pub mod source;
 pub mod template;
 pub mod text;

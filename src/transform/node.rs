@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::expr::{Context, Fault, Got};
 use super::helpers::{self, Func};
@@ -96,11 +96,21 @@ impl Step {
 
     fn of<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         match value {
-            Value::Object(map) => map.get(&*self.key),
+            Value::Object(map) => member(map, &self.key),
             Value::Array(items) => items.get(self.index?),
             _ => None,
         }
     }
+}
+
+/// The value of a key: among few of them it is found sooner by looking at each than by hashing.
+pub(super) fn member<'v>(map: &'v Map<String, Value>, key: &str) -> Option<&'v Value> {
+    const FEW: usize = 12;
+    if map.len() > FEW {
+        return map.get(key);
+    }
+    map.iter()
+        .find_map(|(known, value)| (known == key).then_some(value))
 }
 
 impl PathNode {

@@ -16,6 +16,7 @@ use super::expr::Expr;
 use super::helpers::{self, Func, Helper};
 use super::node::{Ask, Node};
 use super::segment::Segment;
+use super::shared;
 use super::tokens::{Tokens, Walk, offset};
 use super::uses::{Absence, Fact, Landing, Place, Standing, Table, Uses, Wants};
 use super::{Env, ValueMap};
@@ -189,8 +190,8 @@ impl<'e> Compiler<'e> {
     }
 
     /// Runs Handlebars' parser; `ahead` characters of `text` stand before the source's own.
-    fn parse(&mut self, text: &str, source: Snippet<'_>, ahead: usize) -> Option<Parsed> {
-        let error = match Parsed::compile(text) {
+    fn parse(&mut self, text: &str, source: Snippet<'_>, ahead: usize) -> Option<Rc<Parsed>> {
+        let error = match shared::parsed(text) {
             Ok(parsed) => return Some(parsed),
             Err(error) => error,
         };

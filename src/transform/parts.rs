@@ -147,7 +147,13 @@ impl<'p> Visitor<'_> for Name<'p> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        let found = self.0.iter().find(|(name, _)| **name == *key);
+        // Names of one length often begin alike (`fact_01`, `fact_02`): their ends tell most of them apart.
+        let end = key.as_bytes().last();
+        let may_be = |name: &str| name.len() == key.len() && name.as_bytes().last() == end;
+        let found = self
+            .0
+            .iter()
+            .find(|(name, _)| may_be(name) && **name == *key);
         Ok(found.map(|(name, parts)| (&**name, parts)))
     }
 }

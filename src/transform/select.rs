@@ -5,6 +5,7 @@ use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;
 use serde_json::Value;
 
+use super::node::member;
 use crate::diagnostics::{Diagnostic, Diagnostics, codes};
 use crate::document::Snippet;
 
@@ -137,7 +138,7 @@ impl JsonPath {
 
 fn walk<'v>(steps: &[Step], value: &'v Value) -> Option<&'v Value> {
     steps.iter().try_fold(value, |value, step| match step {
-        Step::Name(name) => value.as_object()?.get(&**name),
+        Step::Name(name) => member(value.as_object()?, name),
         Step::Index(index) => {
             let items = value.as_array()?;
             let index = match usize::try_from(*index) {

@@ -444,7 +444,12 @@ async fn a_role_lost_after_the_intent_sends_nothing() {
         (&"standby".into(), &"none".into(), &true.into())
     );
     let store = relay.relay.journal().store();
-    let row = store.operation_by_key("cmp", "k1").await.unwrap().unwrap();
+    let row = store
+        .operations_by_key(&[("cmp".into(), "k1".into())])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     assert_eq!((row.state, row.safe_to_retry), (State::Failed, true));
     assert!(backend.take_heard().is_empty());
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod begin;
+mod begun;
 mod data;
 mod finish;
 mod journal;
@@ -30,6 +31,13 @@ pub(crate) enum Place {
     Memory(Arc<MemoryStore>),
     Sqlite(tempfile::TempDir),
     MariaDb(MariaDb),
+}
+
+impl Db {
+    pub(crate) async fn operation_by_key(&self, client: &str, key: &str) -> Option<Operation> {
+        let keys = [(client.to_owned(), key.to_owned())];
+        self.store.operations_by_key(&keys).await.unwrap().remove(0)
+    }
 }
 
 impl Place {

@@ -1,5 +1,8 @@
 //! The table of routes: two routes never match the same request, and no id is used twice.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::codes;
 use super::matching::Match;
 use crate::config::spec::decode::At;
@@ -18,8 +21,14 @@ pub(super) struct Declared {
 /// Builds the table; a [`RouteId`] is an index into `declared`.
 pub(super) fn table(declared: &[Declared], diags: &mut Diagnostics) -> RouteTable {
     let mut table = RouteTable::default();
+    let mut ids: HashMap<&str, &Declared> = HashMap::with_capacity(declared.len());
     for (index, route) in declared.iter().enumerate() {
-        check_id(&declared[..index], route, diags);
+        match ids.entry(route.name.value.as_str()) {
+            Entry::Occupied(first) => taken(first.get(), route, diags),
+            Entry::Vacant(free) => {
+                free.insert(route);
+            }
+        }
         let (Some(matched), Ok(id)) = (&route.matched, u16::try_from(index)) else {
             continue;
         };
@@ -78,19 +87,14 @@ pub(super) fn table(declared: &[Declared], diags: &mut Diagnostics) -> RouteTabl
     table
 }
 
-fn check_id(earlier: &[Declared], route: &Declared, diags: &mut Diagnostics) {
-    if let Some(first) = earlier
-        .iter()
-        .find(|other| other.name.value == route.name.value)
-    {
-        diags.push(
-            Diagnostic::error(
-                codes::DUPLICATE_ROUTE,
-                route.name.span,
-                format!("another route is called `{}` already", route.name.value),
-            )
-            .related(first.name.span, "the other one is here")
-            .help("a route id is unique over all files"),
-        );
-    }
+fn taken(first: &Declared, route: &Declared, diags: &mut Diagnostics) {
+    diags.push(
+        Diagnostic::error(
+            codes::DUPLICATE_ROUTE,
+            route.name.span,
+            format!("another route is called `{}` already", route.name.value),
+        )
+        .related(first.name.span, "the other one is here")
+        .help("a route id is unique over all files"),
+    );
 }

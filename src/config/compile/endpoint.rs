@@ -1,5 +1,6 @@
 //! One route: its parts compiled in the order of a request, and what they say about each other.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -47,6 +48,8 @@ pub(super) struct Endpoint<'a> {
     pub node: &'a Node,
     /// Which of its variants this is, where it has some.
     pub variant: Option<&'a Variant>,
+    /// What it reads, once somebody asked; and that with the file's `select`.
+    pub reads: [OnceCell<Reads>; 2],
 }
 
 impl<'a> Endpoint<'a> {
@@ -368,21 +371,26 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Everything that the route reads; the file's error rules are its own too.
-    fn reads(&self) -> Reads {
-        let mut reads = usage::of_route(self.node, self.around);
-        if let Some(inherited) = self.sheet.node.get("response") {
-            reads.extend(&usage::of_node(inherited, self.around));
-        }
-        reads
+    fn reads(&self) -> &Reads {
+        self.reads[0].get_or_init(|| {
+            let mut reads = usage::of_route(self.node, self.around);
+            if let Some(inherited) = self.sheet.node.get("response") {
+                reads.extend(&usage::of_node(inherited, self.around));
+            }
+            reads
+        })
     }
 
     /// As [`Self::reads`], with the file's `select`.
-    fn reads_and_select(&self) -> Reads {
-        let mut reads = self.reads();
-        if let Some(inherited) = self.sheet.node.get("select") {
+    fn reads_and_select(&self) -> &Reads {
+        let Some(inherited) = self.sheet.node.get("select") else {
+            return self.reads();
+        };
+        self.reads[1].get_or_init(|| {
+            let mut reads = self.reads().clone();
             reads.extend(&usage::of_node(inherited, self.around));
-        }
-        reads
+            reads
+        })
     }
 
     /// What need not be made for a request, because nothing in the route names it.
@@ -453,7 +461,7 @@ impl<'a> Endpoint<'a> {
         usage::check_unused_names(
             lets.iter().map(|(name, _)| name),
             extract.iter().map(|(name, _)| name),
-            &reads,
+            reads,
             diags,
         );
         let write_only = WriteOnly::of(schemas, node.get("let"), node.get("extract"), self.around);
@@ -502,7 +510,11 @@ impl<'a> Endpoint<'a> {
             deletes,
         };
         uses::check(&route, &noted, diags);
-        if let (Some(rules), Some(examples)) = (response, right(&self.spec.examples)) {
+        if let (true, Some(rules), Some(examples)) = (
+            self.around.tries_examples,
+            response,
+            right(&self.spec.examples),
+        ) {
             let specs = [&self.spec.response, &self.sheet.spec.response];
             let details: Vec<_> = specs
                 .into_iter()

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::codes;
@@ -18,7 +17,7 @@ use crate::document::{Kind, Node, Span};
 use crate::plan::{BackendIdSource, Verb, Way};
 use crate::relay::answer::{self, ReadAnswer};
 use crate::relay::outcome::{self, Verdict};
-use crate::transform::{AnswerView, Condition, JsonPath, Parts, Root, Scope, link};
+use crate::transform::{AnswerView, Condition, JsonPath, Parts, Root, Scope, link, shared};
 
 /// What has been looked for so far, by where it is written.
 #[derive(Default)]
@@ -26,8 +25,6 @@ pub(super) struct Evidence {
     sources: BTreeMap<Span, Looked>,
     rules: BTreeMap<Span, Tried>,
     root_filters: BTreeMap<Span, Span>,
-    /// Compiled once: what routes have in common, such as the marker of the next page, each of them writes.
-    patterns: BTreeMap<String, Option<Regex>>,
 }
 
 /// A part of an answer that a route takes.
@@ -284,11 +281,7 @@ impl Evidence {
         if texts.is_empty() {
             return;
         }
-        let compiled = self
-            .patterns
-            .entry(text.to_owned())
-            .or_insert_with(|| Regex::new(text).ok());
-        if let Some(compiled) = compiled.clone() {
+        if let Ok(compiled) = shared::regex(text) {
             let what = "this regular expression".to_owned();
             self.look(node.span, what, done, |_| {
                 let matching = texts.iter().filter(|text| compiled.is_match(text));

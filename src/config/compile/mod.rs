@@ -76,7 +76,7 @@ pub fn compile(
     let server = server::compile(files, world, diags);
     let profiles = profile::compile_all(files, diags);
     let backends = backend::compile(files, &server, &profiles, world, diags);
-    let routes = route::compile(files, &backends, &server, diags);
+    let routes = route::compile(files, &backends, &server, env, diags);
     let plan = diags.no_errors().then(|| {
         let mut plan = Plan::new(
             server,

@@ -7,6 +7,7 @@ use super::backend::Backends;
 use super::codes;
 use super::name::Shape;
 use super::recorded::Recorded;
+use super::schema::Schemas;
 use crate::config::source::SourceFiles;
 use crate::config::spec::decode::At;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -26,6 +27,10 @@ pub(super) struct Surroundings<'a> {
     pub textfsm: BTreeMap<Box<str>, (FileId, Arc<str>)>,
     /// What the routes of all files record.
     pub recorded: Recorded,
+    /// The request schemas of the routes so far.
+    pub schemas: Schemas,
+    /// Whether what is read of answers is held against those of the examples.
+    pub tries_examples: bool,
 }
 
 impl<'a> Surroundings<'a> {

@@ -5,6 +5,8 @@
 //! parts are the same route, wherever its lines stand. Examples are left out: they change nothing that
 //! is served. Nothing here is a secret: a file that compiles holds references to them.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::reference::{expand_file, expand_schema};
@@ -59,38 +61,42 @@ impl Parts {
 impl Part {
     /// The first half of the SHA-256 of what it says, in hex; the order of keys does not count.
     pub fn digest(&self) -> Box<str> {
-        let mut text = String::new();
+        let mut text = Vec::new();
         canonical(&self.value, &mut text);
-        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let digest = ring::digest::digest(&ring::digest::SHA256, &text);
         let digits = digest.as_ref().iter().take(16);
         digits.map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-fn canonical(value: &Value, text: &mut String) {
+fn canonical(value: &Value, text: &mut Vec<u8>) {
     match value {
         Value::Array(items) => {
-            text.push('[');
+            text.push(b'[');
             for item in items {
                 canonical(item, text);
-                text.push(',');
+                text.push(b',');
             }
-            text.push(']');
+            text.push(b']');
         }
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by_key(|(name, _)| *name);
-            text.push('{');
+            text.push(b'{');
             for (name, value) in members {
-                text.push_str(&Value::from(name.as_str()).to_string());
-                text.push(':');
+                write(name, text);
+                text.push(b':');
                 canonical(value, text);
-                text.push(',');
+                text.push(b',');
             }
-            text.push('}');
+            text.push(b'}');
         }
-        other => text.push_str(&other.to_string()),
+        other => write(other, text),
     }
+}
+
+fn write(value: &impl serde::Serialize, text: &mut Vec<u8>) {
+    serde_json::to_writer(text, value).expect("memory takes every scalar");
 }
 
 fn backends(files: &SourceFiles) -> Vec<Part> {
@@ -130,6 +136,10 @@ fn routes(files: &SourceFiles) -> Vec<Part> {
     // The compiler says what is wrong; here it would be said twice.
     let mut said = Diagnostics::default();
     let mut parts = Vec::new();
+    let templates: HashMap<&str, &str> = files
+        .templates()
+        .filter_map(|(_, file)| Some((file.path.strip_prefix("templates/")?, &*file.text)))
+        .collect();
     for (_, file) in files.routes() {
         let Some(node) = &file.node else { continue };
         let sheet = expand_file(node, files, &mut said);
@@ -138,7 +148,7 @@ fn routes(files: &SourceFiles) -> Vec<Part> {
         };
         for route in routes {
             let mut value = whole(&route.value, &sheet, files, &mut said);
-            add_templates(&mut value, files);
+            add_templates(&mut value, &templates);
             parts.push(Part {
                 name: route.key.as_str().into(),
                 file: file.path.clone(),
@@ -175,14 +185,18 @@ fn whole(route: &Node, sheet: &Node, files: &SourceFiles, said: &mut Diagnostics
             add_defaults(own, defaults);
         }
     }
-    let said = Value::Object(whole.clone()).to_string();
-    let used = named(sheet.get("maps"), |name| {
-        said.contains(&format!("'{name}'")) || said.contains(&format!("\\\"{name}\\\""))
-    });
-    if !used.is_empty() {
-        whole.insert("maps".into(), Value::Object(used));
+    let mut whole = Value::Object(whole);
+    let maps = sheet.get("maps");
+    if maps.is_some() {
+        let said = whole.to_string();
+        let used = named(maps, |name| {
+            said.contains(&format!("'{name}'")) || said.contains(&format!("\\\"{name}\\\""))
+        });
+        if !used.is_empty() {
+            whole["maps"] = Value::Object(used);
+        }
     }
-    Value::Object(whole)
+    whole
 }
 
 /// The schemas with the files that they refer to.
@@ -222,16 +236,34 @@ fn named(map: Option<&Node>, used: impl Fn(&str) -> bool) -> Map<String, Value> 
 }
 
 /// The texts of the templates that the route names.
-fn add_templates(route: &mut Value, files: &SourceFiles) {
-    let said = route.to_string();
-    let used: Map<String, Value> = files
-        .templates()
-        .filter_map(|(_, file)| Some((file.path.strip_prefix("templates/")?, &file.text)))
-        .filter(|(name, _)| said.contains(&format!("\"{name}\"")))
-        .map(|(name, text)| (name.to_owned(), (**text).into()))
-        .collect();
-    if let Some(members) = route.as_object_mut().filter(|_| !used.is_empty()) {
-        members.insert("templates".into(), Value::Object(used));
+fn add_templates(route: &mut Value, templates: &HashMap<&str, &str>) {
+    let mut used = Map::new();
+    if !templates.is_empty() {
+        note_templates(route, templates, &mut used);
+    }
+    if !used.is_empty() {
+        route["templates"] = Value::Object(used);
+    }
+}
+
+fn note_templates(value: &Value, templates: &HashMap<&str, &str>, used: &mut Map<String, Value>) {
+    match value {
+        Value::String(name) => {
+            if let Some(text) = templates.get(name.as_str()) {
+                used.insert(name.clone(), (*text).into());
+            }
+        }
+        Value::Array(items) => {
+            items
+                .iter()
+                .for_each(|item| note_templates(item, templates, used));
+        }
+        Value::Object(members) => {
+            members
+                .values()
+                .for_each(|value| note_templates(value, templates, used));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

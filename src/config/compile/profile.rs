@@ -1,7 +1,7 @@
 //! CLI profiles -> profiles by name: the built-in ones, and those of `backends.d/profiles/` that add to them
 //! or replace them. Samples are read by the very reader that reads a device.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 
@@ -36,15 +36,20 @@ built_in!(
     "vrp"
 );
 
-/// A test holds every one of them to having no diagnostic.
-static COMPILED: LazyLock<Vec<Arc<CliProfile>>> = LazyLock::new(|| {
-    let mut said = Diagnostics::default();
-    let profiles = BUILT_IN.iter().filter_map(|(_, text)| {
-        let node = yaml::parse(FileId(0), text, &mut said)?;
-        compile(&node, &mut said).map(Arc::new)
-    });
-    profiles.collect()
-});
+/// The built-in profiles that a backend named so far.
+static COMPILED: [OnceLock<Option<Arc<CliProfile>>>; BUILT_IN.len()] =
+    [const { OnceLock::new() }; BUILT_IN.len()];
+
+/// The built-in profile of a name. A test holds every one of them to having no diagnostic, and tries its samples.
+fn built_in(name: &str) -> Option<&'static Arc<CliProfile>> {
+    let index = BUILT_IN.iter().position(|(known, _)| *known == name)?;
+    let compiled = || {
+        let mut said = Diagnostics::default();
+        let node = yaml::parse(FileId(0), BUILT_IN[index].1, &mut said)?;
+        untried(&node, &mut said).map(|(profile, _)| Arc::new(profile))
+    };
+    COMPILED[index].get_or_init(compiled).as_ref()
+}
 
 /// Every profile that a backend may name.
 #[derive(Debug, Default)]
@@ -59,10 +64,8 @@ pub struct Profiles {
 impl Profiles {
     /// The profile of a name; one's own before a built-in one.
     pub fn get(&self, name: &str) -> Option<&Arc<CliProfile>> {
-        self.own
-            .iter()
-            .chain(COMPILED.iter())
-            .find(|profile| *profile.name == *name)
+        let own = self.own.iter().find(|profile| *profile.name == *name);
+        own.or_else(|| built_in(name))
     }
 
     /// Whether a profile of this name was written and is wrong: that has been reported.
@@ -99,8 +102,8 @@ impl Profiles {
 
     /// Every name, in order.
     pub fn names(&self) -> Vec<&str> {
-        let all = self.own.iter().chain(COMPILED.iter());
-        let mut names: Vec<&str> = all.map(|profile| &*profile.name).collect();
+        let own = self.own.iter().map(|profile| &*profile.name);
+        let mut names: Vec<&str> = own.chain(BUILT_IN.iter().map(|(name, _)| *name)).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -162,6 +165,20 @@ fn used(files: &SourceFiles) -> Vec<String> {
 /// Compiles one profile and tries its samples.
 fn compile(node: &Node, diags: &mut Diagnostics) -> Option<CliProfile> {
     let before = diags.errors();
+    let (profile, spec) = untried(node, diags)?;
+    let samples = needed(&spec.samples, "samples", node.span, diags);
+    // What a pattern that cannot be read would match is not known.
+    if diags.errors() == before
+        && let Some(samples) = samples
+        && let Some(prompts) = right(&spec.prompts)
+    {
+        check_samples(&profile, &prompts.value, samples, diags);
+    }
+    (diags.errors() == before).then_some(profile)
+}
+
+/// Compiles one profile; what comes out means something only without errors.
+fn untried(node: &Node, diags: &mut Diagnostics) -> Option<(CliProfile, ProfileSpec)> {
     let spec = ProfileSpec::decode(node, diags)?;
     let at = node.span;
     name::check_version(spec.version.as_ref(), diags);
@@ -212,15 +229,7 @@ fn compile(node: &Node, diags: &mut Diagnostics) -> Option<CliProfile> {
             _ => ExecQuoting::Posix,
         },
     };
-    let samples = needed(&spec.samples, "samples", at, diags);
-    // What a pattern that cannot be read would match is not known.
-    if diags.errors() == before
-        && let Some(samples) = samples
-        && let Some(prompts) = prompts
-    {
-        check_samples(&profile, &prompts.value, samples, diags);
-    }
-    (diags.errors() == before).then_some(profile)
+    Some((profile, spec))
 }
 
 fn prompts(spec: &At<Entries<Written>>, diags: &mut Diagnostics) -> Vec<Prompt> {

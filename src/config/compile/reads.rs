@@ -5,17 +5,9 @@
 //! variables are checked by (`uses`).
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
-use regex::Regex;
+use std::ops::Range;
 
 use crate::document::{Kind, Node, Snippet, Span};
-
-/// Quoted words, and names with dots: `body.rule.name`, `'action'`.
-static WORDS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"'([^']*)'|"([^"]*)"|[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_@#$-]+)*"#)
-        .expect("a literal pattern")
-});
 
 /// Names of variables.
 #[derive(Clone, Debug, Default)]
@@ -79,19 +71,17 @@ impl Reads {
 
     fn expression(&mut self, snippet: Snippet<'_>) {
         let mut before = "";
-        for found in WORDS.captures_iter(snippet.text) {
-            let Some(whole) = found.get(0) else { continue };
-            match found.get(1).or_else(|| found.get(2)) {
-                Some(quoted) if before == "map" || before == "unmap" => {
-                    self.maps.insert(quoted.as_str().to_owned());
-                }
-                Some(_) => {}
-                None => self.variables.push((
-                    whole.as_str().to_owned(),
-                    snippet.part_span(whole.start(), whole.end()),
-                )),
+        let mut from = 0;
+        while let Some((word, quoted)) = next_word(snippet.text, from) {
+            from = word.end;
+            let text = &snippet.text[word.clone()];
+            if !quoted {
+                let span = snippet.part_span(word.start, word.end);
+                self.variables.push((text.to_owned(), span));
+            } else if before == "map" || before == "unmap" {
+                self.maps.insert(text[1..text.len() - 1].to_owned());
             }
-            before = whole.as_str();
+            before = text;
         }
     }
 
@@ -114,6 +104,39 @@ impl Reads {
     }
 }
 
+/// The next quoted word (with its quotes, and then `true`) or name with dots, such as `body.rule.name`.
+fn next_word(text: &str, from: usize) -> Option<(Range<usize>, bool)> {
+    let bytes = text.as_bytes();
+    let run = |from: usize, more: &[u8]| {
+        let within = |byte: &&u8| byte.is_ascii_alphanumeric() || more.contains(byte);
+        from + bytes[from..].iter().take_while(within).count()
+    };
+    let mut at = from;
+    loop {
+        match *bytes.get(at)? {
+            quote @ (b'\'' | b'"') => {
+                let inside = &bytes[at + 1..];
+                if let Some(length) = inside.iter().position(|byte| *byte == quote) {
+                    return Some((at..at + length + 2, true));
+                }
+            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                let mut end = run(at, b"_-");
+                while bytes.get(end) == Some(&b'.') {
+                    let next = run(end + 1, b"_@#$-");
+                    if next == end + 1 {
+                        break;
+                    }
+                    end = next;
+                }
+                return Some((at..end, false));
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +155,23 @@ mod tests {
         assert_eq!(names, [("rule.name", Span::new(FileId(0), 5, 19))]);
         assert_eq!(reads.of_root("header").count(), 1);
         assert_eq!(reads.of_root("head").count(), 0);
+    }
+
+    #[test]
+    fn words_are_names_with_dots_and_what_is_quoted() {
+        let text = "é a.b-c.. 'd é' \"e 'f\" 7g @h.$i x.@index 'open";
+        let mut words = Vec::new();
+        let mut from = 0;
+        while let Some((word, quoted)) = next_word(text, from) {
+            from = word.end;
+            words.push((&text[word], quoted));
+        }
+        let names = ["g", "h.$i", "x.@index", "open"].map(|name| (name, false));
+        assert_eq!(
+            words[..3],
+            [("a.b-c", false), ("'d é'", true), ("\"e 'f\"", true)]
+        );
+        assert_eq!(words[3..], names);
     }
 
     #[test]

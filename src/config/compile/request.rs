@@ -77,7 +77,7 @@ pub(super) fn compile(
     }
     let mut compiled = |node: &Option<Node>, purpose| {
         node.as_ref()
-            .and_then(|node| schema::compile(node, purpose, around.files, diags))
+            .and_then(|node| schema::compile(node, purpose, around.files, &around.schemas, diags))
     };
     RequestSchemas {
         body: compiled(&spec.body, Purpose::Body),

@@ -18,9 +18,11 @@ use super::names::{Surroundings, check_names};
 use super::reads::Reads;
 use super::recorded::Recorded;
 use super::resource::{self, Sheet};
+use super::schema::Schemas;
 use super::shadow;
 use super::unused;
 use super::usage;
+use crate::config::env::Env;
 use crate::config::example::RouteExamples;
 use crate::config::source::{SourceFile, SourceFiles};
 use crate::config::spec::decode::{Entries, wrong_type};
@@ -47,13 +49,14 @@ pub fn compile(
     files: &SourceFiles,
     backends: &Backends,
     server: &Server,
+    env: &Env,
     diags: &mut Diagnostics,
 ) -> Compiled {
     let mut found = Diagnostics::default();
     let mut sheets = resource::sheets(files, backends, &mut found);
     let resources = resource::compile(&mut sheets, backends, &mut found);
     let recorded = Recorded::of(&sheets);
-    let around = surroundings(files, backends, server, &resources, recorded);
+    let around = surroundings(files, backends, server, &resources, recorded, env);
 
     let mut declared = Vec::new();
     let mut routes = Vec::new();
@@ -81,6 +84,7 @@ pub fn compile(
                     spec,
                     node: route_node(sheet, name.span, way),
                     variant,
+                    reads: Default::default(),
                 };
                 let mut said = Diagnostics::default();
                 let (route, matched, written) = context.compile(id, &maps, &mut said);
@@ -88,7 +92,9 @@ pub fn compile(
                 if let Some(route) = &route {
                     links::check_mark(route, &context, &mut idle);
                     reach.note(route, &context, &mut said);
-                    evidence.note(&route.ways[0], &written, &context);
+                    if around.tries_examples {
+                        evidence.note(&route.ways[0], &written, &context);
+                    }
                 }
                 unused.push(report_with_route(said, &context, &mut found));
                 if way == 0 {
@@ -179,7 +185,7 @@ fn report_with_route(
 ) -> Vec<Diagnostic> {
     let mut unused = Vec::new();
     let own = context.node.span;
-    let undeclared = context.undeclared();
+    let mut undeclared = None;
     for diagnostic in said.iter() {
         let elsewhere = diagnostic.span.is_some_and(|span| {
             span.file != own.file
@@ -187,9 +193,11 @@ fn report_with_route(
                 || span.start < own.start && span != context.name.span
         });
         let mut diagnostic = diagnostic.clone();
-        if let Some((_, key)) = undeclared
-            .iter()
-            .find(|(span, _)| diagnostic.code == UNKNOWN_VARIABLE && diagnostic.span == Some(*span))
+        if diagnostic.code == UNKNOWN_VARIABLE
+            && let Some((_, key)) = undeclared
+                .get_or_insert_with(|| context.undeclared())
+                .iter()
+                .find(|(span, _)| diagnostic.span == Some(*span))
         {
             diagnostic = diagnostic.help(format!(
                 "declare what a request may hold in `request.{key}`"
@@ -228,6 +236,7 @@ fn surroundings<'a>(
     server: &'a Server,
     resources: &'a [Resource],
     recorded: Recorded,
+    env: &Env,
 ) -> Surroundings<'a> {
     let named = |(id, file): (FileId, &SourceFile)| {
         let name = file.path.strip_prefix("templates/")?;
@@ -247,6 +256,8 @@ fn surroundings<'a>(
         templates,
         textfsm,
         recorded,
+        schemas: Schemas::default(),
+        tries_examples: env.informs(),
     }
 }
 

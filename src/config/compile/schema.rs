@@ -1,7 +1,12 @@
 //! Request schemas (SEMANTICS 33): JSON Schema 2020-12, closed, formats asserted, patterns linear, and
 //! every mistake at its place.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use jsonschema::{Draft, PatternOptions};
+use serde_json::Value;
 
 use super::close::close;
 use super::codes;
@@ -21,8 +26,12 @@ pub(super) struct CompiledSchema {
     pub closed: Node,
 }
 
+/// The schemas that compiled so far, by what is written in them, references replaced: many routes have the
+/// same ones.
+pub(super) type Schemas = RefCell<HashMap<(Purpose, String), Schema>>;
+
 /// What a schema is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     Body,
     Query,
@@ -34,6 +43,7 @@ pub(super) fn compile(
     node: &Node,
     purpose: Purpose,
     files: &SourceFiles,
+    known: &Schemas,
     diags: &mut Diagnostics,
 ) -> Option<CompiledSchema> {
     let errors = diags.errors();
@@ -42,7 +52,12 @@ pub(super) fn compile(
     if diags.errors() > errors {
         return None;
     }
-    check_meta(&expanded, diags);
+    let written = expanded.to_json();
+    let key = (purpose, written.to_string());
+    let same = known.borrow().get(&key).cloned();
+    if same.is_none() {
+        check_meta(&expanded, &written, diags);
+    }
     if diags.errors() > errors {
         return None;
     }
@@ -51,6 +66,9 @@ pub(super) fn compile(
         Purpose::Query | Purpose::Headers => scalars(&expanded, purpose, diags)?,
     };
     let closed = close(&expanded);
+    if let Some(schema) = same {
+        return Some(CompiledSchema { schema, closed });
+    }
     let document = closed.to_json();
     let validator = jsonschema::options()
         .with_draft(Draft::Draft202012)
@@ -70,22 +88,23 @@ pub(super) fn compile(
     if diags.errors() > errors {
         return None;
     }
-    Some(CompiledSchema {
-        schema: Schema {
-            validator,
-            document,
-            write_only,
-            scalars,
-        },
-        closed,
-    })
+    let schema = Schema {
+        validator: Arc::new(validator),
+        document: Arc::new(document),
+        write_only,
+        scalars,
+    };
+    known.borrow_mut().insert(key, schema.clone());
+    Some(CompiledSchema { schema, closed })
 }
 
 /// Holds the schema against the meta-schema of 2020-12.
-fn check_meta(node: &Node, diags: &mut Diagnostics) {
-    let document = node.to_json();
+fn check_meta(node: &Node, document: &Value, diags: &mut Diagnostics) {
     let meta = jsonschema::draft202012::meta::validator();
-    for error in meta.iter_errors(&document) {
+    if meta.is_valid(document) {
+        return;
+    }
+    for error in meta.iter_errors(document) {
         report(node, &error, diags);
     }
 }
@@ -129,7 +148,13 @@ mod tests {
         let files = SourceFiles::from_memory(&sources, &mut diags);
         let file = files.find("routes.d/zz.yaml").unwrap();
         let node = yaml::parse(file, text, &mut diags).unwrap();
-        let schema = compile(&node, Purpose::Body, &files, &mut diags);
+        let schema = compile(
+            &node,
+            Purpose::Body,
+            &files,
+            &Schemas::default(),
+            &mut diags,
+        );
         (schema, diags)
     }
 

@@ -35,8 +35,15 @@ pub(super) fn check(
     let by_name: BTreeMap<&str, &Route> = routes.iter().map(|r| (&*r.name, r)).collect();
     let mut said = BTreeSet::new();
     for group in by_length.values() {
+        let mut tree = Tree::default();
         for (index, one) in group.iter().enumerate() {
-            for other in &group[index + 1..] {
+            tree.insert(one, index);
+        }
+        for (index, one) in group.iter().enumerate() {
+            let mut alike = Vec::new();
+            tree.alike(one, index, &mut alike);
+            alike.sort_unstable();
+            for other in alike.into_iter().map(|other| &group[other]) {
                 let Some((taker, loser, at)) = overlap(one, other) else {
                     continue;
                 };
@@ -59,6 +66,40 @@ pub(super) fn check(
 }
 
 type Segments<'a> = Vec<&'a str>;
+
+/// Patterns of one length by their segments: the few that a path can have in common are found without a
+/// look at all the others.
+#[derive(Default)]
+struct Tree<'a> {
+    /// The place of the pattern that ends here.
+    end: Option<usize>,
+    next: BTreeMap<&'a str, Tree<'a>>,
+}
+
+impl<'a> Tree<'a> {
+    fn insert(&mut self, segments: &[&'a str], place: usize) {
+        match segments {
+            [] => self.end = Some(place),
+            [first, rest @ ..] => self.next.entry(first).or_default().insert(rest, place),
+        }
+    }
+
+    /// The places, behind this one, of the patterns that have a path in common with the segments.
+    fn alike(&self, segments: &[&str], behind: usize, found: &mut Vec<usize>) {
+        let [first, rest @ ..] = segments else {
+            found.extend(self.end.filter(|place| *place > behind));
+            return;
+        };
+        if is_param(first) {
+            let each = self.next.values();
+            return each.for_each(|next| next.alike(rest, behind, found));
+        }
+        let params = self.next.range("{".."|").map(|(_, next)| next);
+        for next in self.next.get(first).into_iter().chain(params) {
+            next.alike(rest, behind, found);
+        }
+    }
+}
 
 /// Which of two patterns of one length takes paths of the other, and at which segment that is settled.
 fn overlap<'a>(
@@ -170,7 +211,7 @@ fn is_refused(route: &Route, variable: &str, word: &str) -> bool {
     let (Some(path), Some(schema)) = (variable.strip_prefix("body."), &route.request.body) else {
         return false;
     };
-    let mut at = &schema.document;
+    let mut at: &Value = &schema.document;
     for name in path.split('.') {
         match at.get("properties").and_then(|known| known.get(name)) {
             Some(next) => at = next,

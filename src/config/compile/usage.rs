@@ -62,6 +62,9 @@ impl<'a> WriteOnly<'a> {
             lets: BTreeSet::new(),
             extracted: BTreeSet::new(),
         };
+        if this.patterns.is_empty() {
+            return this;
+        }
         for (name, value) in pairs(lets) {
             if this.touches(&of_node(value, around)).is_some() {
                 this.lets.insert(name.to_owned());

@@ -5,6 +5,7 @@
 //! which rows a batch touches, `tables` reads and writes them, `sweep` changes rows by what they are
 //! instead of by name, `reads` answers questions, and `schema` compares migrations.
 
+mod begun;
 mod host_keys;
 mod reads;
 mod rows;
@@ -22,13 +23,14 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use tokio::time::timeout;
 
+use self::begun::BegunHere;
 use self::session::{Fault, Session};
 use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
-    Applied, Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount,
-    ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store, StoreError, Write,
-    Written, decide,
+    Applied, Async, Audit, Claim, ClientKey, CountOf, HostKeyRow, Mapping, MappingFilter,
+    ObjectCount, ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store,
+    StoreError, Write, Written, decide,
 };
 
 /// How often a batch is run again after a deadlock or a lost connection.
@@ -70,17 +72,41 @@ pub trait Engine: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct SqlStore<E> {
     pub(super) engine: E,
+    begun: BegunHere,
+}
+
+/// How the writes of a batch are applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// All at once, and what nearly always is so is believed instead of read; the writing finds out
+    /// where it is not so.
+    Believing,
+    /// All at once, and every row that they touch is read first.
+    Reading,
+    /// Each by itself, so that one that cannot be stored fails alone.
+    OneByOne,
 }
 
 impl<E: Engine> SqlStore<E> {
+    pub(super) fn over(engine: E) -> Self {
+        Self {
+            engine,
+            begun: BegunHere::default(),
+        }
+    }
+
     async fn apply_batch(&self, batch: &[Write]) -> Result<Applied, StoreError> {
-        let mut one_by_one = false;
+        let mut manner = match batch.iter().all(begun::may_be_believed) {
+            true => Manner::Believing,
+            false => Manner::Reading,
+        };
         let mut runs = 0;
         loop {
-            match self.run(batch, one_by_one).await {
+            match self.run(batch, manner).await {
                 Ok(applied) => return Ok(applied),
+                Err(Fault::Row(_)) if manner == Manner::Believing => manner = Manner::Reading,
                 // A constraint that the locked rows did not show: find the row that it is about.
-                Err(Fault::Row(_)) if !one_by_one => one_by_one = true,
+                Err(Fault::Row(_)) if manner == Manner::Reading => manner = Manner::OneByOne,
                 Err(Fault::Retry(words)) if runs < RUNS_AGAIN => {
                     runs += 1;
                     tracing::debug!(runs, reason = words, "a batch is run again");
@@ -100,13 +126,18 @@ impl<E: Engine> SqlStore<E> {
         Ok(answered.map_err(|_| Fault::Unavailable(no_answer(READ_WITHIN)))??)
     }
 
-    async fn run(&self, batch: &[Write], one_by_one: bool) -> Result<Applied, Fault> {
+    async fn run(&self, batch: &[Write], manner: Manner) -> Result<Applied, Fault> {
+        // What is believed of the operations that this batch ends; what it begins is, once it is committed.
+        let mut ledger = Ledger::default();
+        if manner == Manner::Believing {
+            self.begun.take(batch, &mut ledger);
+        }
         let begun = async {
             let mut transaction = self.engine.begin().await?;
-            let written = if one_by_one {
-                each_alone(&mut *transaction, batch).await
-            } else {
-                together(&mut *transaction, batch).await
+            let written = match manner {
+                Manner::Believing => by_name(&mut *transaction, batch, &mut ledger, true).await,
+                Manner::Reading => together(&mut *transaction, batch).await,
+                Manner::OneByOne => each_alone(&mut *transaction, batch).await,
             };
             Ok::<_, Fault>((transaction, written))
         };
@@ -119,6 +150,7 @@ impl<E: Engine> SqlStore<E> {
                 let position = timeout(WRITE_WITHIN, self.engine.commit(transaction))
                     .await
                     .map_err(|_| Fault::CommitUnknown(no_answer(WRITE_WITHIN)))??;
+                self.begun.keep(ledger);
                 Ok(Applied { written, position })
             }
             Err(fault) => {
@@ -145,15 +177,29 @@ async fn together<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<Wr
         }
         let length = rest.iter().position(sweep::is_sweep).unwrap_or(rest.len());
         let (named, after) = rest.split_at(length);
-        let mut ledger = Ledger::default();
-        let found = tables::load(session, &Wanted::of(named)).await?;
-        found.into(&mut ledger);
-        let more = tables::load(session, &Wanted::then(named, &ledger)).await?;
-        more.into(&mut ledger);
-        written.extend(named.iter().map(|write| decide::one(&mut ledger, write)));
-        tables::store(session, &ledger).await?;
+        let ledger = &mut Ledger::default();
+        written.append(&mut by_name(session, named, ledger, false).await?);
         rest = after;
     }
+    Ok(written)
+}
+
+/// Writes that name their rows: these are read, each write is decided, and what changed is written. One that
+/// `believes` reads less, and where a belief was wrong a unique index or a comparison refuses what it writes:
+/// [`Fault::Row`].
+async fn by_name<S: Session>(
+    session: &mut S,
+    batch: &[Write],
+    ledger: &mut Ledger,
+    believes: bool,
+) -> Result<Vec<Written>, Fault> {
+    let found = tables::load(session, &Wanted::of(batch, ledger, believes)).await?;
+    found.into(ledger);
+    let more = tables::load(session, &Wanted::then(batch, ledger)).await?;
+    more.into(ledger);
+    let written = batch.iter().map(|write| decide::one(ledger, write));
+    let written = written.collect();
+    tables::store(session, ledger).await?;
     Ok(written)
 }
 
@@ -253,12 +299,11 @@ impl<E: Engine> Store for SqlStore<E> {
         ask!(self, reads::operation, id)
     }
 
-    fn operation_by_key<'a>(
+    fn operations_by_key<'a>(
         &'a self,
-        client: &'a str,
-        key: &'a str,
-    ) -> Async<'a, Result<Option<Operation>, StoreError>> {
-        ask!(self, reads::operation_by_key, client, key)
+        keys: &'a [ClientKey],
+    ) -> Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
+        ask!(self, reads::operations_by_key, keys)
     }
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {

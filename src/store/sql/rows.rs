@@ -376,6 +376,12 @@ pub(super) fn operation(row: &dyn Columns) -> Result<Operation, Fault> {
     })
 }
 
+/// The id, the attempt and the epoch of a row.
+pub(super) fn attempt(row: &dyn Columns) -> Result<(Uuid, u32, i64), Fault> {
+    let mut row = Reader::new(row);
+    Ok((row.id()?, row.int()?, row.int()?))
+}
+
 fn effects(stored: Vec<StoredEffect<'_>>) -> Vec<Effect> {
     let effect = |stored: StoredEffect<'_>| Effect {
         verb: stored.verb.into_owned(),

@@ -67,7 +67,7 @@ pub type Decode<T> = fn(&dyn Columns) -> Result<T, Fault>;
 /// Where the two dialects differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Dialect {
-    /// Rows in one statement, a power of two. One: its statements are run again for each row, which is
+    /// Rows in one statement at most. One: its statements are run again for each row, which is
     /// the cheapest where no network lies between.
     pub longest: usize,
     /// Appended to a read whose rows will be written: `" FOR UPDATE"`, or nothing where the whole

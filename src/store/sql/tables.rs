@@ -1,13 +1,14 @@
 //! A batch's rows: read and locked, and written back, in as few statements as the dialect likes.
 //!
-//! Lists have lengths that are powers of two ([`super::texts`]): what is asked for is padded, what is
-//! written is cut. Where no network lies between, a statement has one row and is run in a loop.
+//! Lists have one of a few lengths ([`super::texts`]): what is asked for is padded, what is written
+//! is cut. Where no network lies between, a statement has one row and is run in a loop.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::rows::{self, MappingCells, OperationCells, OutcomeCells};
 use super::session::{Cell, Decode, Fault, Session};
-use super::texts::{Statement, text};
+use super::texts::{Statement, at_least, at_most, text};
 use super::wanted::Wanted;
 use crate::store::ledger::{Changes, Ledger};
 use crate::store::{Audit, Mapping, ObjectKey, Operation};
@@ -149,6 +150,7 @@ pub(super) async fn store<S: Session>(session: &mut S, ledger: &Ledger) -> Resul
     let Changes {
         delete_mappings,
         settle_operations,
+        finish_operations,
         replace_operations,
         insert_operations,
         update_mappings,
@@ -161,6 +163,7 @@ pub(super) async fn store<S: Session>(session: &mut S, ledger: &Ledger) -> Resul
         session.change(sql.into(), cells.as_flattened()).await?;
     }
     settle(session, &settle_operations).await?;
+    finish(session, &finish_operations).await?;
     operations(session, Statement::ReplaceOperations, &replace_operations).await?;
     operations(session, Statement::InsertOperations, &insert_operations).await?;
     mappings(session, Statement::ReplaceMappings, &update_mappings).await?;
@@ -185,6 +188,36 @@ pub(super) async fn settle<S: Session>(
         session.change(sql.into(), cells.as_flattened()).await?;
     }
     Ok(())
+}
+
+/// The same of operations that were believed to be pending; [`Fault::Row`] where one is not any more.
+async fn finish<S: Session>(session: &mut S, changed: &[&Operation]) -> Result<(), Fault> {
+    let pending = if S::DIALECT.longest == 1 {
+        let encoded: Vec<_> = changed.iter().map(|row| OutcomeCells::new(row)).collect();
+        let cells = encoded.iter().zip(changed).flat_map(|(cells, row)| {
+            let compared = [Cell::Int(i64::from(row.attempt)), Cell::Int(row.epoch)];
+            cells.all().into_iter().chain(compared)
+        });
+        let cells: Vec<_> = cells.collect();
+        let sql = text::<S>(Statement::FinishOperation, 1, false);
+        session.change(sql.into(), &cells).await? as usize
+    } else {
+        let ids: Vec<_> = changed
+            .iter()
+            .map(|row| [Cell::Bytes(row.id.as_bytes())])
+            .collect();
+        let mut found = Vec::with_capacity(ids.len());
+        let statement = Statement::PendingOperations;
+        lookup(session, statement, &ids, true, rows::attempt, &mut found).await?;
+        let found: HashSet<_> = found.into_iter().collect();
+        let held = |row: &&&Operation| found.contains(&(row.id, row.attempt, row.epoch));
+        settle(session, changed).await?;
+        changed.iter().filter(held).count()
+    };
+    match pending == changed.len() {
+        true => Ok(()),
+        false => Err(Fault::Row("an operation is not pending any more".into())),
+    }
 }
 
 async fn operations<S: Session>(
@@ -230,20 +263,20 @@ async fn audits<S: Session>(session: &mut S, audits: &[Audit]) -> Result<(), Fau
     Ok(())
 }
 
-/// Keys to ask for, the last one repeated up to a power of two: asking twice finds one row.
+/// Keys to ask for, the last one repeated up to one of the lengths: asking twice finds one row.
 fn padded<K: Copy>(keys: &[K]) -> Cow<'_, [K]> {
     match keys.last() {
-        Some(last) if !keys.len().is_power_of_two() => {
+        Some(last) if keys.len() < at_least(keys.len()) => {
             let mut keys = keys.to_vec();
-            keys.resize(keys.len().next_power_of_two(), *last);
+            keys.resize(at_least(keys.len()), *last);
             keys.into()
         }
         _ => keys.into(),
     }
 }
 
-/// Cuts a list into pieces whose lengths are powers of two, the longest first; not at all where a
-/// statement is run for each row.
+/// Cuts a list into pieces that have one of the lengths, the longest first; not at all where a statement is run
+/// for each row.
 pub(super) fn chunks<T>(mut items: &[T], longest: usize) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         if items.is_empty() {
@@ -251,7 +284,7 @@ pub(super) fn chunks<T>(mut items: &[T], longest: usize) -> impl Iterator<Item =
         }
         let length = match longest {
             1 => items.len(),
-            _ => (1 << items.len().ilog2()).min(longest),
+            _ => at_most(items.len()).min(longest),
         };
         let (piece, rest) = items.split_at(length);
         items = rest;
@@ -264,14 +297,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_cut_into_powers_of_two() {
+    fn lists_are_cut_into_pieces_of_a_few_lengths() {
         let lengths = |count: usize, longest| -> Vec<usize> {
             let items = vec![0; count];
             chunks(&items, longest).map(<[i32]>::len).collect()
         };
         assert_eq!(lengths(0, 128), Vec::<usize>::new());
         assert_eq!(lengths(1, 128), [1]);
-        assert_eq!(lengths(300, 128), [128, 128, 32, 8, 4]);
+        assert_eq!(lengths(300, 128), [128, 128, 32, 12]);
+        assert_eq!(lengths(31, 128), [24, 6, 1]);
+        assert!((1..=128).all(|count| lengths(count, 128).len() <= 4));
         assert_eq!(lengths(3, 1), [3]);
     }
 
@@ -279,6 +314,7 @@ mod tests {
     fn keys_are_padded_with_their_last() {
         assert!(padded::<i32>(&[]).is_empty());
         assert_eq!(*padded(&[1]), [1]);
-        assert_eq!(*padded(&[1, 2, 3]), [1, 2, 3, 3]);
+        assert_eq!(*padded(&[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(*padded(&[1, 2, 3, 4, 5]), [1, 2, 3, 4, 5, 5]);
     }
 }

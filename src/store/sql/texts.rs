@@ -1,16 +1,29 @@
 //! The texts of the statements about rows by name: each is made once, for as long as the process lives.
 //!
-//! Lists have lengths that are powers of two, up to [`LONGEST`], so that there are a handful of texts,
-//! and a connection keeps a handful of prepared statements, instead of one for every length.
+//! Lists have one of a few [`LENGTHS`], so that there are a handful of texts, and a connection keeps a handful of
+//! prepared statements, instead of one for every length.
 
 use std::sync::OnceLock;
 
 use super::rows::{MAPPING, OPERATION, OUTCOME};
 use super::session::{Dialect, Session};
 
+/// So close that two of them, now and then three, make any length up to [`LONGEST`].
+const LENGTHS: [usize; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
 /// 128 operations of 30 columns stay far below what one statement may bind.
-pub(in crate::store) const LONGEST: usize = 128;
-const LENGTHS: usize = LONGEST.ilog2() as usize + 1;
+pub(in crate::store) const LONGEST: usize = LENGTHS[LENGTHS.len() - 1];
+
+/// The longest list that is no longer than `count`, which is not 0.
+pub(super) fn at_most(count: usize) -> usize {
+    let longer = LENGTHS.partition_point(|length| *length <= count);
+    LENGTHS[longer - 1]
+}
+
+/// The shortest list that is no shorter than `count`, where one is.
+pub(super) fn at_least(count: usize) -> usize {
+    let shorter = LENGTHS.partition_point(|length| *length < count);
+    LENGTHS.get(shorter).copied().unwrap_or(LONGEST)
+}
 
 /// A statement about rows by name.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +31,8 @@ pub(super) enum Statement {
     OperationsById,
     OperationsByClaim,
     OperationsByKey,
+    /// Id, attempt and epoch of those that are pending.
+    PendingOperations,
     MappingsByKey,
     MappingsByBackendId,
     InsertOperations,
@@ -25,6 +40,8 @@ pub(super) enum Statement {
     ReplaceOperations,
     /// Sets the columns that an outcome changes, of one row: their values, then its id.
     SettleOperation,
+    /// The same of a row that is still pending: then its attempt and its epoch.
+    FinishOperation,
     InsertMappings,
     ReplaceMappings,
     DeleteMappings,
@@ -35,18 +52,20 @@ const MAPPING_KEY: [&str; 3] = ["resource", "cmp_id", "scope"];
 
 /// The texts of one dialect that were made so far: by statement, whether it locks, and length.
 #[derive(Debug)]
-pub struct Texts([[[OnceLock<String>; LENGTHS]; 2]; STATEMENTS]);
+pub struct Texts([[[OnceLock<String>; LENGTHS.len()]; 2]; STATEMENTS]);
 
 impl Texts {
     pub(in crate::store) const fn new() -> Self {
-        Self([const { [const { [const { OnceLock::new() }; LENGTHS] }; 2] }; STATEMENTS])
+        Self([const { [const { [const { OnceLock::new() }; LENGTHS.len()] }; 2] }; STATEMENTS])
     }
 }
 
-/// The text of a statement about `count` rows, a power of two; a read `lock`s what it finds if it is to be written.
+/// The text of a statement about `count` rows, one of the [`LENGTHS`]; a read `lock`s what it finds if it is to be written.
 pub(super) fn text<S: Session>(statement: Statement, count: usize, lock: bool) -> &'static str {
     let count = count.min(S::DIALECT.longest);
-    let made = &S::texts().0[statement as usize][usize::from(lock)][count.ilog2() as usize];
+    let place = LENGTHS.partition_point(|length| *length < count);
+    debug_assert_eq!(LENGTHS[place], count, "one text for each length");
+    let made = &S::texts().0[statement as usize][usize::from(lock)][place];
     made.get_or_init(|| make(&S::DIALECT, statement, count, lock))
 }
 
@@ -63,15 +82,22 @@ fn make(dialect: &Dialect, statement: Statement, count: usize, lock: bool) -> St
         Statement::OperationsById => operations("PRIMARY", &["id"]),
         Statement::OperationsByClaim => operations("operation_claim", &["claim"]),
         Statement::OperationsByKey => operations("operation_key", &["client", "idempotency_key"]),
+        Statement::PendingOperations => {
+            let hint = (dialect.use_index)("PRIMARY");
+            let columns = ["id", "attempt", "epoch"];
+            select("operation", &columns, &hint)
+                + &by_names(&["id"], count)
+                + " AND state = 'pending'"
+        }
         Statement::MappingsByKey => mappings("PRIMARY", &MAPPING_KEY),
         Statement::MappingsByBackendId => {
             mappings("mapping_backend_id", &["resource", "backend", "backend_id"])
         }
         Statement::InsertOperations => insert("operation", &OPERATION, count),
         Statement::ReplaceOperations => replace(dialect, "operation", &OPERATION, &["id"], count),
-        Statement::SettleOperation => {
-            let set = OUTCOME.map(|column| format!("{column} = ?")).join(", ");
-            format!("UPDATE operation SET {set} WHERE id = ?")
+        Statement::SettleOperation => settle(),
+        Statement::FinishOperation => {
+            settle() + " AND attempt = ? AND epoch = ? AND state = 'pending'"
         }
         Statement::InsertMappings => insert("mapping", &MAPPING, count),
         Statement::ReplaceMappings => replace(dialect, "mapping", &MAPPING, &MAPPING_KEY, count),
@@ -83,6 +109,11 @@ fn make(dialect: &Dialect, statement: Statement, count: usize, lock: bool) -> St
         sql.push_str(dialect.lock);
     }
     sql
+}
+
+fn settle() -> String {
+    let set = OUTCOME.map(|column| format!("{column} = ?")).join(", ");
+    format!("UPDATE operation SET {set} WHERE id = ?")
 }
 
 fn select(table: &str, columns: &[&str], hint: &str) -> String {
@@ -151,9 +182,11 @@ mod tests {
                 Statement::OperationsById,
                 Statement::OperationsByClaim,
                 Statement::OperationsByKey,
+                Statement::PendingOperations,
                 Statement::MappingsByKey,
                 Statement::MappingsByBackendId,
                 Statement::SettleOperation,
+                Statement::FinishOperation,
                 Statement::DeleteMappings,
             ] {
                 let sql = make(&Connection::DIALECT, statement, count, true);

@@ -19,16 +19,21 @@ pub(super) struct Wanted<'w> {
 }
 
 impl<'w> Wanted<'w> {
-    /// What is known before anything was read.
-    pub(super) fn of(batch: &'w [Write]) -> Self {
+    /// What is known before anything was read. Where a batch `believes`, its intents' ids and keys and the
+    /// names that its creates give are taken to be free, and of the operations that it ends those are not
+    /// asked for that the ledger has.
+    pub(super) fn of(batch: &'w [Write], ledger: &Ledger, believes: bool) -> Self {
         let mut wanted = Self::default();
         for write in batch {
             match write {
                 Write::Begin(intent) => {
                     let operation = &intent.operation;
-                    wanted.ids.insert(operation.id);
-                    if let Some(key) = &operation.idempotency_key {
-                        wanted.keys.insert((&operation.client, key));
+                    if !believes {
+                        wanted.ids.insert(operation.id);
+                        let key = operation.idempotency_key.as_ref();
+                        wanted
+                            .keys
+                            .extend(key.map(|key| (&*operation.client, &**key)));
                     }
                     wanted.claims.extend(operation.claim);
                     for expect in &intent.expects {
@@ -37,8 +42,13 @@ impl<'w> Wanted<'w> {
                     }
                 }
                 Write::Finish(outcome) => {
-                    wanted.ids.insert(outcome.id);
+                    if ledger.operation(outcome.id).is_none() {
+                        wanted.ids.insert(outcome.id);
+                    }
                     for change in &outcome.changes {
+                        if believes && matches!(change, MappingChange::Create(_)) {
+                            continue;
+                        }
                         wanted.objects.insert(key_of(change));
                         if let MappingChange::Create(row) | MappingChange::Put(row) = change {
                             wanted.backend_ids.extend(backend_id(row));

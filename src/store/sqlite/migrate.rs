@@ -60,7 +60,7 @@ mod tests {
 
     use super::super::SqliteStore;
     use super::*;
-    use crate::store::Store;
+    use crate::store::{State, Store};
 
     const TABLES: &str = include_str!("../../../migrations/sqlite/0001_tables.sql");
     const HOST_KEYS: &str = include_str!("../../../migrations/sqlite/0002_host_keys.sql");
@@ -114,16 +114,64 @@ mod tests {
             (1, "tables".to_owned(), true, CHECKSUMS[0].to_owned()),
             (2, "host keys".to_owned(), true, CHECKSUMS[1].to_owned()),
         ];
-        let lacking: [&[&str]; 3] = [&["0001 tables", "0002 host keys"], &["0002 host keys"], &[]];
-        for (migrations, lacking) in lacking.iter().enumerate() {
+        let since = ["0001 tables", "0002 host keys", "0003 checks"];
+        for migrations in 0..=as_sqlx_would.len() {
+            let lacking = &since[migrations..];
             let path = folder.path().join(format!("{migrations}.db"));
             made_by_sqlx(&path, migrations);
             let store = SqliteStore::open(&path).await.unwrap();
-            assert_eq!(store.check_schema().await.is_ok(), lacking.is_empty());
+            assert!(store.check_schema().await.is_err());
             assert_eq!(store.migrate().await.unwrap(), *lacking);
             assert_eq!(store.check_schema().await, Ok(()));
             store.close().await;
-            assert_eq!(recorded(&path), as_sqlx_would);
+            assert_eq!(recorded(&path)[..2], as_sqlx_would);
+        }
+    }
+
+    /// The table is made anew; its rows and what it refuses are what they were.
+    #[tokio::test]
+    async fn the_checks_are_others_and_the_rows_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.db");
+        made_by_sqlx(&path, 2);
+        let connection = Connection::open(&path).unwrap();
+        let row = |id: &str, state: &str, side_effect: &str| {
+            let sql = format!(
+                "INSERT INTO operation VALUES (X'{id}', 'r', 'c', 'k{id}', X'01', 1, 'net', 'n', '', 'b', '[]', '{state}', 0, \
+                 X'{id}', X'02', 201, 1, 201, '[]', X'03', NULL, NULL, '{side_effect}', 0, NULL, 5, 'node', 1, 6, 7)"
+            );
+            connection.execute_batch(&sql)
+        };
+        let all = || -> Vec<Vec<rusqlite::types::Value>> {
+            let mut rows = connection
+                .prepare("SELECT * FROM operation ORDER BY id")
+                .unwrap();
+            let columns = rows.column_count();
+            let row =
+                |row: &rusqlite::Row<'_>| (0..columns).map(|column| row.get(column)).collect();
+            rows.query_map([], row)
+                .unwrap()
+                .map(Result::unwrap)
+                .collect()
+        };
+        for (id, state) in ["02", "01", "04", "03"].into_iter().zip([
+            State::Pending,
+            State::Succeeded,
+            State::Failed,
+            State::Unknown,
+        ]) {
+            row(id, state.name(), "none").unwrap();
+        }
+        let before = all();
+        let store = SqliteStore::open(&path).await.unwrap();
+        assert_eq!(store.migrate().await.unwrap(), ["0003 checks"]);
+        store.close().await;
+        assert_eq!((before.len(), all()), (4, before));
+        assert!(row("05", "pendin", "none").is_err());
+        assert!(row("05", "pending", "maybe").is_err());
+        assert!(row("01", "failed", "done").is_err());
+        for (id, side_effect) in [("05", "unknown"), ("06", "done")] {
+            row(id, "pending", side_effect).unwrap();
         }
     }
 

@@ -6,7 +6,7 @@ use cmp_relay::store::{Journal, Options};
 
 use super::*;
 
-/// The methods of `Store` but `apply` and `mappings`, passed on to `self.inner`.
+/// The methods of `Store` but `apply`, `mappings` and `operations_by_key`, passed on to `self.inner`.
 macro_rules! delegate {
     () => {
         crate::store::lost::delegate! {
@@ -17,7 +17,6 @@ macro_rules! delegate {
             fn count_mappings<'a>(&'a self, of: &'a cmp_relay::store::CountOf) -> Vec<cmp_relay::store::ObjectCount>;
             fn count_unsettled<'a>(&'a self) -> Vec<cmp_relay::store::ObjectCount>;
             fn operation<'a>(&'a self, id: OperationId) -> Option<Operation>;
-            fn operation_by_key<'a>(&'a self, client: &'a str, key: &'a str) -> Option<Operation>;
             fn operation_by_claim<'a>(&'a self, claim: cmp_relay::store::Claim) -> Option<Operation>;
             fn list_operations<'a>(&'a self, filter: &'a cmp_relay::store::OperationFilter) -> Vec<Operation>;
             fn host_keys<'a>(&'a self) -> Vec<cmp_relay::store::HostKeyRow>;
@@ -81,6 +80,13 @@ impl Store for Lossy {
         keys: &'a [ObjectKey],
     ) -> cmp_relay::store::Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
         self.inner.mappings(keys)
+    }
+
+    fn operations_by_key<'a>(
+        &'a self,
+        keys: &'a [cmp_relay::store::ClientKey],
+    ) -> cmp_relay::store::Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
+        self.inner.operations_by_key(keys)
     }
 
     delegate!();

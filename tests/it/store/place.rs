@@ -150,7 +150,7 @@ async fn a_database_without_tables_says_what_to_run() {
     assert!(words.contains("run `cmp-relay migrate`"));
     assert_eq!(
         store.migrate().await.unwrap(),
-        ["0001 tables", "0002 host keys"]
+        ["0001 tables", "0002 host keys", "0003 checks"]
     );
     assert!(store.check_schema().await.is_ok());
 }
