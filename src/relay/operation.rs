@@ -57,11 +57,10 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready, turn: Turn) -> Ended {
         attempt: operation.attempt,
         epoch: operation.epoch,
     });
-    // In hand first, then asked: a drain that does not see the one is seen by the other.
-    if relay.is_draining() {
+    // In hand first, then asked: who stops or hands over while this one is on its way sees it in hand, or it is refused here.
+    if let Some(error) = refusal(&relay, operation.epoch) {
         in_hand.settled();
-        let route = ready.request.route();
-        let failure = Failure::of_route(route, RelayError::ShuttingDown);
+        let failure = Failure::of_route(ready.request.route(), error);
         return Ended::Failure(Box::new(failure));
     }
     let position = match relay.journal().begin(intent).await {
@@ -89,6 +88,14 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready, turn: Turn) -> Ended {
         Err(refused) => Conclusion::failure(Judged::failed(refused, true)),
     };
     settle(&relay, &ready, &operation, conclusion, in_hand).await
+}
+
+/// Why nothing new is begun here.
+fn refusal(relay: &Relay, epoch: i64) -> Option<RelayError> {
+    if relay.is_draining() {
+        return Some(RelayError::ShuttingDown);
+    }
+    (!relay.gate().holds(epoch)).then_some(RelayError::Standby)
 }
 
 /// The place for the call, once the intent is where the rule wants it.

@@ -1,7 +1,8 @@
 //! The one that writes, on a thread of its own, which a database may block: it takes what waits, up to a bound, as one transaction.
 //!
 //! An idle queue commits at once, a busy one groups, so commits per second grow with the load while each
-//! writer still waits for its own row's durability. The cache learns of a commit before the writer does.
+//! writer still waits for its own row's durability, and the next batch is applied meanwhile. The cache learns of a commit
+//! before the writer does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -124,8 +125,9 @@ async fn run(
             break;
         }
         let began = Instant::now();
-        commit(&*store, &cache, &options, &batch, waiters).await;
-        if batch.len() >= COMPANY {
+        let length = batch.len();
+        commit(&*store, &cache, &options, batch, waiters).await;
+        if length >= COMPANY {
             together = Instant::now() + (began.elapsed() / 2).min(LONGEST_PAUSE);
         }
     }
@@ -173,30 +175,54 @@ fn reply_bytes(write: &Write) -> usize {
     }
 }
 
-/// Commits one batch and tells each waiter its own result.
+/// Commits one batch. Each waiter is told its own result once that is durable.
 async fn commit(
     store: &dyn Store,
-    cache: &Cache,
+    cache: &Arc<Cache>,
     options: &Options,
-    batch: &[Write],
+    batch: Vec<Write>,
     waiters: Vec<Waiter>,
 ) {
-    let mut position = None;
-    let results: Vec<Result<Written, StoreError>> = match store.apply(batch).await {
-        Ok(applied) => {
-            position = applied.position;
-            applied.written.into_iter().map(Ok).collect()
+    telemetry::metrics::commit(batch.len());
+    let results: Vec<Result<Written, StoreError>> = match store.write(&batch).await {
+        Ok((applied, durable)) => {
+            let position = or_newest(store, applied.position).await;
+            let cache = cache.clone();
+            durable.then(move |flushed| {
+                let result = |written| flushed.clone().map(|()| written);
+                let results = applied.written.into_iter().map(result).collect();
+                tell(&cache, &batch, waiters, results, position);
+            });
+            return;
         }
         Err(StoreError::CommitUnknown(words)) => {
-            find_out(store, options.look_ups, batch, words).await
+            find_out(store, options.look_ups, &batch, words).await
         }
         Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
     };
-    if position.is_none() && results.iter().any(Result::is_ok) {
-        // A connection that was lost took the commit's own position with it; the newest one covers it.
-        position = store.position().await.unwrap_or_default();
+    let mut position = None;
+    if results.iter().any(Result::is_ok) {
+        position = or_newest(store, None).await;
     }
-    telemetry::metrics::commit(batch.len());
+    tell(cache, &batch, waiters, results, position);
+}
+
+/// A connection that was lost took the commit's own position with it; the newest one covers it.
+async fn or_newest(store: &dyn Store, position: Option<Position>) -> Option<Position> {
+    match position {
+        None => store.position().await.unwrap_or_default(),
+        known => known,
+    }
+}
+
+/// The cache first, then who waits.
+fn tell(
+    cache: &Cache,
+    batch: &[Write],
+    waiters: Vec<Waiter>,
+    results: Vec<Result<Written, StoreError>>,
+    position: Option<Position>,
+) {
     for (write, result) in batch.iter().zip(&results) {
         remember(cache, write, result);
         count(write, result);

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use super::sql::session::{Cell, Columns, Decode, Dialect, Fault, Session, Text};
 use super::sql::texts::{LONGEST, Texts};
 use super::sql::{Engine, Question, SqlStore, schema};
-use super::{Position, StoreError};
+use super::{Durable, Position, StoreError};
 use crate::plan::MariaDb;
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -285,14 +285,18 @@ impl Engine for MariaDbEngine {
         Box::pin(self.writer.begin()).await.map_err(fault)
     }
 
-    async fn commit(&self, mut transaction: Self::Transaction) -> Result<Option<Position>, Fault> {
+    async fn commit(
+        &self,
+        mut transaction: Self::Transaction,
+    ) -> Result<(Option<Position>, Durable), Fault> {
         let refused = |error| match error {
             // The server answered, and its answer was no.
             sqlx::Error::Database(_) => fault(error),
             other => Fault::CommitUnknown(other.to_string()),
         };
         if !self.positions {
-            return transaction.commit().await.map(|()| None).map_err(refused);
+            transaction.commit().await.map_err(refused)?;
+            return Ok((None, Durable::already()));
         }
         // By hand, so that the session is still in it: the ROLLBACK that the dropped guard queues finds nothing to roll
         // back.
@@ -300,7 +304,8 @@ impl Engine for MariaDbEngine {
         let told = sqlx::query_scalar("SELECT @@last_gtid").fetch_one(&mut *transaction);
         // It is committed, whatever becomes of the question where.
         let told: Result<String, _> = told.await;
-        Ok(told.ok().as_deref().and_then(Position::parse))
+        let position = told.ok().as_deref().and_then(Position::parse);
+        Ok((position, Durable::already()))
     }
 
     async fn position(&self) -> Result<Option<Position>, Fault> {

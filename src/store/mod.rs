@@ -19,6 +19,7 @@ pub mod retention;
 pub mod sqlite;
 
 mod decide;
+mod durable;
 mod ledger;
 mod limits;
 mod lookups;
@@ -35,6 +36,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use committer::Options;
+pub use durable::Durable;
 pub use journal::Journal;
 pub use mariadb::{Exclusive, MariaDbStore};
 pub use memory::MemoryStore;
@@ -505,6 +507,14 @@ pub trait Store: Send + Sync + 'static {
     /// Applies the batch as one transaction; constraint errors fail alone (savepoints), a deadlock
     /// or a lost connection before the commit re-runs the whole batch (SEMANTICS 6).
     fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Applied, StoreError>>;
+
+    /// As [`Self::apply`], but the answer may come before the batch is durable: nobody is told of it before.
+    fn write<'a>(
+        &'a self,
+        batch: &'a [Write],
+    ) -> Async<'a, Result<(Applied, Durable), StoreError>> {
+        Box::pin(async move { Ok((self.apply(batch).await?, Durable::already())) })
+    }
 
     /// Where the newest commit of all stands; whoever has applied that has every row that can be read now. `None`
     /// where positions are not asked.

@@ -1,9 +1,10 @@
 //! The store on an embedded SQLite file: one machine, no standby.
 //!
-//! WAL with `synchronous=FULL`: what was committed survives a power cut. One connection writes, on the
+//! WAL, and nobody is told of a commit before it survives a power cut (`log`). One connection writes, on the
 //! thread of whoever applies a batch, which is the committer's own; a few read, on threads of their own
 //! (`readers`). A lock file beside the database is held for life, so that one process serves it (SEMANTICS 20).
 
+mod log;
 mod migrate;
 mod readers;
 
@@ -19,11 +20,12 @@ use rustix::fs::{FlockOperation, flock};
 use sqlx::migrate::Migrator;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use self::log::Log;
 use self::readers::Readers;
 use super::sql::session::{Cell, Columns, Decode, Dialect, Fault, Session, Text};
 use super::sql::texts::Texts;
 use super::sql::{Engine, Question, SqlStore, schema};
-use super::{Position, StoreError};
+use super::{Durable, Position, StoreError};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     schema::migrator(&[
@@ -55,6 +57,7 @@ pub struct SqliteEngine {
     /// `None` once it is closed.
     writer: Arc<Mutex<Option<Connection>>>,
     readers: Readers,
+    log: Log,
     /// Dropped last: while it is open, no other process opens this database.
     _lock: File,
 }
@@ -63,6 +66,13 @@ impl SqlStore<SqliteEngine> {
     /// Opens the file, which is made with its directory when it is missing. Refuses one that another
     /// process has open. Creates no tables: [`super::Store::migrate`] does.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, log::flush_of(path))
+    }
+
+    fn open_with(
+        path: &Path,
+        flush: impl FnMut() -> std::io::Result<()> + Send + 'static,
+    ) -> Result<Self, StoreError> {
         let unavailable = |what: &str, error: &dyn std::fmt::Display| -> StoreError {
             StoreError::Unavailable(format!("{what} {}: {error}", path.display()))
         };
@@ -74,14 +84,17 @@ impl SqlStore<SqliteEngine> {
         }
         let lock = lock(path)?;
         // The log's pages go back into the file in larger turns than each 4 MiB: one flush of both for more commits.
-        let writer = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4096";
+        // What it commits is flushed by `log`.
+        let writer = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4096; PRAGMA synchronous = NORMAL";
         let writer = connect(path, writer).map_err(|error| unavailable("opening", &error))?;
         let readers = Readers::start(|| connect(path, "PRAGMA query_only = ON"))
             .map_err(|error| unavailable("opening", &error))?;
+        let log = Log::start(flush).map_err(|error| unavailable("opening", &error))?;
         Ok(SqlStore::over(SqliteEngine {
             path: path.to_owned(),
             writer: Arc::new(Mutex::new(Some(writer))),
             readers,
+            log,
             _lock: lock,
         }))
     }
@@ -95,7 +108,7 @@ fn connect(path: &Path, mode: &str) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.execute_batch(mode)?;
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
+    connection.execute_batch("PRAGMA foreign_keys = ON")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -170,20 +183,29 @@ impl Engine for SqliteEngine {
         if writer.is_none() {
             return Err(Fault::Unavailable("the store is closed".to_owned()));
         }
+        if let Some(words) = self.log.failure() {
+            return Err(Fault::Unavailable(words));
+        }
         let transaction = Transaction(writer);
         // Immediate: the write lock is taken before the first read, so nothing read can change.
         run(&transaction, "BEGIN IMMEDIATE").map_err(fault)?;
         Ok(transaction)
     }
 
-    async fn commit(&self, transaction: Transaction) -> Result<Option<Position>, Fault> {
+    async fn commit(&self, transaction: Transaction) -> Result<(Option<Position>, Durable), Fault> {
+        self.log.begins();
         let committed = run(&transaction, "COMMIT").map_err(|error| match primary_code(&error) {
             // After an I/O error the frames may be in the log nevertheless; any other answer
             // (busy, full, read-only) says that nothing was committed.
             None | Some(IO_ERROR) => Fault::CommitUnknown(error.to_string()),
             Some(_) => fault(error),
         });
-        committed.map(|()| None)
+        let durable = self.log.ended();
+        committed.map(|()| (None, durable))
+    }
+
+    fn seen(&self) -> Durable {
+        self.log.all()
     }
 
     async fn position(&self) -> Result<Option<Position>, Fault> {
@@ -209,6 +231,9 @@ impl Engine for SqliteEngine {
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         let unavailable = |words: String| Fault::Unavailable(words);
+        if let Some(words) = self.log.failure() {
+            return Err(unavailable(words));
+        }
         let disk = rustix::fs::statvfs(folder)
             .map_err(|error| unavailable(format!("{}: {error}", folder.display())))?;
         let read_only = disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
@@ -217,7 +242,9 @@ impl Engine for SqliteEngine {
 
     async fn close(&self) {
         self.readers.close();
-        drop(self.writer.lock().await.take());
+        let writer = self.writer.lock().await.take();
+        self.log.close();
+        drop(writer);
     }
 }
 
@@ -347,11 +374,75 @@ fn fault(error: rusqlite::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::time::timeout;
 
-    /// What no test without a power cut can see: that a commit waits for the disk.
+    use super::*;
+    use crate::store::{HostKeyRow, Store, Write};
+
+    /// What no test without a power cut can see: that a commit waits for the disk, and who reads it too.
     #[tokio::test]
-    async fn the_writer_commits_to_the_disk() {
+    async fn nobody_is_told_what_is_not_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (holds, held) = std::sync::mpsc::channel();
+        let (go, goes) = std::sync::mpsc::channel();
+        let flush = move || {
+            holds.send(()).unwrap();
+            goes.recv().unwrap()
+        };
+        let store = SqliteStore::open_with(&folder.path().join("relay.db"), flush).unwrap();
+        go.send(Ok(())).unwrap();
+        store.migrate().await.unwrap();
+        held.recv().unwrap();
+
+        let row = HostKeyRow {
+            backend: "b".into(),
+            host_key: "ssh-ed25519 SHA256:x".into(),
+            first_seen: 1,
+        };
+        let batch = [Write::RecordHostKey(row)];
+        let mut applied = store.apply(&batch);
+        let mut read = store.host_keys();
+        let waits = Duration::from_millis(50);
+        assert!(timeout(waits, &mut applied).await.is_err());
+        held.recv().unwrap();
+        assert!(timeout(waits, &mut read).await.is_err());
+        let key = ("c".to_owned(), "k".to_owned());
+        assert_eq!(
+            store.operations_by_key(&[key]).await,
+            Ok(vec![None]),
+            "says nothing"
+        );
+        go.send(Ok(())).unwrap();
+        applied.await.unwrap();
+        assert_eq!(read.await.unwrap().len(), 1);
+
+        go.send(Err(std::io::Error::from_raw_os_error(5))).unwrap();
+        let forgotten = Write::ForgetHostKey {
+            backend: "b".into(),
+            by: "me".into(),
+            at: 2,
+        };
+        let lost = store.apply(&[forgotten]).await;
+        assert!(
+            matches!(lost, Err(StoreError::CommitUnknown(_))),
+            "{lost:?}"
+        );
+        for refused in [
+            store.apply(&batch).await.map(drop),
+            store.host_keys().await.map(drop),
+            store.is_writable().await.map(drop),
+        ] {
+            assert!(
+                matches!(refused, Err(StoreError::Unavailable(_))),
+                "{refused:?}"
+            );
+        }
+        store.close().await;
+    }
+
+    /// What the log leaves to SQLite: the order of a checkpoint's writes.
+    #[tokio::test]
+    async fn the_writer_flushes_what_a_checkpoint_needs() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("relay.db"))
             .await
@@ -361,7 +452,7 @@ mod tests {
             let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
             writer.query_row(&sql, [], |row| row.get(0)).unwrap()
         };
-        assert_eq!(pragma("synchronous"), "2");
+        assert_eq!(pragma("synchronous"), "1");
         assert_eq!(pragma("journal_mode"), "wal");
     }
 }

@@ -561,6 +561,29 @@ async fn a_gate_that_moves_on_after_the_intent_stops_the_call() {
     }
 }
 
+/// The gate closes while a request's key is looked up: who hands over saw nothing in hand, so no row may be begun any more. Else it
+/// would be left pending on a server that is read-only.
+#[tokio::test]
+async fn a_gate_that_closes_before_the_intent_costs_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Scripted::start().await;
+    let gate = Gate::open();
+    let moved = gate.clone();
+    let happening = move |moment, _: &[Write]| {
+        if moment == Moment::Asking {
+            moved.close();
+        }
+        None
+    };
+    let files = files(&backend);
+    let happening = Arc::new(happening);
+    let relay = over(folder.path(), &files, gate, problem::render, happening).await;
+    let reply = request_of(&relay, create("k1")).await;
+    assert_eq!(code(&reply), (503, "standby".into()));
+    assert!(operations(&relay).await.is_empty());
+    assert!(backend.take_heard().is_empty());
+}
+
 /// The gate closes while a read waits for its place: it is not sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_read_that_waited_too_long_for_the_gate_is_not_sent() {

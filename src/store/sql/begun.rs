@@ -1,7 +1,8 @@
 //! What this store began and has not ended: so that an outcome's batch need not read its operation.
 //!
 //! Nothing rests on it. An outcome is written only onto a row that is still pending, in the attempt and the epoch
-//! that are remembered here; a batch for which that is not so is run again, and reads every row that it touches.
+//! that are remembered here; a batch for which that is not so is run again, and reads every row that it touches. So
+//! is one whose outcome is of another attempt than is remembered: the row may have been begun anew since.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,8 +27,9 @@ pub(super) fn may_be_believed(write: &Write) -> bool {
 }
 
 impl BegunHere {
-    /// Hands over what is remembered of the operations that a batch ends.
-    pub(super) fn take(&self, batch: &[Write], ledger: &mut Ledger) {
+    /// Hands over what is remembered of the operations that a batch ends, and forgets it.
+    pub(super) fn take(&self, batch: &[Write]) -> Ledger {
+        let mut ledger = Ledger::default();
         let mut rows = self.lock();
         for write in batch {
             if let Write::Finish(outcome) = write
@@ -36,6 +38,7 @@ impl BegunHere {
                 ledger.believe_operation(row);
             }
         }
+        ledger
     }
 
     /// Remembers what a committed batch began.

@@ -28,9 +28,9 @@ use self::session::{Fault, Session};
 use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
-    Applied, Async, Audit, Claim, ClientKey, CountOf, HostKeyRow, Mapping, MappingFilter,
-    ObjectCount, ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store,
-    StoreError, Write, Written, decide,
+    Applied, Async, Audit, Claim, ClientKey, CountOf, Durable, Finished, HostKeyRow, Mapping,
+    MappingFilter, ObjectCount, ObjectKey, Operation, OperationFilter, OperationId, Position,
+    State, Store, StoreError, Write, Written, decide,
 };
 
 /// How often a batch is run again after a deadlock or a lost connection.
@@ -54,11 +54,15 @@ pub trait Engine: Send + Sync + 'static {
         question: Question<Self::Session, T>,
     ) -> impl Future<Output = Result<T, Fault>> + Send;
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, Fault>> + Send;
-    /// Says where the commit stands, where the engine is to say it.
+    /// Says where the commit stands, where the engine is to say it, and when it is durable.
     fn commit(
         &self,
         transaction: Self::Transaction,
-    ) -> impl Future<Output = Result<Option<Position>, Fault>> + Send;
+    ) -> impl Future<Output = Result<(Option<Position>, Durable), Fault>> + Send;
+    /// When all that was read so far is durable.
+    fn seen(&self) -> Durable {
+        Durable::already()
+    }
     fn rollback(transaction: Self::Transaction) -> impl Future<Output = ()> + Send;
 
     fn migrator() -> &'static Migrator;
@@ -95,7 +99,7 @@ impl<E: Engine> SqlStore<E> {
         }
     }
 
-    async fn apply_batch(&self, batch: &[Write]) -> Result<Applied, StoreError> {
+    async fn write_batch(&self, batch: &[Write]) -> Result<(Applied, Durable), StoreError> {
         let mut manner = match batch.iter().all(begun::may_be_believed) {
             true => Manner::Believing,
             false => Manner::Reading,
@@ -103,7 +107,7 @@ impl<E: Engine> SqlStore<E> {
         let mut runs = 0;
         loop {
             match self.run(batch, manner).await {
-                Ok(applied) => return Ok(applied),
+                Ok(committed) => return Ok(committed),
                 Err(Fault::Row(_)) if manner == Manner::Believing => manner = Manner::Reading,
                 // A constraint that the locked rows did not show: find the row that it is about.
                 Err(Fault::Row(_)) if manner == Manner::Reading => manner = Manner::OneByOne,
@@ -117,20 +121,38 @@ impl<E: Engine> SqlStore<E> {
         }
     }
 
+    /// What the tables say, once that is durable.
     async fn ask<T, Q>(&self, question: Q) -> Result<T, StoreError>
     where
         T: Send + 'static,
         Q: for<'s> FnOnce(&'s mut E::Session) -> Async<'s, Result<T, Fault>> + Send + 'static,
     {
-        let answered = timeout(READ_WITHIN, self.engine.ask(Box::new(question))).await;
+        self.ask_for(question, |_| true).await
+    }
+
+    /// As [`Self::ask`]; an answer that `says` nothing, which no later commit can take back, is not waited for.
+    async fn ask_for<T, Q>(&self, question: Q, says: impl Fn(&T) -> bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Q: for<'s> FnOnce(&'s mut E::Session) -> Async<'s, Result<T, Fault>> + Send + 'static,
+    {
+        let answered = async {
+            let answer = self.engine.ask(Box::new(question)).await?;
+            if says(&answer) {
+                let refused = |error: StoreError| Fault::Unavailable(error.to_string());
+                self.engine.seen().wait().await.map_err(refused)?;
+            }
+            Ok::<_, Fault>(answer)
+        };
+        let answered = timeout(READ_WITHIN, answered).await;
         Ok(answered.map_err(|_| Fault::Unavailable(no_answer(READ_WITHIN)))??)
     }
 
-    async fn run(&self, batch: &[Write], manner: Manner) -> Result<Applied, Fault> {
+    async fn run(&self, batch: &[Write], manner: Manner) -> Result<(Applied, Durable), Fault> {
         // What is believed of the operations that this batch ends; what it begins is, once it is committed.
-        let mut ledger = Ledger::default();
-        if manner == Manner::Believing {
-            self.begun.take(batch, &mut ledger);
+        let mut ledger = self.begun.take(batch);
+        if manner != Manner::Believing {
+            ledger = Ledger::default();
         }
         let begun = async {
             let mut transaction = self.engine.begin().await?;
@@ -147,11 +169,11 @@ impl<E: Engine> SqlStore<E> {
             .map_err(|_| Fault::Unavailable(no_answer(WRITE_WITHIN)))??;
         match written {
             Ok(written) => {
-                let position = timeout(WRITE_WITHIN, self.engine.commit(transaction))
+                let (position, durable) = timeout(WRITE_WITHIN, self.engine.commit(transaction))
                     .await
                     .map_err(|_| Fault::CommitUnknown(no_answer(WRITE_WITHIN)))??;
                 self.begun.keep(ledger);
-                Ok(Applied { written, position })
+                Ok((Applied { written, position }, durable))
             }
             Err(fault) => {
                 E::rollback(transaction).await;
@@ -185,8 +207,8 @@ async fn together<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<Wr
 }
 
 /// Writes that name their rows: these are read, each write is decided, and what changed is written. One that
-/// `believes` reads less, and where a belief was wrong a unique index or a comparison refuses what it writes:
-/// [`Fault::Row`].
+/// `believes` reads less, and where a belief was wrong a unique index or a comparison refuses what it writes, or
+/// an outcome finds no row to write: [`Fault::Row`].
 async fn by_name<S: Session>(
     session: &mut S,
     batch: &[Write],
@@ -198,7 +220,12 @@ async fn by_name<S: Session>(
     let more = tables::load(session, &Wanted::then(batch, ledger)).await?;
     more.into(ledger);
     let written = batch.iter().map(|write| decide::one(ledger, write));
-    let written = written.collect();
+    let written: Vec<_> = written.collect();
+    let is_lost = |written: &Written| matches!(written, Written::Finished(Finished::Lost(_)));
+    if believes && written.iter().any(is_lost) {
+        let words = "an outcome does not fit what is remembered of its operation";
+        return Err(Fault::Row(words.to_owned()));
+    }
     tables::store(session, ledger).await?;
     Ok(written)
 }
@@ -233,7 +260,18 @@ macro_rules! ask {
 
 impl<E: Engine> Store for SqlStore<E> {
     fn apply<'a>(&'a self, batch: &'a [Write]) -> Async<'a, Result<Applied, StoreError>> {
-        Box::pin(self.apply_batch(batch))
+        Box::pin(async move {
+            let (applied, durable) = self.write_batch(batch).await?;
+            durable.wait().await?;
+            Ok(applied)
+        })
+    }
+
+    fn write<'a>(
+        &'a self,
+        batch: &'a [Write],
+    ) -> Async<'a, Result<(Applied, Durable), StoreError>> {
+        Box::pin(self.write_batch(batch))
     }
 
     fn position(&self) -> Async<'_, Result<Option<Position>, StoreError>> {
@@ -303,7 +341,11 @@ impl<E: Engine> Store for SqlStore<E> {
         &'a self,
         keys: &'a [ClientKey],
     ) -> Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
-        ask!(self, reads::operations_by_key, keys)
+        let keys = keys.to_owned();
+        Box::pin(self.ask_for(
+            move |session| Box::pin(async move { reads::operations_by_key(session, &keys).await }),
+            |rows| rows.iter().any(Option::is_some),
+        ))
     }
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {
@@ -337,7 +379,8 @@ impl<E: Engine> Store for SqlStore<E> {
             let mut transaction = self.engine.begin().await?;
             reads::make_fingerprint_key(&mut *transaction).await?;
             let key = reads::fingerprint_key(&mut *transaction).await?;
-            self.engine.commit(transaction).await?;
+            let (_, durable) = self.engine.commit(transaction).await?;
+            durable.wait().await?;
             key.ok_or_else(|| StoreError::Unavailable("the fingerprint key was not kept".into()))
         })
     }

@@ -33,8 +33,8 @@ pub(super) async fn run(engine: &SqliteEngine, migrator: &Migrator) -> Result<()
     for migration in schema::lacking(migrator, &applied) {
         apply(&transaction, migration).map_err(|error| failed(fault(error)))?;
     }
-    engine.commit(transaction).await.map_err(failed)?;
-    Ok(())
+    let (_, durable) = engine.commit(transaction).await.map_err(failed)?;
+    durable.wait().await
 }
 
 fn apply(connection: &rusqlite::Connection, migration: &Migration) -> rusqlite::Result<()> {

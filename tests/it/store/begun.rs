@@ -2,7 +2,33 @@
 
 use super::*;
 
-on_both!(what_another_hand_changed_meanwhile_is_not_overwritten);
+on_both!(
+    what_another_hand_changed_meanwhile_is_not_overwritten,
+    an_attempt_that_was_never_ended_hides_no_later_one
+);
+
+/// The first attempt was made unknown by a sweep, which names no row: the store still remembers it when the second ends.
+async fn an_attempt_that_was_never_ended_hides_no_later_one(db: Db) {
+    let first = create("n1");
+    db.begin(&first).await;
+    let recover = Write::RecoverPending {
+        now: 5_000,
+        owned: Vec::new(),
+    };
+    db.store.apply(&[recover]).await.unwrap();
+    let mut second = first.clone();
+    second.operation.attempt = 2;
+    second.replaces = Some((1, State::Unknown));
+    db.begin(&second).await;
+    let mapped = MappingChange::Create(mapping("n1", "n1"));
+    let finish = Write::Finish(Box::new(success(&second, vec![mapped])));
+    let applied = db.store.apply(&[finish]).await.unwrap().written;
+    assert_eq!(applied, [Written::Finished(Finished::Done)]);
+    assert_eq!(
+        db.operation(first.operation.id).await.state,
+        State::Succeeded
+    );
+}
 
 /// The store remembers what it began, and believes that it is so still: here it is not.
 async fn what_another_hand_changed_meanwhile_is_not_overwritten(db: Db) {
