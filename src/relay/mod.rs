@@ -252,18 +252,31 @@ impl Relay {
         let route = snapshot.plan.route(request.route);
         let refused = |error| Failure::of_route(route, error);
         self.reaches(Step::Replayed);
-        let previous = match self.earlier(&request).await? {
-            Earlier::None => None,
-            Earlier::Replay(reply) => return Ok(Some(reply)),
-            Earlier::RunAgain(operation) => Some(*operation),
+        // The intent finds out whether a key is new, which it nearly always is. It is looked up first after a stale round
+        // and where keys have come again lately, and before anything is refused.
+        let look_up = ask || self.journal.keys_come_again();
+        let previous = match look_up {
+            false => None,
+            true => match self.earlier(&request).await? {
+                Earlier::None => None,
+                Earlier::Replay(reply) => return Ok(Some(reply)),
+                Earlier::RunAgain(operation) => Some(*operation),
+            },
         };
         let id = previous
             .as_ref()
             .map_or_else(OperationId::now_v7, |row| row.id);
-        let (prepared, turn) = match self
+        let prepared = self
             .prepare(&mut request, Some(id), previous.as_ref(), ask)
-            .await
-        {
+            .await;
+        if prepared.is_err() && !look_up {
+            match self.earlier(&request).await? {
+                Earlier::None => {}
+                Earlier::Replay(reply) => return Ok(Some(reply)),
+                Earlier::RunAgain(_) => return Ok(None),
+            }
+        }
+        let (prepared, turn) = match prepared {
             Ok(prepared) => prepared,
             Err(RelayError::AlreadyMapped { resource, cmp_id }) => {
                 return self
@@ -280,7 +293,8 @@ impl Relay {
             id,
             asked: ask,
         };
-        match tokio::spawn(operation::run(self.clone(), ready, turn)).await {
+        // Boxed: a task's future is moved three times.
+        match tokio::spawn(Box::pin(operation::run(self.clone(), ready, turn))).await {
             Ok(Ended::Reply(reply)) => Ok(Some(reply)),
             Ok(Ended::Failure(failure)) => Err(*failure),
             Ok(Ended::Stale) => Ok(None),

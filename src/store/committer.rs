@@ -54,9 +54,9 @@ impl Default for Options {
     }
 }
 
-/// From so many writes on, those that a commit answered are given time to come back with their next one: half of what the
-/// commit took. Else they and those that waited meanwhile go on in two halves, each of which flushes by itself. PostgreSQL's
-/// `commit_siblings` and `commit_delay` are the same, and its manual's advice on their size.
+/// From so many writes on, those that a commit answered are given time to come back with their next one: as long as the
+/// commit took. Else they and those that waited meanwhile go on in two halves, each of which writes its pages by itself. PostgreSQL's
+/// `commit_siblings` and `commit_delay` are the same.
 const COMPANY: usize = 8;
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
@@ -68,8 +68,8 @@ pub(super) enum Job {
     Close,
 }
 
-/// Told what became of its write, and where that commit stands.
-type Waiter = oneshot::Sender<Result<(Written, Option<Position>), StoreError>>;
+/// Told what became of its write, and where that commit stands; and given the write back.
+type Waiter = oneshot::Sender<(Result<(Written, Option<Position>), StoreError>, Write)>;
 
 /// Starts the thread that [`run`]s, in a runtime of its own. What is returned is told when it has ended.
 pub(super) fn start(
@@ -128,7 +128,7 @@ async fn run(
         let length = batch.len();
         commit(&*store, &cache, &options, batch, waiters).await;
         if length >= COMPANY {
-            together = Instant::now() + (began.elapsed() / 2).min(LONGEST_PAUSE);
+            together = Instant::now() + began.elapsed().min(LONGEST_PAUSE);
         }
     }
     queue.close();
@@ -137,8 +137,8 @@ async fn run(
         waiting.push_back(job);
     }
     for job in waiting {
-        if let Job::Write(_, waiter) = job {
-            let _ = waiter.send(Err(closed()));
+        if let Job::Write(write, waiter) = job {
+            let _ = waiter.send((Err(closed()), *write));
         }
     }
     // Here, where the connection that writes was opened, and whose runtime ends with this.
@@ -191,7 +191,7 @@ async fn commit(
             durable.then(move |flushed| {
                 let result = |written| flushed.clone().map(|()| written);
                 let results = applied.written.into_iter().map(result).collect();
-                tell(&cache, &batch, waiters, results, position);
+                tell(&cache, batch, waiters, results, position);
             });
             return;
         }
@@ -204,7 +204,7 @@ async fn commit(
     if results.iter().any(Result::is_ok) {
         position = or_newest(store, None).await;
     }
-    tell(cache, &batch, waiters, results, position);
+    tell(cache, batch, waiters, results, position);
 }
 
 /// A connection that was lost took the commit's own position with it; the newest one covers it.
@@ -218,7 +218,7 @@ async fn or_newest(store: &dyn Store, position: Option<Position>) -> Option<Posi
 /// The cache first, then who waits.
 fn tell(
     cache: &Cache,
-    batch: &[Write],
+    batch: Vec<Write>,
     waiters: Vec<Waiter>,
     results: Vec<Result<Written, StoreError>>,
     position: Option<Position>,
@@ -227,12 +227,13 @@ fn tell(
         remember(cache, write, result);
         count(write, result);
     }
-    for (waiter, result) in waiters.into_iter().zip(results) {
-        // A waiter that is gone needs no answer; its row stands.
-        let _ = waiter.send(result.and_then(|written| match written {
+    for ((waiter, result), write) in waiters.into_iter().zip(results).zip(batch) {
+        let result = result.and_then(|written| match written {
             Written::Invalid(words) => Err(StoreError::Invalid(words)),
             written => Ok((written, position)),
-        }));
+        });
+        // A waiter that is gone needs no answer; its row stands.
+        let _ = waiter.send((result, write));
     }
 }
 

@@ -3,11 +3,14 @@
 //! An idle store is asked at once. Who asks while as many questions as may be are on their way waits for one of
 //! them to come back, and is then asked for with all others that waited.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::{ClientKey, Operation, Store, StoreError};
+use crate::clock::Boottime;
 
 /// Questions on their way at once: one for those who wait, one for who comes meanwhile.
 const AT_ONCE: usize = 2;
@@ -23,7 +26,12 @@ pub(super) struct Lookups(Arc<Shared>);
 struct Shared {
     store: Arc<dyn Store>,
     desk: Mutex<Desk>,
+    /// When a key was found, in milliseconds since the system started; 0: never.
+    found: AtomicU64,
 }
+
+/// For so long a key that was found makes others likely: a client that lost its answers repeats them.
+const LATELY: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Desk {
@@ -36,6 +44,7 @@ impl Lookups {
         Self(Arc::new(Shared {
             store,
             desk: Mutex::default(),
+            found: AtomicU64::new(0),
         }))
     }
 
@@ -49,8 +58,21 @@ impl Lookups {
             let words = "a look-up of a key was not answered";
             Err(StoreError::Unavailable(words.to_owned()))
         };
-        answered.await.unwrap_or_else(unanswered)
+        let answer = answered.await.unwrap_or_else(unanswered);
+        if let Ok(Some(_)) = answer {
+            self.0.found.store(now(), Ordering::Relaxed);
+        }
+        answer
     }
+
+    pub(super) fn found_lately(&self) -> bool {
+        let found = self.0.found.load(Ordering::Relaxed);
+        found != 0 && now() < found + LATELY.as_millis() as u64
+    }
+}
+
+fn now() -> u64 {
+    Boottime::now().since_boot().as_millis() as u64
 }
 
 impl Shared {

@@ -561,32 +561,10 @@ async fn a_gate_that_moves_on_after_the_intent_stops_the_call() {
     }
 }
 
-/// The gate closes while a request's key is looked up: who hands over saw nothing in hand, so no row may be begun any more. Else it
-/// would be left pending on a server that is read-only.
-#[tokio::test]
-async fn a_gate_that_closes_before_the_intent_costs_no_row() {
-    let folder = tempfile::tempdir().unwrap();
-    let backend = Scripted::start().await;
-    let gate = Gate::open();
-    let moved = gate.clone();
-    let happening = move |moment, _: &[Write]| {
-        if moment == Moment::Asking {
-            moved.close();
-        }
-        None
-    };
-    let files = files(&backend);
-    let happening = Arc::new(happening);
-    let relay = over(folder.path(), &files, gate, problem::render, happening).await;
-    let reply = request_of(&relay, create("k1")).await;
-    assert_eq!(code(&reply), (503, "standby".into()));
-    assert!(operations(&relay).await.is_empty());
-    assert!(backend.take_heard().is_empty());
-}
-
-/// The gate closes while a read waits for its place: it is not sent.
+/// The gate closes while a read and a create wait for their places: neither is sent, and no row is begun. Who hands over saw
+/// nothing of the create in hand, so its row would be left pending on a server that is read-only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_read_that_waited_too_long_for_the_gate_is_not_sent() {
+async fn what_waited_too_long_for_the_gate_costs_neither_row_nor_call() {
     let backend = Scripted::start().await;
     let one_place = "limits:\n  concurrency: 1\n  timeout: 20s\n";
     let files = files_with(&backend, "limits:\n  timeout: 1s\n", one_place);
@@ -600,7 +578,8 @@ async fn a_read_that_waited_too_long_for_the_gate_is_not_sent() {
     let first = asks(create("k1"));
     came.notified().await;
     let read = asks(request("GET", "/v1/things", None, ""));
-    while relay.relay.backends().snapshot()[0].queued == 0 {
+    let second = asks(create("k2"));
+    while relay.relay.backends().snapshot()[0].queued < 2 {
         tokio::task::yield_now().await;
     }
     relay.relay.gate().close();
@@ -611,6 +590,8 @@ async fn a_read_that_waited_too_long_for_the_gate_is_not_sent() {
         "what was sent is finished"
     );
     assert_eq!(code(&read.await.unwrap()), (503, "standby".into()));
+    assert_eq!(code(&second.await.unwrap()), (503, "standby".into()));
+    assert_eq!(operations(&relay.relay).await.len(), 1);
     assert_eq!(backend.take_heard().len(), 1);
 }
 

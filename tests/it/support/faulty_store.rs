@@ -28,8 +28,6 @@ pub enum Moment {
     After,
     /// An operation is read by its id; there is no batch.
     Reading,
-    /// An idempotency key is looked up; there is no batch.
-    Asking,
 }
 
 /// What happens at a moment; an error is what the caller is told.
@@ -122,10 +120,7 @@ impl Store for FaultyStore {
         &'a self,
         keys: &'a [ClientKey],
     ) -> Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
-        match (self.happening)(Moment::Asking, &[]) {
-            Some(error) => Box::pin(std::future::ready(Err(error))),
-            None => self.inner.operations_by_key(keys),
-        }
+        self.inner.operations_by_key(keys)
     }
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {
