@@ -1,8 +1,10 @@
 //! The configuration folder of a command: `--config DIR`, compiled or told why not.
 
+use std::hint::black_box;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use super::{Misuse, Vars};
 use crate::config;
@@ -63,9 +65,9 @@ pub fn compile(dir: &Path, vars: &Vars) -> Result<Plan, Rejected> {
     })
 }
 
-/// Runs what leaves much behind on a thread that ends: the allocator gives its memory back then.
+/// Runs what leaves much behind on a thread that ends, so that no part of it stays with a thread that lives on.
 fn on_its_own_thread<T: Send>(act: impl Fn() -> T + Sync) -> T {
-    thread::scope(|scope| {
+    let result = thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name("relay-compile".into())
             .stack_size(STACK);
@@ -73,7 +75,20 @@ fn on_its_own_thread<T: Send>(act: impl Fn() -> T + Sync) -> T {
             Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
             Err(_) => act(),
         }
-    })
+    });
+    give_back_later();
+    result
+}
+
+/// The allocator returns pages to the system once they have been free for a second, and looks for such ones only when
+/// more are freed (mimalloc's `purge_delay`): so some are, after that second.
+fn give_back_later() {
+    let tidy = || {
+        thread::sleep(Duration::from_millis(1500));
+        drop(black_box(Vec::<u8>::with_capacity(1 << 20)));
+    };
+    // Without it they are returned with the first requests.
+    let _ = thread::Builder::new().name("relay-tidy".into()).spawn(tidy);
 }
 
 /// The variables, and this host's name for a node that has none (proc(5)).

@@ -1,5 +1,6 @@
 //! What the relay uses of the store: grouped writes, cached mapping reads.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,24 +9,32 @@ use tokio::time::timeout;
 
 use super::cache::Cache;
 use super::committer::{self, Job, Options};
-use super::lookups::Lookups;
 use super::{
     Begun, Finished, Intent, Mapping, ObjectKey, Operation, Outcome, Position, Settled, Store,
     StoreError, Write, Written,
 };
+use crate::clock::Boottime;
 
 /// How long a write may take. It bounds what no database bounds: a local disk that hangs, and the committer in it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// For so long a key that was repeated makes others likely: ten a second cost more than a question for each.
+const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The store behind its committer and its cache. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     store: Arc<dyn Store>,
     cache: Arc<Cache>,
-    lookups: Lookups,
+    /// When a key was found that a client repeated, by [`millis`].
+    repeated: Arc<AtomicU64>,
     queue: mpsc::Sender<Job>,
     /// Told when the committer has ended.
     ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
+}
+
+fn millis() -> u64 {
+    u64::try_from(Boottime::now().since_boot().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for Journal {
@@ -46,7 +55,7 @@ impl Journal {
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
         let ended = committer::start(store.clone(), cache.clone(), options, jobs);
         Self {
-            lookups: Lookups::of(store.clone()),
+            repeated: Arc::new(AtomicU64::new(0)),
             store,
             cache,
             queue,
@@ -112,18 +121,23 @@ impl Journal {
         }
     }
 
-    /// The operation that a client began with this key. Who asks at the same time is answered together.
+    /// The operation that a client began with this key.
     pub async fn operation_by_key(
         &self,
         client: &str,
         key: &str,
     ) -> Result<Option<Operation>, StoreError> {
-        self.lookups.operation_by_key(client, key).await
+        let found = self.store.operation_by_key(client, key).await;
+        if let Ok(Some(_)) = found {
+            self.repeated.store(millis(), Ordering::Relaxed);
+        }
+        found
     }
 
-    /// Whether a client repeated a key of its own lately.
+    /// Whether a client repeated a key of its own a moment ago.
     pub fn keys_come_again(&self) -> bool {
-        self.lookups.found_lately()
+        let repeated = self.repeated.load(Ordering::Relaxed);
+        millis() < repeated.saturating_add(A_MOMENT.as_millis() as u64)
     }
 
     /// Where the newest commit stands, which covers every row that was read before; `None` without a standby, and

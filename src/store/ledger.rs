@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Audit, Claim, ClientKey, Mapping, ObjectKey, Operation, OperationId};
+use super::{Audit, Claim, Mapping, ObjectKey, Operation, OperationId};
 
 /// `(resource, backend, backend_id)`: unique where the backend id is known.
 pub(super) type BackendKey = (String, String, String);
@@ -17,7 +17,8 @@ pub(super) type BackendKey = (String, String, String);
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     operations: HashMap<OperationId, Operation>,
-    by_key: HashMap<ClientKey, OperationId>,
+    /// By client and key.
+    by_key: HashMap<(String, String), OperationId>,
     by_claim: HashMap<Claim, OperationId>,
     mappings: HashMap<ObjectKey, Mapping>,
     by_backend: HashMap<BackendKey, ObjectKey>,

@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Ledger;
 use super::{
-    Applied, Async, Audit, Claim, ClientKey, CountOf, HostKeyRow, Mapping, MappingFilter,
-    ObjectCount, ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store,
-    StoreError, Write, Written, decide, rules,
+    Applied, Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount,
+    ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store, StoreError, Write,
+    Written, decide, rules,
 };
 
 /// The tables, and what was asked of them.
@@ -299,14 +299,12 @@ impl Store for MemoryStore {
         self.answer(|tables| tables.ledger.operation(id).cloned())
     }
 
-    fn operations_by_key<'a>(
+    fn operation_by_key<'a>(
         &'a self,
-        keys: &'a [ClientKey],
-    ) -> Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
-        self.answer(|tables| {
-            let found = |(client, key): &ClientKey| tables.ledger.operation_by_key(client, key);
-            keys.iter().map(|key| found(key).cloned()).collect()
-        })
+        client: &'a str,
+        key: &'a str,
+    ) -> Async<'a, Result<Option<Operation>, StoreError>> {
+        self.answer(|tables| tables.ledger.operation_by_key(client, key).cloned())
     }
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {

@@ -22,7 +22,6 @@ mod decide;
 mod durable;
 mod ledger;
 mod limits;
-mod lookups;
 mod lost;
 mod rules;
 mod settle;
@@ -69,9 +68,6 @@ pub type Async<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A UUIDv7.
 pub type OperationId = Uuid;
-
-/// A client's name and one of its idempotency keys.
-pub type ClientKey = (String, String);
 
 /// SHA-256 of `(resource, cmp_id, scope)`: what at most one unsettled operation holds.
 pub type Claim = [u8; 32];
@@ -560,11 +556,11 @@ pub trait Store: Send + Sync + 'static {
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>>;
 
-    /// In the order of the keys.
-    fn operations_by_key<'a>(
+    fn operation_by_key<'a>(
         &'a self,
-        keys: &'a [ClientKey],
-    ) -> Async<'a, Result<Vec<Option<Operation>>, StoreError>>;
+        client: &'a str,
+        key: &'a str,
+    ) -> Async<'a, Result<Option<Operation>, StoreError>>;
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>>;
 

@@ -444,12 +444,7 @@ async fn a_role_lost_after_the_intent_sends_nothing() {
         (&"standby".into(), &"none".into(), &true.into())
     );
     let store = relay.relay.journal().store();
-    let row = store
-        .operations_by_key(&[("cmp".into(), "k1".into())])
-        .await
-        .unwrap()
-        .remove(0)
-        .unwrap();
+    let row = store.operation_by_key("cmp", "k1").await.unwrap().unwrap();
     assert_eq!((row.state, row.safe_to_retry), (State::Failed, true));
     assert!(backend.take_heard().is_empty());
 }

@@ -35,8 +35,7 @@ pub(crate) enum Place {
 
 impl Db {
     pub(crate) async fn operation_by_key(&self, client: &str, key: &str) -> Option<Operation> {
-        let keys = [(client.to_owned(), key.to_owned())];
-        self.store.operations_by_key(&keys).await.unwrap().remove(0)
+        self.store.operation_by_key(client, key).await.unwrap()
     }
 }
 

@@ -28,9 +28,9 @@ use self::session::{Fault, Session};
 use self::wanted::Wanted;
 use super::ledger::Ledger;
 use super::{
-    Applied, Async, Audit, Claim, ClientKey, CountOf, Durable, Finished, HostKeyRow, Mapping,
-    MappingFilter, ObjectCount, ObjectKey, Operation, OperationFilter, OperationId, Position,
-    State, Store, StoreError, Write, Written, decide,
+    Applied, Async, Audit, Claim, CountOf, Durable, Finished, HostKeyRow, Mapping, MappingFilter,
+    ObjectCount, ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store,
+    StoreError, Write, Written, decide,
 };
 
 /// How often a batch is run again after a deadlock or a lost connection.
@@ -337,15 +337,19 @@ impl<E: Engine> Store for SqlStore<E> {
         ask!(self, reads::operation, id)
     }
 
-    fn operations_by_key<'a>(
+    fn operation_by_key<'a>(
         &'a self,
-        keys: &'a [ClientKey],
-    ) -> Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
-        let keys = keys.to_owned();
-        Box::pin(self.ask_for(
-            move |session| Box::pin(async move { reads::operations_by_key(session, &keys).await }),
-            |rows| rows.iter().any(Option::is_some),
-        ))
+        client: &'a str,
+        key: &'a str,
+    ) -> Async<'a, Result<Option<Operation>, StoreError>> {
+        let (client, key) = (client.to_owned(), key.to_owned());
+        let question = self.ask_for(
+            move |session| {
+                Box::pin(async move { reads::operation_by_key(session, &client, &key).await })
+            },
+            Option::is_some,
+        );
+        Box::pin(question)
     }
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {

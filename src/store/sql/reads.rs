@@ -9,7 +9,7 @@ use super::session::{Cell, Columns, Decode, Fault, Session, Text};
 use super::tables::{lookup, object_cells};
 use super::texts::Statement;
 use crate::store::{
-    Audit, Claim, ClientKey, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
+    Audit, Claim, CountOf, Mapping, MappingFilter, ObjectCount, ObjectKey, Operation,
     OperationFilter, OperationId, State,
 };
 
@@ -201,21 +201,15 @@ pub(super) async fn operation<S: Session>(
     Ok(found.into_iter().next())
 }
 
-pub(super) async fn operations_by_key<S: Session>(
+pub(super) async fn operation_by_key<S: Session>(
     session: &mut S,
-    keys: &[ClientKey],
-) -> Result<Vec<Option<Operation>>, Fault> {
-    let cells: Vec<_> = keys
-        .iter()
-        .map(|(client, key)| [Cell::Text(client), Cell::Text(key)])
-        .collect();
-    let found = find(session, Statement::OperationsByKey, &cells, rows::operation).await?;
-    let found_for = |(client, key): &ClientKey| {
-        let has =
-            |row: &&Operation| row.idempotency_key.as_ref() == Some(key) && row.client == *client;
-        found.iter().find(has).cloned()
-    };
-    Ok(keys.iter().map(found_for).collect())
+    client: &str,
+    key: &str,
+) -> Result<Option<Operation>, Fault> {
+    let key = [[Cell::Text(client), Cell::Text(key)]];
+    let statement = Statement::OperationsByKey;
+    let found = find(session, statement, &key, rows::operation).await?;
+    Ok(found.into_iter().next())
 }
 
 pub(super) async fn operation_by_claim<S: Session>(

@@ -1,12 +1,12 @@
 //! The committer and the cache in front of a store: grouping, ordering, closing (SEMANTICS 6, 24).
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cmp_relay::plan::Limits;
 use cmp_relay::store::retention::{Clocks, Round, prune_round};
 use cmp_relay::store::{Journal, Options};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::lost::delegate;
@@ -15,8 +15,7 @@ use super::*;
 on_both!(
     of_fifty_creates_of_one_object_exactly_one_starts,
     concurrent_writes_share_commits,
-    keys_that_wait_are_one_question,
-    a_look_up_that_fails_fails_for_all_that_wait,
+    a_key_that_was_repeated_makes_others_likely_for_a_moment,
     one_bad_write_fails_alone,
     reads_come_from_memory_until_a_write_changes_them,
     a_read_that_a_delete_overtook_is_not_kept,
@@ -33,9 +32,6 @@ struct Watched {
     reads: AtomicUsize,
     hold_commit: AtomicBool,
     hold_read: AtomicBool,
-    /// How many keys each look-up asked for; it goes on once there is a permit.
-    asked: Mutex<Vec<usize>>,
-    questions: Semaphore,
     reached: Notify,
     go: Notify,
 }
@@ -48,8 +44,6 @@ impl Watched {
             reads: AtomicUsize::new(0),
             hold_commit: AtomicBool::new(false),
             hold_read: AtomicBool::new(false),
-            asked: Mutex::default(),
-            questions: Semaphore::new(0),
             reached: Notify::new(),
             go: Notify::new(),
         })
@@ -87,15 +81,12 @@ impl Store for Watched {
         })
     }
 
-    fn operations_by_key<'a>(
+    fn operation_by_key<'a>(
         &'a self,
-        keys: &'a [cmp_relay::store::ClientKey],
-    ) -> cmp_relay::store::Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
-        Box::pin(async move {
-            self.asked.lock().unwrap().push(keys.len());
-            let _let_go = self.questions.acquire().await.unwrap();
-            self.inner.operations_by_key(keys).await
-        })
+        client: &'a str,
+        key: &'a str,
+    ) -> cmp_relay::store::Async<'a, Result<Option<Operation>, StoreError>> {
+        self.inner.operation_by_key(client, key)
     }
 
     delegate!();
@@ -190,61 +181,22 @@ async fn run(journal: &Journal, cmp_id: &str, changes: Vec<MappingChange>) {
     assert_eq!(finished, Ok((Finished::Done, None)));
 }
 
-async fn keys_that_wait_are_one_question(db: Db) {
-    let known = with_key(create("n1"), "key 5");
-    db.begin(&known).await;
-    let watched = Watched::new(&db.store);
-    let journal = Journal::start(watched.clone());
-    let ask = |number: usize| {
-        let journal = journal.clone();
-        tokio::spawn(async move {
-            let key = format!("key {number}");
-            journal.operation_by_key("cmp", &key).await.unwrap()
-        })
+async fn a_key_that_was_repeated_makes_others_likely_for_a_moment(db: Db) {
+    let journal = Journal::start(db.store.clone());
+    db.begin(&with_key(create("n1"), "known")).await;
+    let ask = async |key: &str| {
+        journal
+            .operation_by_key("cmp", key)
+            .await
+            .unwrap()
+            .is_some()
     };
-    let mut asking = Vec::new();
-    for number in 0..10 {
-        asking.push(ask(number));
-        // Each has asked, and so has the question that it began.
-        tokio::task::yield_now().await;
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(
-        *watched.asked.lock().unwrap(),
-        [1, 1],
-        "two are on their way"
-    );
-    // One of those who are asked for and one of those who wait go away, and take nobody with them.
-    for gone in [9, 0] {
-        asking.remove(gone).abort();
-    }
-    tokio::task::yield_now().await;
-    watched.questions.add_permits(2);
-    for (number, asked) in (1..9).zip(asking) {
-        let found = asked.await.unwrap().map(|row| row.id);
-        let expected = (number == 5).then_some(known.operation.id);
-        assert_eq!(found, expected, "{number}");
-    }
-    assert_eq!(*watched.asked.lock().unwrap(), [1, 1, 7]);
-    // Nobody waits, and the next one is asked for at once.
-    assert!(ask(5).await.unwrap().is_some());
-    assert_eq!(watched.asked.lock().unwrap().len(), 4);
-}
-
-async fn a_look_up_that_fails_fails_for_all_that_wait(db: Db) {
-    let watched = Watched::new(&db.store);
-    watched.questions.add_permits(2);
-    let journal = Journal::start(watched.clone());
-    db.store.close().await;
-    let ask = || journal.operation_by_key("cmp", "k");
-    let (one, two, three) = tokio::join!(ask(), ask(), ask());
-    for answer in [one, two, three] {
-        assert!(
-            matches!(answer, Err(StoreError::Unavailable(_))),
-            "{answer:?}"
-        );
-    }
-    assert!(ask().await.is_err(), "and the desk is open still");
+    assert!(!ask("new").await);
+    assert!(!journal.keys_come_again());
+    assert!(ask("known").await);
+    assert!(journal.keys_come_again());
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(!journal.keys_come_again());
 }
 
 async fn reads_come_from_memory_until_a_write_changes_them(db: Db) {

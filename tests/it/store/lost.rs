@@ -6,7 +6,7 @@ use cmp_relay::store::{Journal, Options};
 
 use super::*;
 
-/// The methods of `Store` but `apply`, `mappings` and `operations_by_key`, passed on to `self.inner`.
+/// The methods of `Store` but `apply`, `mappings` and `operation_by_key`, passed on to `self.inner`.
 macro_rules! delegate {
     () => {
         crate::store::lost::delegate! {
@@ -82,11 +82,12 @@ impl Store for Lossy {
         self.inner.mappings(keys)
     }
 
-    fn operations_by_key<'a>(
+    fn operation_by_key<'a>(
         &'a self,
-        keys: &'a [cmp_relay::store::ClientKey],
-    ) -> cmp_relay::store::Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
-        self.inner.operations_by_key(keys)
+        client: &'a str,
+        key: &'a str,
+    ) -> cmp_relay::store::Async<'a, Result<Option<Operation>, StoreError>> {
+        self.inner.operation_by_key(client, key)
     }
 
     delegate!();

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cmp_relay::store::{
-    Applied, Async, Audit, Claim, ClientKey, CountOf, HostKeyRow, Mapping, MappingFilter,
-    ObjectCount, ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store,
-    StoreError, Write,
+    Applied, Async, Audit, Claim, CountOf, HostKeyRow, Mapping, MappingFilter, ObjectCount,
+    ObjectKey, Operation, OperationFilter, OperationId, Position, State, Store, StoreError, Write,
 };
 
 /// Every commit has its place, as in a binary log: a number that grows, over all stores.
@@ -116,11 +115,12 @@ impl Store for FaultyStore {
         }
     }
 
-    fn operations_by_key<'a>(
+    fn operation_by_key<'a>(
         &'a self,
-        keys: &'a [ClientKey],
-    ) -> Async<'a, Result<Vec<Option<Operation>>, StoreError>> {
-        self.inner.operations_by_key(keys)
+        client: &'a str,
+        key: &'a str,
+    ) -> Async<'a, Result<Option<Operation>, StoreError>> {
+        self.inner.operation_by_key(client, key)
     }
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {

@@ -37,6 +37,8 @@ const SYSTEM_ROOTS: [&str; 6] = [
 pub(super) fn build(tls: &BackendTls) -> Result<(SslContext, String), String> {
     let mut builder = SslContextBuilder::new(SslMethod::tls_client()).map_err(plain)?;
     builder.set_options(SslOptions::NO_COMPRESSION);
+    // One read for all that has come, instead of one for a record's head and another one for the rest.
+    builder.set_read_ahead(true);
     if tls.legacy {
         builder.set_security_level(0);
         builder.set_options(
