@@ -87,7 +87,9 @@ impl SqlStore<SqliteEngine> {
         // What it commits is flushed by `log`.
         let writer = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4096; PRAGMA synchronous = NORMAL";
         let writer = connect(path, writer).map_err(|error| unavailable("opening", &error))?;
-        let readers = Readers::start(|| connect(path, "PRAGMA query_only = ON"))
+        // It reads once, so that what it cannot open is told here and not by a question.
+        let reader = "PRAGMA query_only = ON; SELECT count(*) FROM sqlite_schema";
+        let readers = Readers::start(|| connect(path, reader))
             .map_err(|error| unavailable("opening", &error))?;
         let log = Log::start(flush).map_err(|error| unavailable("opening", &error))?;
         Ok(SqlStore::over(SqliteEngine {

@@ -46,7 +46,8 @@ async fn a_recorded_key_is_kept_until_a_person_forgets_it() {
     let Some(sshd) = Sshd::start(&[]).await else {
         return;
     };
-    let served = Served::start(&folder(&sshd));
+    let folder = folder(&sshd);
+    let served = Served::start(&folder);
     let fine = |arguments: &[&str]| {
         let (status, out, said) = served.command(arguments);
         assert_eq!((status, said.as_str()), (0, ""), "{arguments:?}: {out}");
