@@ -4,8 +4,8 @@
 //! row the way the tables would. What was not loaded does not exist here: `sql::tables` loads every
 //! row that a rule may ask for.
 
-use std::collections::{HashMap, HashSet};
-
+// Maps of at most a few hundred rows, built for each batch: quick hashes, not such that no client can choose.
+use foldhash::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::{Audit, Claim, Mapping, ObjectKey, Operation, OperationId};
