@@ -379,7 +379,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::store::{HostKeyRow, Store, Write};
+    use crate::store::{HostKeyRow, Journal, Store, Write, Written};
 
     /// What no test without a power cut can see: that a commit waits for the disk, and who reads it too.
     #[tokio::test]
@@ -392,6 +392,8 @@ mod tests {
             goes.recv().unwrap()
         };
         let store = SqliteStore::open_with(&folder.path().join("relay.db"), flush).unwrap();
+        let store = Arc::new(store);
+        let journal = Journal::start(store.clone());
         go.send(Ok(())).unwrap();
         store.migrate().await.unwrap();
         held.recv().unwrap();
@@ -402,16 +404,16 @@ mod tests {
             first_seen: 1,
         };
         let batch = [Write::RecordHostKey(row)];
-        let mut applied = store.apply(&batch);
+        let mut written = Box::pin(journal.write(batch[0].clone()));
         let mut read = store.host_keys();
         let waits = Duration::from_millis(50);
-        assert!(timeout(waits, &mut applied).await.is_err());
+        assert!(timeout(waits, &mut written).await.is_err());
         held.recv().unwrap();
         assert!(timeout(waits, &mut read).await.is_err());
         let none = store.operation_by_key("c", "k").await;
         assert_eq!(none, Ok(None), "it says nothing");
         go.send(Ok(())).unwrap();
-        applied.await.unwrap();
+        assert_eq!(written.await, Ok(Written::Count(1)));
         assert_eq!(read.await.unwrap().len(), 1);
 
         go.send(Err(std::io::Error::from_raw_os_error(5))).unwrap();
@@ -435,7 +437,7 @@ mod tests {
                 "{refused:?}"
             );
         }
-        store.close().await;
+        journal.close().await;
     }
 
     /// What the log leaves to SQLite: the order of a checkpoint's writes.
