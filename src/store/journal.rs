@@ -18,7 +18,8 @@ use crate::clock::Boottime;
 /// How long a write may take. It bounds what no database bounds: a local disk that hangs, and the committer in it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// For so long a key that was repeated makes others likely: ten a second cost more than a question for each.
+/// For so long a key that was repeated makes others likely. Each that is not looked up has a batch run twice, which is cheap
+/// now and then, and dearer than a question for each create from some ten a second on.
 const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The store behind its committer and its cache. Cheap to clone.
