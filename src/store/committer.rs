@@ -200,10 +200,10 @@ async fn commit(
         }
         Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
     };
-    let mut position = None;
-    if results.iter().any(Result::is_ok) {
-        position = or_newest(store, None).await;
-    }
+    let position = match results.iter().any(Result::is_ok) {
+        true => or_newest(store, None).await,
+        false => None,
+    };
     tell(cache, batch, waiters, results, position);
 }
 

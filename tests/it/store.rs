@@ -33,12 +33,6 @@ pub(crate) enum Place {
     MariaDb(MariaDb),
 }
 
-impl Db {
-    pub(crate) async fn operation_by_key(&self, client: &str, key: &str) -> Option<Operation> {
-        self.store.operation_by_key(client, key).await.unwrap()
-    }
-}
-
 impl Place {
     /// Opens the database, for itself.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {

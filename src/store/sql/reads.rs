@@ -207,8 +207,7 @@ pub(super) async fn operation_by_key<S: Session>(
     key: &str,
 ) -> Result<Option<Operation>, Fault> {
     let key = [[Cell::Text(client), Cell::Text(key)]];
-    let statement = Statement::OperationsByKey;
-    let found = find(session, statement, &key, rows::operation).await?;
+    let found = find(session, Statement::OperationsByKey, &key, rows::operation).await?;
     Ok(found.into_iter().next())
 }
 

@@ -97,8 +97,7 @@ impl Log {
         if !state.waiting.is_empty() {
             self.shared.work.notify_one();
         }
-        let shared = self.shared.clone();
-        Durable::later(move |told| shared.once_flushed(count, told))
+        self.durable(count)
     }
 
     /// When all that was committed so far is durable, which is more than was read so far.
@@ -108,7 +107,11 @@ impl Log {
         if state.flushed == count && state.failed.is_none() {
             return Durable::already();
         }
-        drop(state);
+        self.durable(count)
+    }
+
+    /// When so many COMMITs are.
+    fn durable(&self, count: u64) -> Durable {
         let shared = self.shared.clone();
         Durable::later(move |told| shared.once_flushed(count, told))
     }

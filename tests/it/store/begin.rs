@@ -31,7 +31,7 @@ async fn an_intent_reads_back_as_it_was_written(db: Db) {
 
     let stored = db.operation(intent.operation.id).await;
     assert_eq!(stored, intent.operation);
-    let by_key = db.operation_by_key("cmp", "k 1").await;
+    let by_key = db.store.operation_by_key("cmp", "k 1").await.unwrap();
     assert_eq!(by_key.as_ref(), Some(&stored));
     let by_claim = db
         .store

@@ -59,7 +59,7 @@ async fn ids_are_equal_when_their_bytes_are(db: Db) {
         .await
         .unwrap();
     assert_eq!(other_case, [None]);
-    let operation = db.operation_by_key("CMP", "a").await;
+    let operation = db.store.operation_by_key("CMP", "a").await.unwrap();
     assert_eq!(operation, None);
 }
 

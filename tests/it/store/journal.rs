@@ -81,14 +81,6 @@ impl Store for Watched {
         })
     }
 
-    fn operation_by_key<'a>(
-        &'a self,
-        client: &'a str,
-        key: &'a str,
-    ) -> cmp_relay::store::Async<'a, Result<Option<Operation>, StoreError>> {
-        self.inner.operation_by_key(client, key)
-    }
-
     delegate!();
 }
 

@@ -6,7 +6,7 @@ use cmp_relay::store::{Journal, Options};
 
 use super::*;
 
-/// The methods of `Store` but `apply`, `mappings` and `operation_by_key`, passed on to `self.inner`.
+/// The methods of `Store` but `apply` and `mappings`, passed on to `self.inner`.
 macro_rules! delegate {
     () => {
         crate::store::lost::delegate! {
@@ -17,6 +17,7 @@ macro_rules! delegate {
             fn count_mappings<'a>(&'a self, of: &'a cmp_relay::store::CountOf) -> Vec<cmp_relay::store::ObjectCount>;
             fn count_unsettled<'a>(&'a self) -> Vec<cmp_relay::store::ObjectCount>;
             fn operation<'a>(&'a self, id: OperationId) -> Option<Operation>;
+            fn operation_by_key<'a>(&'a self, client: &'a str, key: &'a str) -> Option<Operation>;
             fn operation_by_claim<'a>(&'a self, claim: cmp_relay::store::Claim) -> Option<Operation>;
             fn list_operations<'a>(&'a self, filter: &'a cmp_relay::store::OperationFilter) -> Vec<Operation>;
             fn host_keys<'a>(&'a self) -> Vec<cmp_relay::store::HostKeyRow>;
@@ -80,14 +81,6 @@ impl Store for Lossy {
         keys: &'a [ObjectKey],
     ) -> cmp_relay::store::Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
         self.inner.mappings(keys)
-    }
-
-    fn operation_by_key<'a>(
-        &'a self,
-        client: &'a str,
-        key: &'a str,
-    ) -> cmp_relay::store::Async<'a, Result<Option<Operation>, StoreError>> {
-        self.inner.operation_by_key(client, key)
     }
 
     delegate!();

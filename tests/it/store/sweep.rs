@@ -177,7 +177,7 @@ async fn a_pruned_key_is_a_new_request(db: Db) {
         limit: 10,
     };
     assert_eq!(count(&db, prune).await, 1);
-    let found = db.operation_by_key("cmp", "k").await;
+    let found = db.store.operation_by_key("cmp", "k").await.unwrap();
     assert_eq!(found, None);
     assert_eq!(db.begin(&with_key(create("n1"), "k")).await, Begun::Started);
 }
