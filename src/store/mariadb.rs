@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 use super::sql::session::{Cell, Columns, Decode, Dialect, Fault, Session, Text};
 use super::sql::texts::{LONGEST, Texts};
-use super::sql::{Engine, Question, SqlStore, schema};
+use super::sql::{Engine, Question, Rows, SqlStore, schema};
 use super::{Durable, Position, StoreError};
 use crate::plan::MariaDb;
 
@@ -274,6 +274,7 @@ impl Engine for MariaDbEngine {
 
     async fn ask<T: Send + 'static>(
         &self,
+        _: Rows,
         question: Question<MySqlConnection, T>,
     ) -> Result<T, Fault> {
         // Boxed: sqlx's way to a connection is 18 KB, and would be copied with every future around it.

@@ -1,8 +1,7 @@
 //! The store on an embedded SQLite file: one machine, no standby.
 //!
 //! WAL, and nobody is told of a commit before it survives a power cut (`log`). One connection writes, on the
-//! thread of whoever applies a batch, which is the committer's own; a few read, on threads of their own
-//! (`readers`). A lock file beside the database is held for life, so that one process serves it (SEMANTICS 20).
+//! thread of whoever applies a batch, which is the committer's own; a few read (`readers`). A lock file beside the database is held for life, so that one process serves it (SEMANTICS 20).
 
 mod log;
 mod migrate;
@@ -24,7 +23,7 @@ use self::log::Log;
 use self::readers::Readers;
 use super::sql::session::{Cell, Columns, Decode, Dialect, Fault, Session, Text};
 use super::sql::texts::Texts;
-use super::sql::{Engine, Question, SqlStore, schema};
+use super::sql::{Engine, Question, Rows, SqlStore, schema};
 use super::{Durable, Position, StoreError};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -176,8 +175,15 @@ impl Engine for SqliteEngine {
     type Session = Connection;
     type Transaction = Transaction;
 
-    async fn ask<T: Send + 'static>(&self, question: Question<Connection, T>) -> Result<T, Fault> {
-        self.readers.ask(question).await
+    async fn ask<T: Send + 'static>(
+        &self,
+        rows: Rows,
+        question: Question<Connection, T>,
+    ) -> Result<T, Fault> {
+        match rows {
+            Rows::Few => self.readers.ask_at_once(question).await,
+            Rows::Any => self.readers.ask(question).await,
+        }
     }
 
     async fn begin(&self) -> Result<Transaction, Fault> {

@@ -43,6 +43,23 @@ const WRITE_WITHIN: Duration = Duration::from_secs(8);
 /// A question to the tables. It owns what it asks with: it may be answered on another thread.
 pub type Question<S, T> = Box<dyn for<'s> FnOnce(&'s mut S) -> Async<'s, Result<T, Fault>> + Send>;
 
+/// How many rows a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// A few, whose keys it has.
+    Few,
+    Any,
+}
+
+impl Rows {
+    fn with_keys(count: usize) -> Self {
+        match count {
+            0..=8 => Self::Few,
+            _ => Self::Any,
+        }
+    }
+}
+
 /// The connections to one database: one that writes, and some that answer questions.
 pub trait Engine: Send + Sync + 'static {
     type Session: Session;
@@ -51,6 +68,7 @@ pub trait Engine: Send + Sync + 'static {
 
     fn ask<T: Send + 'static>(
         &self,
+        rows: Rows,
         question: Question<Self::Session, T>,
     ) -> impl Future<Output = Result<T, Fault>> + Send;
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, Fault>> + Send;
@@ -122,22 +140,27 @@ impl<E: Engine> SqlStore<E> {
     }
 
     /// What the tables say, once that is durable.
-    async fn ask<T, Q>(&self, question: Q) -> Result<T, StoreError>
+    async fn ask<T, Q>(&self, rows: Rows, question: Q) -> Result<T, StoreError>
     where
         T: Send + 'static,
         Q: for<'s> FnOnce(&'s mut E::Session) -> Async<'s, Result<T, Fault>> + Send + 'static,
     {
-        self.ask_for(question, |_| true).await
+        self.ask_for(rows, question, |_| true).await
     }
 
     /// As [`Self::ask`]; an answer that `says` nothing, which no later commit can take back, is not waited for.
-    async fn ask_for<T, Q>(&self, question: Q, says: impl Fn(&T) -> bool) -> Result<T, StoreError>
+    async fn ask_for<T, Q>(
+        &self,
+        rows: Rows,
+        question: Q,
+        says: impl Fn(&T) -> bool,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         Q: for<'s> FnOnce(&'s mut E::Session) -> Async<'s, Result<T, Fault>> + Send + 'static,
     {
         let answered = async {
-            let answer = self.engine.ask(Box::new(question)).await?;
+            let answer = self.engine.ask(rows, Box::new(question)).await?;
             if says(&answer) {
                 let refused = |error: StoreError| Fault::Unavailable(error.to_string());
                 self.engine.seen().wait().await.map_err(refused)?;
@@ -250,9 +273,10 @@ async fn each_alone<S: Session>(session: &mut S, batch: &[Write]) -> Result<Vec<
 
 /// Asks one of the questions of `reads`, with arguments of its own.
 macro_rules! ask {
-    ($self:ident, $read:path $(, $argument:ident)*) => {{
+    ($self:ident, $rows:expr, $read:path $(, $argument:ident)*) => {{
         $(let $argument = $argument.to_owned();)*
-        Box::pin($self.ask(move |session| {
+        let rows = $rows;
+        Box::pin($self.ask(rows, move |session| {
             Box::pin(async move { $read(session $(, &$argument)*).await })
         }))
     }};
@@ -285,7 +309,7 @@ impl<E: Engine> Store for SqlStore<E> {
         &'a self,
         keys: &'a [ObjectKey],
     ) -> Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
-        ask!(self, reads::mappings, keys)
+        ask!(self, Rows::with_keys(keys.len()), reads::mappings, keys)
     }
 
     fn mappings_of_object<'a>(
@@ -293,7 +317,7 @@ impl<E: Engine> Store for SqlStore<E> {
         resource: &'a str,
         cmp_id: &'a str,
     ) -> Async<'a, Result<Vec<Mapping>, StoreError>> {
-        ask!(self, reads::mappings_of_object, resource, cmp_id)
+        ask!(self, Rows::Any, reads::mappings_of_object, resource, cmp_id)
     }
 
     fn mappings_by_backend_id<'a>(
@@ -304,6 +328,7 @@ impl<E: Engine> Store for SqlStore<E> {
     ) -> Async<'a, Result<Vec<Option<Mapping>>, StoreError>> {
         ask!(
             self,
+            Rows::with_keys(backend_ids.len()),
             reads::mappings_by_backend_id,
             resource,
             backend,
@@ -315,26 +340,26 @@ impl<E: Engine> Store for SqlStore<E> {
         &'a self,
         filter: &'a MappingFilter,
     ) -> Async<'a, Result<Vec<Mapping>, StoreError>> {
-        ask!(self, reads::list_mappings, filter)
+        ask!(self, Rows::Any, reads::list_mappings, filter)
     }
 
     fn count_by_backend(&self) -> Async<'_, Result<Vec<(String, u64)>, StoreError>> {
-        ask!(self, reads::count_by_backend)
+        ask!(self, Rows::Any, reads::count_by_backend)
     }
 
     fn count_mappings<'a>(
         &'a self,
         of: &'a CountOf,
     ) -> Async<'a, Result<Vec<ObjectCount>, StoreError>> {
-        ask!(self, reads::count_mappings, of)
+        ask!(self, Rows::Any, reads::count_mappings, of)
     }
 
     fn count_unsettled(&self) -> Async<'_, Result<Vec<ObjectCount>, StoreError>> {
-        ask!(self, reads::count_unsettled)
+        ask!(self, Rows::Any, reads::count_unsettled)
     }
 
     fn operation(&self, id: OperationId) -> Async<'_, Result<Option<Operation>, StoreError>> {
-        ask!(self, reads::operation, id)
+        ask!(self, Rows::Few, reads::operation, id)
     }
 
     fn operation_by_key<'a>(
@@ -344,6 +369,7 @@ impl<E: Engine> Store for SqlStore<E> {
     ) -> Async<'a, Result<Option<Operation>, StoreError>> {
         let (client, key) = (client.to_owned(), key.to_owned());
         let question = self.ask_for(
+            Rows::Few,
             move |session| {
                 Box::pin(async move { reads::operation_by_key(session, &client, &key).await })
             },
@@ -353,31 +379,31 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     fn operation_by_claim(&self, claim: Claim) -> Async<'_, Result<Option<Operation>, StoreError>> {
-        ask!(self, reads::operation_by_claim, claim)
+        ask!(self, Rows::Few, reads::operation_by_claim, claim)
     }
 
     fn list_operations<'a>(
         &'a self,
         filter: &'a OperationFilter,
     ) -> Async<'a, Result<Vec<Operation>, StoreError>> {
-        ask!(self, reads::list_operations, filter)
+        ask!(self, Rows::Any, reads::list_operations, filter)
     }
 
     fn host_keys(&self) -> Async<'_, Result<Vec<HostKeyRow>, StoreError>> {
-        ask!(self, reads::host_keys)
+        ask!(self, Rows::Any, reads::host_keys)
     }
 
     fn list_audit(&self, limit: u32) -> Async<'_, Result<Vec<Audit>, StoreError>> {
-        ask!(self, reads::list_audit, limit)
+        ask!(self, Rows::Any, reads::list_audit, limit)
     }
 
     fn count_by_state(&self) -> Async<'_, Result<Vec<(State, u64)>, StoreError>> {
-        ask!(self, reads::count_by_state)
+        ask!(self, Rows::Any, reads::count_by_state)
     }
 
     fn fingerprint_key(&self) -> Async<'_, Result<[u8; 32], StoreError>> {
         Box::pin(async move {
-            if let Some(key) = ask!(self, reads::fingerprint_key).await? {
+            if let Some(key) = ask!(self, Rows::Any, reads::fingerprint_key).await? {
                 return Ok(key);
             }
             let mut transaction = self.engine.begin().await?;
@@ -391,14 +417,19 @@ impl<E: Engine> Store for SqlStore<E> {
 
     fn migrate(&self) -> Async<'_, Result<Vec<String>, StoreError>> {
         Box::pin(async move {
-            let before = ask!(self, schema::applied).await?;
+            let before = ask!(self, Rows::Any, schema::applied).await?;
             self.engine.run_migrations().await?;
             Ok(schema::missing(E::migrator(), &before))
         })
     }
 
     fn check_schema(&self) -> Async<'_, Result<(), StoreError>> {
-        Box::pin(async move { schema::compare(E::migrator(), &ask!(self, schema::applied).await?) })
+        Box::pin(async move {
+            schema::compare(
+                E::migrator(),
+                &ask!(self, Rows::Any, schema::applied).await?,
+            )
+        })
     }
 
     fn is_writable(&self) -> Async<'_, Result<bool, StoreError>> {

@@ -1,8 +1,7 @@
 //! The little that both databases must offer: run a statement with bound values, read columns back.
 //!
 //! A [`Session`] is one connection. Statements are built from constants and counts of placeholders
-//! alone; every value is bound. On SQLite the futures are ready at once: the call blocks, so they run on
-//! the store's own threads only.
+//! alone; every value is bound. On SQLite the futures are ready at once: the call blocks.
 
 use std::borrow::Cow;
 use std::future::Future;

@@ -1,8 +1,12 @@
-//! The threads that answer questions: SQLite blocks, and a runtime that serves requests must not.
+//! What answers questions. SQLite blocks, and a runtime that serves requests must not: threads do it.
 //!
 //! They take questions from one bounded queue. A thread that is awake takes one after the other, so that
 //! under load one wake answers several; it wakes the next thread when it begins and more are waiting, so
 //! that a slow question holds up none.
+//!
+//! A question about a few rows by their keys is over sooner than a thread wakes, as long as the pages are
+//! in memory. It is answered where it is asked (`here`), until one was slow: then the threads have them all
+//! again for a while, so that a runtime waits for a disk for a small part of its time only.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +14,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -18,16 +23,31 @@ use crate::store::sql::Question;
 use crate::store::sql::session::Fault;
 
 const THREADS: usize = 4;
+/// Connections for questions that are answered where they are asked: more runtimes than these rarely ask at once.
+const HERE: usize = 4;
+/// Longer than waking a thread takes.
+const SLOW: Duration = Duration::from_micros(200);
+/// For so many times what a slow question took, none is answered where it is asked.
+const RESTS: u32 = 20;
 /// Questions that may wait: more than requests can be in flight, but for those that were given up.
 const QUEUE: usize = 16_384;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The threads of one file.
+/// The threads of one file, and what answers without them.
 #[derive(Debug)]
 pub(super) struct Readers {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    here: Mutex<Here>,
+}
+
+/// Answers on the thread that asks.
+#[derive(Debug)]
+struct Here {
+    free: Vec<Connection>,
+    rests_until: Option<Instant>,
+    closed: bool,
 }
 
 #[derive(Default)]
@@ -61,6 +81,7 @@ impl Readers {
         let readers = Self {
             shared: Arc::default(),
             threads: Mutex::default(),
+            here: Mutex::new(Here::start(&connect)?),
         };
         for _ in 0..THREADS {
             let (shared, connection) = (readers.shared.clone(), connect()?);
@@ -80,11 +101,25 @@ impl Readers {
         let (answer, answered) = oneshot::channel();
         self.shared.push(Box::new(move |connection| {
             if !answer.is_closed() {
-                let _ = answer.send(at_once(question(connection)));
+                let _ = answer.send(self::answer(question, connection));
             }
         }))?;
         let unanswered = |_| Err(Fault::Unavailable("a question was not answered".to_owned()));
         answered.await.unwrap_or_else(unanswered)
+    }
+
+    /// Asks about a few rows by their keys: at once, unless the disk is slow.
+    pub(super) async fn ask_at_once<T: Send + 'static>(
+        &self,
+        question: Question<Connection, T>,
+    ) -> Result<T, Fault> {
+        let taken = Instant::now();
+        let Some(mut connection) = hold(&self.here).take(taken) else {
+            return self.ask(question).await;
+        };
+        let answer = answer(question, &mut connection);
+        hold(&self.here).give_back(connection, taken, Instant::now());
+        answer
     }
 
     pub(super) fn are_closed(&self) -> bool {
@@ -94,8 +129,9 @@ impl Readers {
     /// Answers what waits, takes no more, and ends the threads.
     pub(super) fn close(&self) {
         self.shared.close();
+        hold(&self.here).close();
         for thread in hold(&self.threads).drain(..) {
-            // A panic was caught where it happened.
+            // No job panics.
             let _ = thread.join();
         }
     }
@@ -104,6 +140,41 @@ impl Readers {
 impl Drop for Readers {
     fn drop(&mut self) {
         self.shared.close();
+    }
+}
+
+impl Here {
+    fn start(connect: impl Fn() -> rusqlite::Result<Connection>) -> rusqlite::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let free: Result<_, _> = (0..cores.min(HERE)).map(|_| connect()).collect();
+        Ok(Self {
+            free: free?,
+            rests_until: None,
+            closed: false,
+        })
+    }
+
+    /// `None`: the threads are to answer.
+    fn take(&mut self, now: Instant) -> Option<Connection> {
+        if self.rests_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        self.free.pop()
+    }
+
+    fn give_back(&mut self, connection: Connection, taken: Instant, now: Instant) {
+        let took = now.duration_since(taken);
+        if took > SLOW {
+            self.rests_until = Some(now + took * RESTS);
+        }
+        if !self.closed {
+            self.free.push(connection);
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.free.clear();
     }
 }
 
@@ -139,10 +210,7 @@ impl Shared {
 
     fn answer(&self, mut connection: Connection) {
         while let Some(job) = self.next() {
-            let connection = &mut connection;
-            if catch_unwind(AssertUnwindSafe(move || job(connection))).is_err() {
-                tracing::error!("a question to the database panicked");
-            }
+            job(&mut connection);
         }
     }
 
@@ -175,6 +243,15 @@ impl Shared {
 // No code panics while it holds one of these locks.
 fn hold<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the file says; a panic ends neither the thread nor the connection.
+fn answer<T>(question: Question<Connection, T>, connection: &mut Connection) -> Result<T, Fault> {
+    let answered = catch_unwind(AssertUnwindSafe(|| at_once(question(connection))));
+    answered.unwrap_or_else(|_| {
+        tracing::error!("a question to the database panicked");
+        Err(Fault::Unavailable("a question panicked".to_owned()))
+    })
 }
 
 /// The result of a future that never waits.
@@ -258,6 +335,46 @@ mod tests {
         })
         .await;
         answers.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn after_a_slow_answer_the_threads_have_the_questions_for_a_while() {
+        let mut here = Here::start(Connection::open_in_memory).unwrap();
+        let began = Instant::now();
+        let quick = here.take(began).unwrap();
+        here.give_back(quick, began, began + SLOW);
+        let slow = here.take(began).unwrap();
+        let ended = began + SLOW * 2;
+        here.give_back(slow, began, ended);
+        let rest = SLOW * 2 * RESTS;
+        assert!(here.take(ended + rest - SLOW).is_none());
+        assert!(here.take(ended + rest).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_question_at_once_is_answered_where_it_is_asked_or_by_a_thread() {
+        let readers = readers();
+        let thread = || question(|| std::thread::current().id());
+        let all: Vec<_> = std::mem::take(&mut hold(&readers.here).free);
+        assert_ne!(
+            readers.ask_at_once(thread()).await.unwrap(),
+            std::thread::current().id()
+        );
+        hold(&readers.here).free = all;
+        assert_eq!(
+            readers.ask_at_once(thread()).await.unwrap(),
+            std::thread::current().id()
+        );
+
+        let connections = hold(&readers.here).free.len();
+        hold(&readers.here).rests_until = None;
+        let panics: Result<(), _> = readers.ask_at_once(question(|| panic!("on purpose"))).await;
+        assert_eq!(panics.unwrap_err().to_string(), "a question panicked");
+        assert_eq!(hold(&readers.here).free.len(), connections);
+
+        readers.close();
+        assert!(readers.ask_at_once(thread()).await.is_err());
+        assert!(hold(&readers.here).free.is_empty());
     }
 
     #[tokio::test]
