@@ -15,6 +15,7 @@ pub mod compile;
 pub mod env;
 pub mod example;
 pub mod handbook;
+pub mod parallel;
 pub mod secrets;
 pub mod source;
 pub mod spec;

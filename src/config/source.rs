@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{codes, yaml};
+use super::{codes, parallel, yaml};
 use crate::diagnostics::{Diagnostic, Diagnostics, Severity, Sources};
 use crate::document::{FileId, Node, Span};
 
@@ -79,99 +79,25 @@ impl SourceFiles {
             Err(error) => no_folder(dir, &error.to_string(), diags),
         }
         found.sort();
-        let mut files = Self {
+        let found: Vec<_> = found.iter().map(|path| (&**path, role_of(path))).collect();
+        Self {
             dir: dir.to_owned(),
-            files: Vec::new(),
-        };
-        for path in found {
-            match role_of(&path) {
-                Some(role) => {
-                    let bytes = read_bounded(&dir.join(&path));
-                    files.add(&path, role, bytes, diags);
-                }
-                None => files.ignored(&path, diags),
-            }
+            files: parsed(&found, |at| read_bounded(&dir.join(found[at].0)), diags),
         }
-        files
     }
 
     /// Takes files that are in memory: an embedded pack, or a test's.
     pub fn from_memory(sources: &[(&str, &str)], diags: &mut Diagnostics) -> Self {
         let mut sources = sources.to_vec();
         sources.sort_by_key(|(path, _)| *path);
-        let mut files = Self::default();
-        for (path, text) in sources {
-            match role_of(path) {
-                Some(role) => files.add(path, role, Ok(text.as_bytes().to_vec()), diags),
-                None => files.ignored(path, diags),
-            }
+        let found: Vec<_> = sources
+            .iter()
+            .map(|(path, _)| (*path, role_of(path)))
+            .collect();
+        Self {
+            dir: PathBuf::new(),
+            files: parsed(&found, |at| Ok(sources[at].1.as_bytes().to_vec()), diags),
         }
-        files
-    }
-
-    fn add(
-        &mut self,
-        path: &str,
-        role: FileRole,
-        bytes: Result<Vec<u8>, Unreadable>,
-        diags: &mut Diagnostics,
-    ) {
-        let file = self.next_id();
-        let text = match bytes.and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|error| Unreadable {
-                code: codes::NOT_UTF8,
-                message: format!(
-                    "this file is not UTF-8 (from byte {} on)",
-                    error.utf8_error().valid_up_to()
-                ),
-            })
-        }) {
-            Ok(text) => Some(text),
-            Err(why) => {
-                let span = Span::new(file, 0, 0);
-                diags.push(Diagnostic::error(why.code, span, why.message));
-                None
-            }
-        };
-        let node = match &text {
-            Some(text) if !role.is_text() => yaml::parse(file, text, diags),
-            _ => None,
-        };
-        self.files.push(SourceFile {
-            path: path.into(),
-            role,
-            text: text.unwrap_or_default().into(),
-            node,
-        });
-    }
-
-    /// Says of a file with a likely name why it counts for nothing; other files are the user's own.
-    fn ignored(&mut self, path: &str, diags: &mut Diagnostics) {
-        let (_, extension) = path.rsplit_once('.').unwrap_or((path, ""));
-        let (wanted, likely) = match path.split('/').next() {
-            Some("templates") => (".hbs", !matches!(extension, "md" | "txt")),
-            _ => (
-                ".yaml",
-                matches!(extension, "yml" | "json" | "YAML" | "YML"),
-            ),
-        };
-        if !likely {
-            return;
-        }
-        diags.push(Diagnostic {
-            severity: Severity::Warning,
-            code: codes::IGNORED_FILE,
-            message: format!("`{path}` is not read: files here end in `{wanted}`"),
-            span: None,
-            label: None,
-            suggestion: None,
-            help: Some("rename it, or move it elsewhere".into()),
-            related: Vec::new(),
-        });
-    }
-
-    fn next_id(&self) -> FileId {
-        FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX))
     }
 
     /// What relative paths in the configuration start from; empty for files in memory.
@@ -297,6 +223,104 @@ impl Sources for SourceFiles {
     fn count(&self) -> usize {
         self.len()
     }
+}
+
+/// The files among these whose place gives them a meaning, each read and parsed; `read` is asked for the bytes of one.
+fn parsed(
+    found: &[(&str, Option<FileRole>)],
+    read: impl Fn(usize) -> Result<Vec<u8>, Unreadable> + Sync,
+    diags: &mut Diagnostics,
+) -> Vec<SourceFile> {
+    let mut ids = (0u32..).map(FileId);
+    let wanted: Vec<_> = found
+        .iter()
+        .enumerate()
+        .map(|(at, (path, role))| {
+            (
+                at,
+                *path,
+                role.map(|role| (role, ids.next().expect("a file"))),
+            )
+        })
+        .collect();
+    let one = |at: usize| {
+        let (at, path, role) = wanted[at];
+        let mut said = Diagnostics::default();
+        let file = match role {
+            Some((role, id)) => Some(parse(id, path, role, read(at), &mut said)),
+            None => {
+                ignored(path, &mut said);
+                None
+            }
+        };
+        (file, said)
+    };
+    let parsed = parallel::map(wanted.len(), one).into_iter();
+    let files = parsed.filter_map(|(file, said)| {
+        diags.append(said);
+        file
+    });
+    files.collect()
+}
+
+fn parse(
+    id: FileId,
+    path: &str,
+    role: FileRole,
+    bytes: Result<Vec<u8>, Unreadable>,
+    diags: &mut Diagnostics,
+) -> SourceFile {
+    let text = match bytes.and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| Unreadable {
+            code: codes::NOT_UTF8,
+            message: format!(
+                "this file is not UTF-8 (from byte {} on)",
+                error.utf8_error().valid_up_to()
+            ),
+        })
+    }) {
+        Ok(text) => Some(text),
+        Err(why) => {
+            let span = Span::new(id, 0, 0);
+            diags.push(Diagnostic::error(why.code, span, why.message));
+            None
+        }
+    };
+    let node = match &text {
+        Some(text) if !role.is_text() => yaml::parse(id, text, diags),
+        _ => None,
+    };
+    SourceFile {
+        path: path.into(),
+        role,
+        text: text.unwrap_or_default().into(),
+        node,
+    }
+}
+
+/// Says of a file with a likely name why it counts for nothing; other files are the user's own.
+fn ignored(path: &str, diags: &mut Diagnostics) {
+    let (_, extension) = path.rsplit_once('.').unwrap_or((path, ""));
+    let (wanted, likely) = match path.split('/').next() {
+        Some("templates") => (".hbs", !matches!(extension, "md" | "txt")),
+        _ => (
+            ".yaml",
+            matches!(extension, "yml" | "json" | "YAML" | "YML"),
+        ),
+    };
+    if !likely {
+        return;
+    }
+    diags.push(Diagnostic {
+        severity: Severity::Warning,
+        code: codes::IGNORED_FILE,
+        message: format!("`{path}` is not read: files here end in `{wanted}`"),
+        span: None,
+        label: None,
+        suggestion: None,
+        help: Some("rename it, or move it elsewhere".into()),
+        related: Vec::new(),
+    });
 }
 
 /// Why a file has no text.

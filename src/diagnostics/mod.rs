@@ -106,6 +106,12 @@ impl Diagnostics {
         self.items.push(diagnostic);
     }
 
+    /// Goes on with all that is in another.
+    pub fn append(&mut self, mut other: Self) {
+        self.items.append(&mut other.items);
+        self.masked.append(&mut other.masked);
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.items.iter()
     }

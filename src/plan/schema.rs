@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jsonschema::Validator;
+use json_schema::Validator;
 use serde_json::Value;
 
 /// A compiled request schema; equal ones of several routes share what is large.

@@ -1,7 +1,7 @@
 //! What the routes of one compilation have in common, parsed once: expressions and regular expressions that
 //! many of them write alike.
 //!
-//! It lives as long as the compilation and on its thread alone: what is served holds no more than it uses.
+//! It lives as long as the compilation and on one of its threads alone: what is served holds no more than it uses.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -33,6 +33,13 @@ pub fn while_compiling<T>(compile: impl FnOnce() -> T) -> T {
     }
     let _forget = Forget(SHARED.replace(Some(Shared::default())));
     compile()
+}
+
+/// On a thread that ends with the compilation, or that compiles already: texts in common are parsed once on it.
+pub fn on_a_thread_of_a_compilation() {
+    SHARED.with_borrow_mut(|shared| {
+        shared.get_or_insert_default();
+    });
 }
 
 /// What Handlebars' own parser reads in a text.

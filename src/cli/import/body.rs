@@ -1,12 +1,13 @@
 //! What a request carries: the CMP's schema, and the backend's body made of it.
 
+use json_schema::fits;
 use serde_json::{Map, Value, json};
 
 use super::answer::{leaf, literal, referenced, when_there};
 use super::document::{json_content, list, media_example, object};
 use super::place::{Scene, cmp_id};
 use super::resource::{Does, Drafted, Resource};
-use super::sample::{fits, sample};
+use super::sample::sample;
 use super::schema::{Dropped, Field, Way, convert, fields, types};
 use super::words::{plain, step};
 use super::yaml::Yaml;

@@ -111,12 +111,3 @@ fn text(schema: &Value) -> String {
     }
     made
 }
-
-/// Whether a converted schema takes a value.
-pub fn fits(schema: &Value, value: &Value) -> bool {
-    let validator = jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .should_validate_formats(true)
-        .build(schema);
-    validator.is_ok_and(|validator| validator.is_valid(value))
-}

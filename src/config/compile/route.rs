@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::backend::Backends;
 use super::choice::{Instances, Reach};
 use super::codes;
-use super::conflict;
+use super::conflict::{self, Declared};
 use super::endpoint::Endpoint;
 use super::evidence::Evidence;
 use super::example;
@@ -23,15 +23,18 @@ use super::shadow;
 use super::unused;
 use super::usage;
 use crate::config::env::Env;
-use crate::config::example::RouteExamples;
+use crate::config::example::{Example, RouteExamples};
+use crate::config::parallel;
 use crate::config::source::{SourceFile, SourceFiles};
-use crate::config::spec::decode::{Entries, wrong_type};
+use crate::config::spec::decode::{At, Entries, wrong_type};
 use crate::config::spec::part::{misplaced, right};
+use crate::config::spec::route::RouteSpec;
 use crate::diagnostics::codes::UNKNOWN_VARIABLE;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::{FileId, Kind, Node, Span};
 use crate::plan::{Resource, Route, RouteId, RouteTable, Server};
 use crate::transform::ValueMap;
+use crate::transform::shared::on_a_thread_of_a_compilation;
 
 /// What route files become.
 #[derive(Debug)]
@@ -66,28 +69,14 @@ pub fn compile(
     let mut evidence = Evidence::default();
     let mut reads = Vec::new();
     let mut idle = Diagnostics::default();
-    for sheet in &sheets {
-        let maps = maps(sheet, &mut found);
-        let written = right(&sheet.spec.routes).map_or(&[][..], |routes| &routes.0);
-        // A route with variants stands there once for each of them.
-        for ways in written.chunk_by(|(one, _), (next, _)| one.span == next.span) {
-            let id = RouteId(u16::try_from(declared.len()).unwrap_or(u16::MAX));
+    for (sheet, (said, made)) in sheets.iter().zip(each_sheet(&sheets, &around)) {
+        found.append(said);
+        for ways in made {
             let mut compiled = Vec::with_capacity(ways.len());
             let mut unused = Vec::with_capacity(ways.len());
-            for (way, (name, spec)) in ways.iter().enumerate() {
-                let variants = sheet.variants.get(&name.span);
-                let variant = variants.and_then(|variants| variants.get(way));
-                let context = Endpoint {
-                    sheet,
-                    around: &around,
-                    name,
-                    spec,
-                    node: route_node(sheet, name.span, way),
-                    variant,
-                    reads: Default::default(),
-                };
-                let mut said = Diagnostics::default();
-                let (route, matched, written) = context.compile(id, &maps, &mut said);
+            for (way, made) in ways.into_iter().enumerate() {
+                let (context, mut said) = (made.endpoint, made.said);
+                let (route, matched, written) = made.compiled;
                 links.note(&context);
                 if let Some(route) = &route {
                     links::check_mark(route, &context, &mut idle);
@@ -101,15 +90,16 @@ pub fn compile(
                     declared.push(matched);
                 }
                 compiled.push(route);
+                let name = context.name;
                 examples.push(RouteExamples {
                     route: name.value.as_str().into(),
-                    span: variant.map_or(name.span, |variant| variant.span),
+                    span: context.variant.map_or(name.span, |variant| variant.span),
                     way,
                     examples: written,
                     rules: example::places(
-                        right(&spec.response),
+                        right(&context.spec.response),
                         right(&sheet.spec.response),
-                        right(&spec.mapping),
+                        right(&context.spec.mapping),
                     ),
                 });
             }
@@ -150,6 +140,66 @@ pub fn compile(
         table,
         examples,
     }
+}
+
+/// A way of a route, by itself.
+struct Made<'a> {
+    endpoint: Endpoint<'a>,
+    compiled: (Option<Route>, Declared, Vec<Example>),
+    said: Diagnostics,
+}
+
+/// The ways of the routes of every file, beside each other, and what is wrong with the file's tables.
+fn each_sheet<'a>(
+    sheets: &'a [Sheet],
+    around: &'a Surroundings<'a>,
+) -> Vec<(Diagnostics, Vec<Vec<Made<'a>>>)> {
+    // A route with variants stands there once for each of them.
+    let ways_of = |sheet: &'a Sheet| {
+        let written = right(&sheet.spec.routes).map_or(&[][..], |routes| &routes.0);
+        written.chunk_by(|(one, _), (next, _)| one.span == next.span)
+    };
+    let mut next = 0;
+    let firsts: Vec<usize> = sheets
+        .iter()
+        .map(|sheet| {
+            let first = next;
+            next += ways_of(sheet).count();
+            first
+        })
+        .collect();
+    let of_one = |at: usize| {
+        on_a_thread_of_a_compilation();
+        let sheet = &sheets[at];
+        let mut said = Diagnostics::default();
+        let maps = maps(sheet, &mut said);
+        let made = (firsts[at]..).zip(ways_of(sheet)).map(|(id, ways)| {
+            let id = RouteId(u16::try_from(id).unwrap_or(u16::MAX));
+            let way = |(way, (name, spec)): (usize, &'a (At<String>, RouteSpec))| {
+                let variants = sheet.variants.get(&name.span);
+                let endpoint = Endpoint {
+                    sheet,
+                    around,
+                    name,
+                    spec,
+                    node: route_node(sheet, name.span, way),
+                    variant: variants.and_then(|variants| variants.get(way)),
+                    reads: Default::default(),
+                };
+                let mut said = Diagnostics::default();
+                let compiled = endpoint.compile(id, &maps, &mut said);
+                Made {
+                    endpoint,
+                    compiled,
+                    said,
+                }
+            };
+            ways.iter().enumerate().map(way).collect()
+        });
+        let made = made.collect();
+        (said, made)
+    };
+    parallel::map(sheets.len(), of_one)
 }
 
 /// One route of what became of its ways.

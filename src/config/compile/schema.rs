@@ -1,11 +1,9 @@
 //! Request schemas (SEMANTICS 33): JSON Schema 2020-12, closed, formats asserted, patterns linear, and
 //! every mistake at its place.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jsonschema::{Draft, PatternOptions};
 use serde_json::Value;
 
 use super::close::close;
@@ -28,7 +26,7 @@ pub(super) struct CompiledSchema {
 
 /// The schemas that compiled so far, by what is written in them, references replaced: many routes have the
 /// same ones.
-pub(super) type Schemas = RefCell<HashMap<(Purpose, String), Schema>>;
+pub(super) type Schemas = Mutex<HashMap<(Purpose, String), Schema>>;
 
 /// What a schema is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +52,7 @@ pub(super) fn compile(
     }
     let written = expanded.to_json();
     let key = (purpose, written.to_string());
-    let same = known.borrow().get(&key).cloned();
+    let same = hold(known).get(&key).cloned();
     if same.is_none() {
         check_meta(&expanded, &written, diags);
     }
@@ -70,13 +68,7 @@ pub(super) fn compile(
         return Some(CompiledSchema { schema, closed });
     }
     let document = closed.to_json();
-    let validator = jsonschema::options()
-        .with_draft(Draft::Draft202012)
-        .should_validate_formats(true)
-        .should_ignore_unknown_formats(false)
-        .with_pattern_options(PatternOptions::regex())
-        .build(&document);
-    let validator = match validator {
+    let validator = match json_schema::compile(&document) {
         Ok(validator) => validator,
         Err(error) => {
             report(&closed, &error, diags);
@@ -94,13 +86,18 @@ pub(super) fn compile(
         write_only,
         scalars,
     };
-    known.borrow_mut().insert(key, schema.clone());
+    hold(known).insert(key, schema.clone());
     Some(CompiledSchema { schema, closed })
+}
+
+// Whoever holds it panics nowhere.
+fn hold(known: &Schemas) -> MutexGuard<'_, HashMap<(Purpose, String), Schema>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Holds the schema against the meta-schema of 2020-12.
 fn check_meta(node: &Node, document: &Value, diags: &mut Diagnostics) {
-    let meta = jsonschema::draft202012::meta::validator();
+    let meta = json_schema::draft202012::meta::validator();
     if meta.is_valid(document) {
         return;
     }
@@ -109,7 +106,7 @@ fn check_meta(node: &Node, document: &Value, diags: &mut Diagnostics) {
     }
 }
 
-fn report(root: &Node, error: &jsonschema::ValidationError<'_>, diags: &mut Diagnostics) {
+fn report(root: &Node, error: &json_schema::ValidationError<'_>, diags: &mut Diagnostics) {
     let pointer = error.instance_path().to_string();
     let place = at_pointer(root, &pointer).unwrap_or(root);
     diags.push(

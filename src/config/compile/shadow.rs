@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jsonschema::{Draft, PatternOptions};
 use serde_json::{Value, json};
 
 use super::codes;
@@ -224,10 +223,5 @@ fn is_refused(route: &Route, variable: &str, word: &str) -> bool {
             alone[key] = defs.clone();
         }
     }
-    jsonschema::options()
-        .with_draft(Draft::Draft202012)
-        .should_validate_formats(true)
-        .with_pattern_options(PatternOptions::regex())
-        .build(&alone)
-        .is_ok_and(|validator| !validator.is_valid(&Value::from(word)))
+    json_schema::compile(&alone).is_ok_and(|validator| !validator.is_valid(&Value::from(word)))
 }

@@ -244,7 +244,7 @@ mod tests {
 
     fn complaints(text: &str) -> Vec<String> {
         let schema = route_schema();
-        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let validator = json_schema::draft202012::new(&schema).unwrap();
         let mut diags = Diagnostics::default();
         let file = yaml::parse(FileId(0), text, &mut diags).unwrap();
         validator
