@@ -30,6 +30,7 @@ pub mod transform;
 pub mod trial;
 
 pub mod demo;
+pub mod embedded;
 pub mod telemetry;
 
 pub mod clock;

@@ -39,8 +39,7 @@ pub fn explain(code: &str, styled: bool) -> Result<String, Misuse> {
     if let Some(section) = pages::problem(code) {
         return Ok(for_a_terminal(&(facts(code) + section), styled));
     }
-    let known = pages::PAGES.iter().map(|(code, _)| *code);
-    let known = known.chain(problem::TABLE.iter().map(|(_, code, _)| *code));
+    let known = pages::codes().chain(problem::TABLE.iter().map(|(_, code, _)| *code));
     Err(Misuse(match suggest::nearest(code, known) {
         Some(near) => format!("`{code}` is not a code; did you mean `cmp-relay help-code {near}`?"),
         None => format!(
@@ -148,8 +147,7 @@ mod tests {
     #[test]
     fn the_list_has_every_code_once() {
         let list = list(false);
-        let codes = pages::PAGES.iter().map(|(code, _)| *code);
-        for code in codes.chain(problem::TABLE.iter().map(|(_, code, _)| *code)) {
+        for code in pages::codes().chain(problem::TABLE.iter().map(|(_, code, _)| *code)) {
             let lines = list
                 .lines()
                 .filter(|line| line.trim_start().split(' ').next() == Some(code));

@@ -4,29 +4,35 @@
 //! problems have a row and a section each in docs/problems.md. All of it is embedded, so that the
 //! program explains itself where there is no network. `help-code` prints it.
 
-/// Code and page of every diagnostic, by code.
-pub const PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/code_pages.rs"));
+use crate::embedded;
 
-/// The index: a heading for each group, and below it a line for each code.
-pub const INDEX: &str = include_str!("../../docs/codes/README.md");
+const FOLDER: &str = "docs/codes/";
+
+/// Every diagnostic's code.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    let code = |(path, _): (&'static str, _)| path.strip_prefix(FOLDER)?.strip_suffix(".md");
+    embedded::below(FOLDER)
+        .filter_map(code)
+        .filter(|code| *code != "README")
+}
 
 /// The page of all problems.
-pub const PROBLEMS: &str = include_str!("../../docs/problems.md");
+pub fn problems() -> &'static str {
+    embedded::text("docs/problems.md")
+}
 
 /// Where docs/problems.md begins to explain each problem.
 const PROBLEM_SECTIONS: &str = "\n## Each code\n";
 
 /// The page of a diagnostic's code.
 pub fn page(code: &str) -> Option<&'static str> {
-    PAGES
-        .iter()
-        .find(|(name, _)| *name == code)
-        .map(|(_, page)| *page)
+    codes().find(|name| *name == code)?;
+    embedded::find(&format!("{FOLDER}{code}.md"))
 }
 
 /// The section of a problem's code, its heading included.
 pub fn problem(code: &str) -> Option<&'static str> {
-    let (_, sections) = PROBLEMS.split_once(PROBLEM_SECTIONS)?;
+    let (_, sections) = problems().split_once(PROBLEM_SECTIONS)?;
     let sections = sections
         .split_once("\n## ")
         .map_or(sections, |(own, _)| own);
@@ -51,7 +57,8 @@ pub fn summary(page: &str) -> String {
 /// group comes last.
 pub fn groups() -> Vec<(String, Vec<&'static str>)> {
     let mut groups: Vec<(String, Vec<&'static str>)> = Vec::new();
-    for line in INDEX.lines() {
+    // A heading for each group, and below it a line for each code.
+    for line in embedded::text("docs/codes/README.md").lines() {
         if let Some(heading) = line.strip_prefix("## ") {
             groups.push((heading.to_owned(), Vec::new()));
         } else if let Some((code, _)) = line.strip_prefix("* [`").and_then(|l| l.split_once('`'))
@@ -61,11 +68,7 @@ pub fn groups() -> Vec<(String, Vec<&'static str>)> {
         }
     }
     let listed = |code: &str| groups.iter().any(|(_, codes)| codes.contains(&code));
-    let others: Vec<&str> = PAGES
-        .iter()
-        .map(|(code, _)| *code)
-        .filter(|code| !listed(code))
-        .collect();
+    let others: Vec<&str> = codes().filter(|code| !listed(code)).collect();
     if !others.is_empty() {
         groups.push(("Others".to_owned(), others));
     }

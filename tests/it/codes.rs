@@ -213,7 +213,7 @@ fn the_index_has_every_page_with_its_first_sentence() {
 #[test]
 fn every_problem_has_a_section() {
     let problems: BTreeSet<&str> = problem::TABLE.iter().map(|(_, code, _)| *code).collect();
-    let (_, sections) = pages::PROBLEMS.split_once("\n## Each code\n").unwrap();
+    let (_, sections) = pages::problems().split_once("\n## Each code\n").unwrap();
     let sections = sections.split("\n## ").next().unwrap();
     let heading = Regex::new("(?m)^### `([a-z_]+)`$").unwrap();
     let explained: Vec<&str> = heading

@@ -116,10 +116,10 @@ impl Relay {
             path.starts_with("routes.d/s") && path.matches('/').count() > 1
                 || text.contains("\nkind: neutron\n")
         });
-        for (path, text) in openstack::PACK.files {
+        for (path, text) in openstack::PACK.files() {
             if path.starts_with("backends.d/") {
                 let text = packs::put_into(backends, None, path, text);
-                files.push(((*path).to_owned(), text));
+                files.push((path.to_owned(), text));
             }
         }
         let (port, admin) = (free_port(), free_port());

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::{Pack, embed};
+use super::Pack;
 use crate::demo::story::{Scene, Step};
 
 /// Service function chaining; its routes need those of the networks' pack, and have no backends of their own.
 pub const PACK: Pack = Pack {
     title: "A service chain in the tenant's network",
-    files: embed![
+    paths: &[
         "routes.d/flow_classifiers.yaml",
         "routes.d/port_chains.yaml",
         "routes.d/port_pair_groups.yaml",

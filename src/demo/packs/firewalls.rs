@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Backend, Pack, embed};
+use super::{Backend, Pack};
 use crate::demo::simulate::Stage;
 use crate::demo::simulate::fortios::Fortios;
 use crate::demo::simulate::panos::Panos;
@@ -14,7 +14,7 @@ use crate::demo::story::{Scene, Step};
 /// Firewalls of two vendors.
 pub const PACK: Pack = Pack {
     title: "Firewalls of two vendors, one API",
-    files: embed![
+    paths: &[
         "backends.d/fw-khh-1.yaml",
         "backends.d/fw-tpe-1.yaml",
         "routes.d/firewall_addresses.yaml",

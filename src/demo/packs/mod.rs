@@ -14,6 +14,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
+use crate::embedded::{self, File};
+
 use super::simulate::Stage;
 use super::simulate::devices::SshEndpoint;
 use super::story::{Scene, Step};
@@ -33,8 +35,8 @@ pub const PACKS: &[&Pack] = &[
 pub struct Pack {
     /// The heading of its part of the story.
     pub title: &'static str,
-    /// Its own files; those of [`SHARED`] that they name come with them.
-    pub files: &'static [File],
+    /// Its own files, from the repository's root; those of [`shared`] that they name come with them.
+    pub paths: &'static [&'static str],
     /// The environment variables that its backends take their secrets from.
     pub secrets: &'static [&'static str],
     /// Puts its simulated backends on a stage, with the secrets that the stage gives.
@@ -43,29 +45,27 @@ pub struct Pack {
     pub steps: fn(&Scene<'_>) -> Vec<Step>,
 }
 
-/// A file of a pack: its path in a configuration folder, and its text.
-pub type File = (&'static str, &'static str);
-
-/// Takes files of the repository, by their paths from its root.
-macro_rules! embed {
-    ($($path:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)))),*]
-    };
-}
-use embed;
-
-/// What packs have in common.
-pub const SHARED: &[File] = embed![
+/// What packs have in common, by path.
+const SHARED: &[&str] = &[
     "routes.d/schemas/cmp-id.yaml",
     "routes.d/schemas/name.yaml",
     "routes.d/schemas/switch-port.yaml",
     "routes.d/schemas/vlan-id.yaml",
 ];
 
+fn texts(paths: &'static [&'static str]) -> impl Iterator<Item = File> {
+    paths.iter().map(|path| (*path, embedded::text(path)))
+}
+
+/// What packs have in common.
+pub fn shared() -> impl Iterator<Item = File> {
+    texts(SHARED)
+}
+
 /// Every file of every pack.
 pub fn files() -> impl Iterator<Item = File> {
-    let own = PACKS.iter().flat_map(|pack| pack.files);
-    SHARED.iter().chain(own).copied()
+    let own = PACKS.iter().flat_map(|pack| pack.files());
+    shared().chain(own)
 }
 
 /// Every environment variable of every pack.
@@ -74,14 +74,19 @@ pub fn secrets() -> impl Iterator<Item = &'static str> {
 }
 
 impl Pack {
-    /// All that a folder with this pack alone has: its own files, and what of [`SHARED`] they name.
+    /// All that a folder with this pack alone has: its own files, and what of [`shared`] they name.
     pub fn whole(&self) -> impl Iterator<Item = File> {
         let is_named = |path: &str| {
             let name = path.trim_start_matches("routes.d/");
-            self.files.iter().any(|(_, text)| text.contains(name))
+            self.files().any(|(_, text)| text.contains(name))
         };
-        let shared = SHARED.iter().filter(move |(path, _)| is_named(path));
-        shared.chain(self.files).copied()
+        let shared = shared().filter(move |(path, _)| is_named(path));
+        shared.chain(self.files())
+    }
+
+    /// Its own files.
+    pub fn files(&self) -> impl Iterator<Item = File> + use<> {
+        texts(self.paths)
     }
 }
 
@@ -183,11 +188,10 @@ pub fn write(
         write_file(&folder.join(CA_FILE), pem)?;
     }
     let ca_file = ca_pem.map(|_| CA_FILE);
-    let own = packs.iter().flat_map(|(pack, backends)| {
-        let files = pack.files.iter();
-        files.map(|file| (file, backends.as_slice()))
-    });
-    for ((path, text), backends) in SHARED.iter().map(|file| (file, &[][..])).chain(own) {
+    let own = packs
+        .iter()
+        .flat_map(|(pack, backends)| pack.files().map(|file| (file, backends.as_slice())));
+    for ((path, text), backends) in shared().map(|file| (file, &[][..])).chain(own) {
         let file = folder.join(path);
         if path.starts_with("backends.d/") || !file.exists() {
             write_file(&file, put_into(backends, ca_file, path, text).as_bytes())?;
@@ -245,10 +249,10 @@ mod tests {
             for secret in pack.secrets {
                 assert!(stage.secrets().contains_key(*secret), "{secret}");
             }
-            for (path, text) in pack.files {
+            for (path, text) in pack.files() {
                 let put = put_into(&backends, Some(CA_FILE), path, text);
                 if !path.starts_with("backends.d/") {
-                    assert_eq!(put, *text, "{path}");
+                    assert_eq!(put, text, "{path}");
                     continue;
                 }
                 assert!(!put.contains("example.net"), "{put}");

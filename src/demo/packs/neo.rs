@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Backend, Pack, embed};
+use super::{Backend, Pack};
 use crate::demo::simulate::Stage;
 use crate::demo::simulate::neo::Neo;
 use crate::demo::story::{Scene, Step};
@@ -13,7 +13,7 @@ use crate::demo::story::{Scene, Step};
 /// Networks of a fabric, behind a Mellanox NEO.
 pub const PACK: Pack = Pack {
     title: "A network over the fabric, which is a job",
-    files: embed![
+    paths: &[
         "backends.d/neo-1.yaml",
         "routes.d/fabric_jobs.yaml",
         "routes.d/fabric_networks.yaml",

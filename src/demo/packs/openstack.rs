@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Backend, Pack, embed};
+use super::{Backend, Pack};
 use crate::demo::simulate::{Stage, openstack};
 use crate::demo::story::{Scene, Step};
 
 /// OpenStack networking.
 pub const PACK: Pack = Pack {
     title: "A tenant's network, in OpenStack",
-    files: embed![
+    paths: &[
         "backends.d/neutron-1.yaml",
         "backends.d/neutron-2.yaml",
         "routes.d/floating_ips.yaml",

@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::json;
 
-use super::{Backend, Instead, Pack, embed};
+use super::{Backend, Instead, Pack};
 use crate::demo::simulate::Stage;
 use crate::demo::simulate::devices::{self, Devices, SshEndpoint};
 use crate::demo::story::{Scene, Step};
@@ -12,7 +12,7 @@ use crate::demo::story::{Scene, Step};
 /// Switches, by their command lines, by JSON over HTTPS and by NETCONF.
 pub const PACK: Pack = Pack {
     title: "A VLAN and more, on switches",
-    files: embed![
+    paths: &[
         "backends.d/sw-1-netconf.yaml",
         "backends.d/sw-1.yaml",
         "backends.d/sw-2.yaml",

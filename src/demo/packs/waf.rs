@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::{Backend, Pack, embed};
+use super::{Backend, Pack};
 use crate::demo::simulate::Stage;
 use crate::demo::simulate::waf::{self, VIRTUAL_SERVER, Wafs};
 use crate::demo::story::{Scene, Step};
@@ -12,7 +12,7 @@ use crate::demo::story::{Scene, Step};
 /// Web application firewalls.
 pub const PACK: Pack = Pack {
     title: "Protected servers, by two vendors' WAFs",
-    files: embed![
+    paths: &[
         "backends.d/waf-khh-1.yaml",
         "backends.d/waf-tpe-1.yaml",
         "routes.d/schemas/waf-name.yaml",

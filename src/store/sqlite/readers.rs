@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::store::sql::Question;
 use crate::store::sql::session::Fault;
 
-const THREADS: usize = 4;
+const THREADS: usize = 2;
 /// Connections for questions that are answered where they are asked: more runtimes than these rarely ask at once.
 const HERE: usize = 4;
 /// Longer than waking a thread takes.

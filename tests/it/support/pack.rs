@@ -23,18 +23,18 @@ pub(crate) fn shipped(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
 
 /// Packs over these backends, with a secret that tests have.
 pub(crate) fn over(packs: &[&Pack], backends: &[Backend]) -> Vec<(String, String)> {
-    let own = packs.iter().flat_map(|pack| pack.files);
+    let own = packs.iter().flat_map(|pack| pack.files());
     let secrets: Vec<&str> = packs
         .iter()
         .flat_map(|pack| pack.secrets)
         .copied()
         .collect();
-    let files = packs::SHARED.iter().chain(own).map(|(path, text)| {
+    let files = packs::shared().chain(own).map(|(path, text)| {
         let text = packs::put_into(backends, None, path, text);
         let text = secrets
             .iter()
             .fold(text, |text, secret| text.replace(secret, "BACKEND_TOKEN"));
-        ((*path).to_owned(), text)
+        (path.to_owned(), text)
     });
     files.collect()
 }
