@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use super::{Misuse, Vars};
 use crate::config;
+use crate::config::parallel::STACK;
 use crate::diagnostics::{json, text};
 use crate::http::reload::Rejected;
 use crate::plan::Plan;
-
-/// As much as the main thread has: files may be deep.
-const STACK: usize = 8 << 20;
 
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
