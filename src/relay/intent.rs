@@ -1,6 +1,8 @@
 //! The intent: what is written down before the backend hears anything, and what becomes of a request
 //! whose intent is not taken.
 
+use std::sync::Arc;
+
 use tracing::warn;
 
 use super::keeper::Kept;
@@ -127,7 +129,7 @@ pub fn unwritten(
             let mut judged = Judged::failed(failure.error.clone(), true);
             doubt_stays(ready, &mut judged);
             let kept = Kept {
-                outcome: unsent_outcome(relay, operation, &judged),
+                outcome: Arc::new(unsent_outcome(relay, operation, &judged)),
                 backend: operation.backend.clone(),
                 backend_id: None,
             };

@@ -21,7 +21,7 @@ const LIMIT: usize = 10_000;
 /// comes back.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    pub outcome: Outcome,
+    pub outcome: Arc<Outcome>,
     pub backend: String,
     pub backend_id: Option<String>,
 }

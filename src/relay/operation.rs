@@ -49,8 +49,8 @@ pub enum Ended {
 /// Runs a ready request to its end; its place is its backend's again as soon as the call has ended.
 pub async fn run(relay: Arc<Relay>, mut ready: Ready, turn: Turn) -> Ended {
     relay.reaches(Step::Intended);
-    let intent = intent::of(&relay, &ready);
-    let operation = intent.operation.clone();
+    let intent = Arc::new(intent::of(&relay, &ready));
+    let operation = &intent.operation;
     relay.note(|seen| seen.intent = Some(operation.clone()));
     let in_hand = relay.owned().take(super::owned::Attempt {
         id: operation.id,
@@ -63,13 +63,13 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready, turn: Turn) -> Ended {
         let failure = Failure::of_route(ready.request.route(), error);
         return Ended::Failure(Box::new(failure));
     }
-    let position = match relay.journal().begin(intent).await {
+    let position = match relay.journal().begin(intent.clone()).await {
         Ok((Begun::Started, position)) => position,
         Ok((refused, _)) => {
             in_hand.settled();
             return intent::refused(&ready, refused);
         }
-        Err(error) => return intent::unwritten(&relay, &ready, &operation, error, in_hand),
+        Err(error) => return intent::unwritten(&relay, &ready, operation, error, in_hand),
     };
     failpoint::reached("after_intent");
     let rule = confirm::rule_of(&ready.request);
@@ -87,7 +87,7 @@ pub async fn run(relay: Arc<Relay>, mut ready: Ready, turn: Turn) -> Ended {
         }
         Err(refused) => Conclusion::failure(Judged::failed(refused, true)),
     };
-    settle(&relay, &ready, &operation, conclusion, in_hand).await
+    settle(&relay, &ready, operation, conclusion, in_hand).await
 }
 
 /// Why nothing new is begun here.
@@ -308,7 +308,7 @@ async fn settle(
         .judged
         .as_ref()
         .map_or(SideEffect::Done, |judged| judged.side_effect);
-    let outcome = Outcome {
+    let outcome = Arc::new(Outcome {
         id: operation.id,
         attempt: operation.attempt,
         epoch: operation.epoch,
@@ -335,7 +335,7 @@ async fn settle(
             .is_some_and(|failure| failure.safe_to_retry),
         note: conclusion.absent.then(|| "absent".to_owned()),
         finished_at: clock::unix_micros(),
-    };
+    });
     match relay.journal().finish(outcome.clone()).await {
         Ok((Finished::Done, position)) => {
             failpoint::reached("after_outcome");

@@ -1,5 +1,7 @@
 //! What a route records of an answer: `extract`, and the changes of the mapping table.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use tracing::warn;
 
@@ -107,7 +109,7 @@ pub fn changes(
                         key.resource, key.cmp_id
                     ));
                 };
-                let row = row(backend_id, attributes);
+                let row = Arc::new(row(backend_id, attributes));
                 match change.verb {
                     Verb::Put => MappingChange::Put(row),
                     _ => MappingChange::Create(row),

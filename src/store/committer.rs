@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::cache::Cache;
 use super::lost::find_out;
-use super::rules::key_of;
+use super::rules::{key_of, made_by};
 use super::{Begun, Finished, MappingChange, Position, State, Store, StoreError, Write, Written};
 use crate::plan::Limits;
 use crate::telemetry;
@@ -54,9 +54,9 @@ impl Default for Options {
     }
 }
 
-/// From so many writes on, those that a commit answered are given time to come back with their next one: as long as the
-/// commit took. Else they and those that waited meanwhile go on in two halves, each of which writes its pages by itself. PostgreSQL's
-/// `commit_siblings` and `commit_delay` are the same.
+/// From so many writes on, those that a commit answered are given time to come back with their next one: half as long as the
+/// commit took. Without it they and those that waited meanwhile go on in two halves, each of which writes its pages by itself; as long
+/// as the commit itself, it leaves the cores idle. PostgreSQL's `commit_siblings` and `commit_delay` are the same.
 const COMPANY: usize = 8;
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
@@ -128,7 +128,7 @@ async fn run(
         let length = batch.len();
         commit(&*store, &cache, &options, batch, waiters).await;
         if length >= COMPANY {
-            together = Instant::now() + began.elapsed().min(LONGEST_PAUSE);
+            together = Instant::now() + (began.elapsed() / 2).min(LONGEST_PAUSE);
         }
     }
     queue.close();
@@ -260,10 +260,7 @@ fn remember(cache: &Cache, write: &Write, result: &Result<Written, StoreError>) 
                 // other is read again.
                 match change {
                     MappingChange::Create(row) if done && outcome.changes.len() == 1 => {
-                        let mut row = row.clone();
-                        row.created_operation = Some(outcome.id);
-                        row.updated_operation = Some(outcome.id);
-                        cache.committed(&Arc::new(row));
+                        cache.committed(&made_by(row, outcome.id));
                     }
                     _ => cache.invalidate(key_of(change)),
                 }

@@ -71,8 +71,11 @@ impl Journal {
 
     /// Writes an intent; returns once it is durable. A caller that goes away before does not take the
     /// intent back: what was queued is written. Beside it: where its commit stands.
-    pub async fn begin(&self, intent: Intent) -> Result<(Begun, Option<Position>), StoreError> {
-        match self.commit(Write::Begin(Box::new(intent))).await? {
+    pub async fn begin(
+        &self,
+        intent: impl Into<Arc<Intent>>,
+    ) -> Result<(Begun, Option<Position>), StoreError> {
+        match self.commit(Write::Begin(intent.into())).await? {
             (Written::Begun(begun), position) => Ok((begun, position)),
             (other, _) => Err(mismatch(&other)),
         }
@@ -82,9 +85,9 @@ impl Journal {
     /// read back by id before this returns (SEMANTICS 6). Beside it: where its commit stands.
     pub async fn finish(
         &self,
-        outcome: Outcome,
+        outcome: impl Into<Arc<Outcome>>,
     ) -> Result<(Finished, Option<Position>), StoreError> {
-        match self.commit(Write::Finish(Box::new(outcome))).await? {
+        match self.commit(Write::Finish(outcome.into())).await? {
             (Written::Finished(finished), position) => Ok((finished, position)),
             (other, _) => Err(mismatch(&other)),
         }

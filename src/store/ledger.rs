@@ -4,6 +4,8 @@
 //! row the way the tables would. What was not loaded does not exist here: `sql::tables` loads every
 //! row that a rule may ask for.
 
+use std::sync::Arc;
+
 // Maps of at most a few hundred rows, built for each batch: quick hashes, not such that no client can choose.
 use foldhash::{HashMap, HashSet};
 use uuid::Uuid;
@@ -16,11 +18,11 @@ pub(super) type BackendKey = (String, String, String);
 /// The rows of one batch.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    operations: HashMap<OperationId, Operation>,
+    operations: HashMap<OperationId, Box<Operation>>,
     /// By client and key.
     by_key: HashMap<(String, String), OperationId>,
     by_claim: HashMap<Claim, OperationId>,
-    mappings: HashMap<ObjectKey, Mapping>,
+    mappings: HashMap<ObjectKey, Arc<Mapping>>,
     by_backend: HashMap<BackendKey, ObjectKey>,
     /// What the tables hold already.
     stored_operations: HashSet<OperationId>,
@@ -50,55 +52,58 @@ pub(super) struct Changes<'l> {
 
 impl Ledger {
     /// A row as the table holds it.
-    pub(super) fn load_operation(&mut self, row: Operation) {
+    pub(super) fn load_operation(&mut self, row: Box<Operation>) {
         if self.stored_operations.insert(row.id) {
             self.index_operation(row);
         }
     }
 
     /// A pending row as this store committed it, which was not read since.
-    pub(super) fn believe_operation(&mut self, row: Operation) {
+    pub(super) fn believe_operation(&mut self, row: Box<Operation>) {
         self.believed.insert(row.id);
         self.load_operation(row);
     }
 
     /// A row as the table holds it.
-    pub(super) fn load_mapping(&mut self, row: Mapping) {
+    pub(super) fn load_mapping(&mut self, row: Arc<Mapping>) {
         if self.stored_mappings.insert(row.key.clone()) {
             self.index_mapping(row);
         }
     }
 
     pub(super) fn operation(&self, id: OperationId) -> Option<&Operation> {
-        self.operations.get(&id)
+        self.operations.get(&id).map(Box::as_ref)
     }
 
     pub(super) fn operation_by_key(&self, client: &str, key: &str) -> Option<&Operation> {
         self.by_key
             .get(&(client.to_owned(), key.to_owned()))
-            .and_then(|id| self.operations.get(id))
+            .and_then(|id| self.operation(*id))
     }
 
     pub(super) fn holder(&self, claim: &Claim) -> Option<&Operation> {
-        self.by_claim
-            .get(claim)
-            .and_then(|id| self.operations.get(id))
+        self.by_claim.get(claim).and_then(|id| self.operation(*id))
     }
 
     pub(super) fn mapping(&self, key: &ObjectKey) -> Option<&Mapping> {
-        self.mappings.get(key)
+        self.mappings.get(key).map(Arc::as_ref)
+    }
+
+    /// A row, to be put back as it is.
+    pub(super) fn shared_mapping(&self, key: &ObjectKey) -> Option<Arc<Mapping>> {
+        self.mappings.get(key).cloned()
     }
 
     pub(super) fn operations(&self) -> impl Iterator<Item = &Operation> {
-        self.operations.values()
+        self.operations.values().map(Box::as_ref)
     }
 
-    pub(super) fn into_operations(self) -> impl Iterator<Item = Operation> {
+    pub(super) fn into_operations(self) -> impl Iterator<Item = Box<Operation>> {
         self.operations.into_values()
     }
 
     pub(super) fn mappings(&self) -> impl Iterator<Item = &Mapping> {
-        self.mappings.values()
+        self.mappings.values().map(Arc::as_ref)
     }
 
     pub(super) fn audits(&self) -> &[Audit] {
@@ -107,9 +112,7 @@ impl Ledger {
 
     /// The row that has this backend id.
     pub(super) fn by_backend_id(&self, key: &BackendKey) -> Option<&Mapping> {
-        self.by_backend
-            .get(key)
-            .and_then(|key| self.mappings.get(key))
+        self.by_backend.get(key).and_then(|key| self.mapping(key))
     }
 
     /// The row of another object than `mapping`'s that has its backend id.
@@ -119,16 +122,16 @@ impl Ledger {
     }
 
     /// Inserts or replaces a row.
-    pub(super) fn put_operation(&mut self, row: Operation) {
+    pub(super) fn put_operation(&mut self, row: Box<Operation>) {
         self.change_operation(row, true);
     }
 
     /// Changes no more of a row than an outcome does: its state, its claim, its reply, and what goes with them.
-    pub(super) fn settle_operation(&mut self, row: Operation) {
+    pub(super) fn settle_operation(&mut self, row: Box<Operation>) {
         self.change_operation(row, false);
     }
 
-    fn change_operation(&mut self, row: Operation, whole: bool) {
+    fn change_operation(&mut self, row: Box<Operation>, whole: bool) {
         let place = self.touched_operations.len();
         let (_, touched) = self
             .touched_operations
@@ -140,7 +143,7 @@ impl Ledger {
     }
 
     /// Takes a row in hand, to be changed and put back.
-    pub(super) fn take_operation(&mut self, id: OperationId) -> Option<Operation> {
+    pub(super) fn take_operation(&mut self, id: OperationId) -> Option<Box<Operation>> {
         let row = self.operations.remove(&id)?;
         self.by_claim
             .retain_other(row.claim.as_ref(), |owner| *owner == id);
@@ -152,12 +155,17 @@ impl Ledger {
         let Some(old) = self.take_operation(id) else {
             return;
         };
-        let key = old.idempotency_key.map(|key| (old.client, key));
+        let Operation {
+            idempotency_key,
+            client,
+            ..
+        } = *old;
+        let key = idempotency_key.map(|key| (client, key));
         self.by_key.retain_other(key.as_ref(), |owner| *owner == id);
     }
 
     /// Inserts or changes a row.
-    pub(super) fn put_mapping(&mut self, row: Mapping) {
+    pub(super) fn put_mapping(&mut self, row: Arc<Mapping>) {
         self.remove_mapping(&row.key);
         self.index_mapping(row);
     }
@@ -169,7 +177,7 @@ impl Ledger {
                 .insert(key.clone(), self.touched_mappings.len());
         }
         let old = self.mappings.remove(key);
-        if let Some(index) = old.as_ref().and_then(backend_key) {
+        if let Some(index) = old.as_deref().and_then(backend_key) {
             self.by_backend
                 .retain_other(Some(&index), |owner| owner == key);
         }
@@ -216,7 +224,7 @@ impl Ledger {
         changes
     }
 
-    fn index_operation(&mut self, row: Operation) {
+    fn index_operation(&mut self, row: Box<Operation>) {
         if let Some(key) = &row.idempotency_key {
             self.by_key
                 .insert((row.client.clone(), key.clone()), row.id);
@@ -227,7 +235,7 @@ impl Ledger {
         self.operations.insert(row.id, row);
     }
 
-    fn index_mapping(&mut self, row: Mapping) {
+    fn index_mapping(&mut self, row: Arc<Mapping>) {
         if let Some(index) = backend_key(&row) {
             self.by_backend.insert(index, row.key.clone());
         }

@@ -5,7 +5,7 @@
 //! mapping table is remembered, so that a trial can say which rows a request read.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Ledger;
 use super::{
@@ -50,7 +50,7 @@ impl MemoryStore {
     pub fn hold(&self, rows: Vec<Mapping>) {
         let mut tables = Tables::default();
         for row in rows {
-            tables.ledger.load_mapping(row);
+            tables.ledger.load_mapping(Arc::new(row));
         }
         *self.lock() = tables;
     }
@@ -134,7 +134,8 @@ impl Tables {
         let found: Vec<_> = self.ledger.operations().filter(pending).cloned().collect();
         let count = found.len() as u64;
         for row in found {
-            self.ledger.put_operation(rules::abandon(row, now, why));
+            self.ledger
+                .put_operation(Box::new(rules::abandon(row, now, why)));
         }
         Written::Count(count)
     }

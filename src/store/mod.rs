@@ -246,7 +246,7 @@ pub enum Begun {
 #[derive(Clone, Debug, PartialEq)]
 pub enum MappingChange {
     /// Fails on an existing row and on a backend id that another object has.
-    Create(Mapping),
+    Create(Arc<Mapping>),
     /// `None` leaves the column alone; attributes are merged.
     Update {
         key: ObjectKey,
@@ -254,7 +254,7 @@ pub enum MappingChange {
         attributes: Map<String, Value>,
     },
     /// Create, or update all columns.
-    Put(Mapping),
+    Put(Arc<Mapping>),
     Delete {
         key: ObjectKey,
     },
@@ -338,8 +338,8 @@ pub enum Settled {
 /// One write; a batch of them is one transaction in which a bad one fails alone.
 #[derive(Clone, Debug)]
 pub enum Write {
-    Begin(Box<Intent>),
-    Finish(Box<Outcome>),
+    Begin(Arc<Intent>),
+    Finish(Arc<Outcome>),
     Settle(Settlement),
     /// Records a mapping that exists at the backend already.
     Adopt {

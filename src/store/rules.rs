@@ -3,10 +3,12 @@
 //! Each function reads and changes the [`Ledger`] of its batch, whose rows are locked, so that a
 //! comparison here and the write that follows are one compare-and-set.
 
+use std::sync::Arc;
+
 use super::ledger::Ledger;
 use super::{
-    Begun, Effect, Expect, Finished, Intent, Mapping, MappingChange, ObjectKey, Operation, Outcome,
-    State,
+    Begun, Effect, Expect, Finished, Intent, Mapping, MappingChange, ObjectKey, Operation,
+    OperationId, Outcome, State,
 };
 
 /// Starts an operation, or says what stands in its way.
@@ -40,7 +42,7 @@ pub(super) fn begin(ledger: &mut Ledger, intent: &Intent) -> Begun {
         return refusal;
     }
 
-    let mut row = wanted.clone();
+    let mut row = Box::new(wanted.clone());
     row.state = State::Pending;
     if let Some(replaced) = replaced {
         // A next attempt of the same operation: its name, owner, key and age stay.
@@ -169,8 +171,8 @@ fn apply(
     let mut undo = Vec::new();
     for change in changes {
         let key = key_of(change);
-        let before = ledger.mapping(key).cloned();
-        let after = match result_of(change, before.as_ref(), operation, at) {
+        let before = ledger.shared_mapping(key);
+        let after = match result_of(change, before.as_deref(), operation, at) {
             Ok(after) => after,
             Err(rival) => return Err(roll_back(ledger, undo, rival)),
         };
@@ -191,7 +193,7 @@ fn apply(
 
 fn roll_back(
     ledger: &mut Ledger,
-    undo: Vec<(ObjectKey, Option<Mapping>)>,
+    undo: Vec<(ObjectKey, Option<Arc<Mapping>>)>,
     rival: Box<Mapping>,
 ) -> Box<Mapping> {
     for (key, before) in undo.into_iter().rev() {
@@ -222,23 +224,19 @@ fn result_of(
     before: Option<&Mapping>,
     operation: &Operation,
     at: i64,
-) -> Result<Option<Mapping>, Box<Mapping>> {
+) -> Result<Option<Arc<Mapping>>, Box<Mapping>> {
     let by = Some(operation.id);
     match change {
         MappingChange::Create(row) => match before {
             Some(other) if other.created_operation != by => Err(Box::new(other.clone())),
-            _ => Ok(Some(Mapping {
-                created_operation: by,
-                updated_operation: by,
-                ..row.clone()
-            })),
+            _ => Ok(Some(made_by(row, operation.id))),
         },
-        MappingChange::Put(row) => Ok(Some(Mapping {
+        MappingChange::Put(row) => Ok(Some(Arc::new(Mapping {
             created_operation: before.map_or(by, |before| before.created_operation),
             created_at: before.map_or(row.created_at, |before| before.created_at),
             updated_operation: by,
-            ..row.clone()
-        })),
+            ..Mapping::clone(row)
+        }))),
         MappingChange::Update {
             backend_id,
             attributes,
@@ -250,10 +248,21 @@ fn result_of(
             row.attributes.extend(attributes.clone());
             row.updated_operation = by;
             row.updated_at = at;
-            row
+            Arc::new(row)
         })),
         MappingChange::Delete { .. } => Ok(None),
     }
+}
+
+/// The row that a create of this operation leaves; the very same, where its maker named the operation already.
+pub(super) fn made_by(row: &Arc<Mapping>, operation: OperationId) -> Arc<Mapping> {
+    let mut row = row.clone();
+    let by = Some(operation);
+    if (row.created_operation, row.updated_operation) != (by, by) {
+        let row = Arc::make_mut(&mut row);
+        (row.created_operation, row.updated_operation) = (by, by);
+    }
+    row
 }
 
 /// What a pending row becomes when nobody will finish it (SEMANTICS 7, 16).

@@ -2,6 +2,8 @@
 //!
 //! Each takes the object's claim into account and leaves an audit row when it changed something.
 
+use std::sync::Arc;
+
 use serde_json::Map;
 
 use super::ledger::Ledger;
@@ -16,7 +18,7 @@ pub(super) fn settle(ledger: &mut Ledger, settlement: &Settlement) -> Settled {
     if let Some(words) = refusal(row, settlement) {
         return Settled::Refused(words);
     }
-    let mut row = row.clone();
+    let mut row = Box::new(row.clone());
     match &settlement.verdict {
         Verdict::Failed => {
             row.state = State::Failed;
@@ -119,7 +121,7 @@ fn apply(
         for other in in_the_way {
             ledger.remove_mapping(&other.key);
         }
-        ledger.put_mapping(mapping);
+        ledger.put_mapping(Arc::new(mapping));
     }
     for effect in row.effects.iter().filter(|effect| effect.verb == "delete") {
         ledger.remove_mapping(&effect.key);
@@ -215,7 +217,7 @@ pub(super) fn adopt(ledger: &mut Ledger, mapping: &Mapping, by: &str) -> Settled
     if let Some(rival) = ledger.rival(mapping) {
         return Settled::Conflict(Box::new(rival.clone()));
     }
-    ledger.put_mapping(mapping.clone());
+    ledger.put_mapping(Arc::new(mapping.clone()));
     let detail = format!(
         "{} as `{}` on {}",
         named(&mapping.key),

@@ -319,7 +319,7 @@ async fn the_program_makes_what_was_pending_unknown_before_it_serves() {
     let store = open(folder.path()).await;
     let mut begin = crate::store::create("t1");
     begin.operation.deadline = unix_micros() + 3_600_000_000;
-    store.apply(&[Write::Begin(Box::new(begin))]).await.unwrap();
+    store.apply(&[Write::Begin(Arc::new(begin))]).await.unwrap();
     store.close().await;
     drop(store);
 

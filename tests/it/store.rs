@@ -224,14 +224,14 @@ impl Db {
     }
 
     pub(crate) async fn begin(&self, intent: &Intent) -> Begun {
-        match self.one(Write::Begin(Box::new(intent.clone()))).await {
+        match self.one(Write::Begin(Arc::new(intent.clone()))).await {
             Written::Begun(begun) => begun,
             other => panic!("{other:?}"),
         }
     }
 
     pub(crate) async fn finish(&self, outcome: &Outcome) -> Finished {
-        match self.one(Write::Finish(Box::new(outcome.clone()))).await {
+        match self.one(Write::Finish(Arc::new(outcome.clone()))).await {
             Written::Finished(finished) => finished,
             other => panic!("{other:?}"),
         }
@@ -249,7 +249,7 @@ impl Db {
     pub(crate) async fn created(&self, cmp_id: &str, backend_id: &str) -> Intent {
         let intent = create(cmp_id);
         assert_eq!(self.begin(&intent).await, Begun::Started);
-        let create = MappingChange::Create(mapping(cmp_id, backend_id));
+        let create = MappingChange::Create(mapping(cmp_id, backend_id).into());
         let finished = self.finish(&success(&intent, vec![create])).await;
         assert_eq!(finished, Finished::Done);
         intent

@@ -15,7 +15,7 @@ const MOST: usize = 16_384;
 
 /// The pending operations that were committed here, as they were committed.
 #[derive(Debug, Default)]
-pub(super) struct BegunHere(Mutex<HashMap<OperationId, Operation>>);
+pub(super) struct BegunHere(Mutex<HashMap<OperationId, Box<Operation>>>);
 
 /// Whether a write is one of those that nearly always find what they expect.
 pub(super) fn may_be_believed(write: &Write) -> bool {
@@ -54,7 +54,7 @@ impl BegunHere {
     }
 
     // Nothing panics while it holds the lock.
-    fn lock(&self) -> MutexGuard<'_, HashMap<OperationId, Operation>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<OperationId, Box<Operation>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

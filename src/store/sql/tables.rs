@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::rows::{self, MappingCells, OperationCells, OutcomeCells};
 use super::session::{Cell, Decode, Fault, Session};
@@ -23,10 +24,10 @@ pub(super) struct Found {
 impl Found {
     pub(super) fn into(self, ledger: &mut Ledger) {
         for row in self.operations {
-            ledger.load_operation(row);
+            ledger.load_operation(Box::new(row));
         }
         for row in self.mappings {
-            ledger.load_mapping(row);
+            ledger.load_mapping(Arc::new(row));
         }
     }
 }

@@ -75,7 +75,7 @@ async fn two_intents_of_one_batch_see_each_other(db: Db) {
     let batch: Vec<_> = claimed
         .iter()
         .chain(&keyed)
-        .map(|intent| Write::Begin(Box::new(intent.clone())))
+        .map(|intent| Write::Begin(Arc::new(intent.clone())))
         .collect();
     let written = db.apply(&batch).await;
     assert_eq!(written[0], Written::Begun(Begun::Started));
@@ -128,8 +128,8 @@ async fn a_mapping_that_changed_since_refuses_the_intent(db: Db) {
     let gone = success(&delete, vec![MappingChange::Delete { key: key("n1") }]);
     let written = db
         .apply(&[
-            Write::Finish(Box::new(gone)),
-            Write::Begin(Box::new(expecting("b1"))),
+            Write::Finish(Arc::new(gone)),
+            Write::Begin(Arc::new(expecting("b1"))),
         ])
         .await;
     assert_eq!(written[0], Written::Finished(Finished::Done));
@@ -203,7 +203,7 @@ async fn of_two_equal_next_attempts_one_starts(db: Db) {
     let first = with_key(create("n1"), "k");
     db.begin(&first).await;
     db.finish(&outcome(&first, State::Failed)).await;
-    let again = Write::Begin(Box::new(next(&first, State::Failed)));
+    let again = Write::Begin(Arc::new(next(&first, State::Failed)));
     let written = db.apply(&[again.clone(), again]).await;
     assert_eq!(written[0], Written::Begun(Begun::Started));
     assert!(matches!(
@@ -216,7 +216,10 @@ async fn an_intent_that_is_run_again_has_started(db: Db) {
     let intent = with_key(create("n1"), "k");
     assert_eq!(db.begin(&intent).await, Begun::Started);
     assert_eq!(db.begin(&intent).await, Begun::Started);
-    let outcome = success(&intent, vec![MappingChange::Create(mapping("n1", "b1"))]);
+    let outcome = success(
+        &intent,
+        vec![MappingChange::Create(mapping("n1", "b1").into())],
+    );
     assert_eq!(db.finish(&outcome).await, Finished::Done);
     assert_eq!(db.finish(&outcome).await, Finished::Done);
 }

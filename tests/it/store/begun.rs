@@ -20,8 +20,8 @@ async fn an_attempt_that_was_never_ended_hides_no_later_one(db: Db) {
     second.operation.attempt = 2;
     second.replaces = Some((1, State::Unknown));
     db.begin(&second).await;
-    let mapped = MappingChange::Create(mapping("n1", "n1"));
-    let finish = Write::Finish(Box::new(success(&second, vec![mapped])));
+    let mapped = MappingChange::Create(mapping("n1", "n1").into());
+    let finish = Write::Finish(Arc::new(success(&second, vec![mapped])));
     let applied = db.store.apply(&[finish]).await.unwrap().written;
     assert_eq!(applied, [Written::Finished(Finished::Done)]);
     assert_eq!(
@@ -55,12 +55,15 @@ async fn what_another_hand_changed_meanwhile_is_not_overwritten(db: Db) {
     }
     let finish = |intent: &Intent, cmp_id: &str| {
         let row = mapping(cmp_id, cmp_id);
-        Write::Finish(Box::new(success(intent, vec![MappingChange::Create(row)])))
+        Write::Finish(Arc::new(success(
+            intent,
+            vec![MappingChange::Create(row.into())],
+        )))
     };
     let batch = [
         finish(&ours, "n2"),
         finish(&theirs, "n1"),
-        Write::Begin(Box::new(create("n3"))),
+        Write::Begin(Arc::new(create("n3"))),
     ];
     let applied = db.store.apply(&batch).await.unwrap().written;
     let [done, lost, begun] = &applied[..] else {

@@ -84,19 +84,19 @@ async fn ids_at_their_limits_are_stored_and_beyond_refused(db: Db) {
     for by in 1..=7 {
         let intent = create("n1");
         db.begin(&intent).await;
-        let outcome = success(&intent, vec![MappingChange::Create(sized(by))]);
-        let written = db.one(Write::Finish(Box::new(outcome))).await;
+        let outcome = success(&intent, vec![MappingChange::Create(sized(by).into())]);
+        let written = db.one(Write::Finish(Arc::new(outcome))).await;
         assert!(matches!(written, Written::Invalid(_)), "{by}: {written:?}");
     }
     let intent = create("n2");
     db.begin(&intent).await;
-    let outcome = success(&intent, vec![MappingChange::Create(sized(0))]);
+    let outcome = success(&intent, vec![MappingChange::Create(sized(0).into())]);
     assert_eq!(db.finish(&outcome).await, Finished::Done);
     let stored = db.store.mappings(&[sized(0).key]).await.unwrap();
     assert_eq!(stored[0].as_ref().unwrap().backend_id, sized(0).backend_id);
 
     let long = with_key(create("n3"), &"k".repeat(256));
-    let written = db.one(Write::Begin(Box::new(long))).await;
+    let written = db.one(Write::Begin(Arc::new(long))).await;
     assert!(matches!(written, Written::Invalid(_)));
 }
 

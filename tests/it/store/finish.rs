@@ -25,7 +25,7 @@ async fn an_outcome_and_its_mapping_are_one(db: Db) {
     db.begin(&intent).await;
     let mut row = mapping("n1", "b1");
     row.attributes = json!({"tag": 5, "s": "é"}).as_object().unwrap().clone();
-    let outcome = success(&intent, vec![MappingChange::Create(row.clone())]);
+    let outcome = success(&intent, vec![MappingChange::Create(row.clone().into())]);
     assert_eq!(db.finish(&outcome).await, Finished::Done);
 
     row.created_operation = Some(intent.operation.id);
@@ -50,7 +50,10 @@ async fn an_outcome_and_its_mapping_are_one(db: Db) {
 
 async fn an_outcome_of_another_attempt_epoch_or_state_writes_nothing(db: Db) {
     let intent = create("n1");
-    let outcome = success(&intent, vec![MappingChange::Create(mapping("n1", "b1"))]);
+    let outcome = success(
+        &intent,
+        vec![MappingChange::Create(mapping("n1", "b1").into())],
+    );
     assert_eq!(db.finish(&outcome).await, Finished::Lost(None));
     db.begin(&intent).await;
 
@@ -78,7 +81,10 @@ async fn a_backend_id_that_another_object_has_is_a_conflict(db: Db) {
     db.created("n1", "b1").await;
     let intent = create("n2");
     db.begin(&intent).await;
-    let outcome = success(&intent, vec![MappingChange::Create(mapping("n2", "b1"))]);
+    let outcome = success(
+        &intent,
+        vec![MappingChange::Create(mapping("n2", "b1").into())],
+    );
     let Finished::Conflict(row) = db.finish(&outcome).await else {
         panic!("b1 is n1's");
     };
@@ -102,7 +108,7 @@ async fn a_conflict_leaves_none_of_the_changes(db: Db) {
     let intent = create("n3");
     db.begin(&intent).await;
     let changes = vec![
-        MappingChange::Create(mapping("n3", "b3")),
+        MappingChange::Create(mapping("n3", "b3").into()),
         MappingChange::Delete { key: key("n2") },
         MappingChange::Update {
             key: key("n3"),
@@ -124,7 +130,7 @@ async fn an_object_that_another_operation_mapped_is_a_conflict(db: Db) {
     let mut rival = create("n1");
     rival.operation.claim = None;
     db.begin(&rival).await;
-    let change = |id: &str| vec![MappingChange::Create(mapping("n1", id))];
+    let change = |id: &str| vec![MappingChange::Create(mapping("n1", id).into())];
     assert_eq!(
         db.finish(&success(&rival, change("b1"))).await,
         Finished::Done
@@ -144,8 +150,8 @@ async fn one_backend_id_may_be_on_two_backends_and_resources(db: Db) {
     let mut port = mapping("p1", "b1");
     port.key.resource = "port".into();
     let changes = vec![
-        MappingChange::Create(elsewhere),
-        MappingChange::Create(port),
+        MappingChange::Create(elsewhere.into()),
+        MappingChange::Create(port.into()),
     ];
     assert_eq!(db.finish(&success(&intent, changes)).await, Finished::Done);
     let counts = db.store.count_by_backend().await.unwrap();
@@ -223,8 +229,8 @@ async fn an_update_merges_and_a_put_replaces(db: Db) {
     replaced.attributes = attributes(json!({"c": null}));
     replaced.created_at = 9_000;
     let changes = vec![
-        MappingChange::Put(replaced),
-        MappingChange::Put(mapping("n2", "b10")),
+        MappingChange::Put(replaced.into()),
+        MappingChange::Put(mapping("n2", "b10").into()),
     ];
     db.finish(&success(&put, changes)).await;
     let row = db.mapped("n1").await.unwrap();
@@ -242,7 +248,7 @@ async fn a_pending_backend_id_is_filled_in_later(db: Db) {
         db.begin(&intent).await;
         let mut pending = mapping(name, "");
         pending.backend_id = None;
-        let changes = vec![MappingChange::Create(pending)];
+        let changes = vec![MappingChange::Create(pending.into())];
         assert_eq!(db.finish(&success(&intent, changes)).await, Finished::Done);
     }
     let mut job = create("n1");
@@ -287,12 +293,12 @@ async fn an_object_mapped_and_unmapped_in_one_batch_is_gone(db: Db) {
     let (made, gone, made_again) = (create("n1"), create("n1"), create("n1"));
     let mut gone = gone;
     gone.expects.clear();
-    let create_row = |id: &str| vec![MappingChange::Create(mapping("n1", id))];
+    let create_row = |id: &str| vec![MappingChange::Create(mapping("n1", id).into())];
     let batch = [
-        Write::Begin(Box::new(made.clone())),
-        Write::Finish(Box::new(success(&made, create_row("b1")))),
-        Write::Begin(Box::new(gone.clone())),
-        Write::Finish(Box::new(success(
+        Write::Begin(Arc::new(made.clone())),
+        Write::Finish(Arc::new(success(&made, create_row("b1")))),
+        Write::Begin(Arc::new(gone.clone())),
+        Write::Finish(Arc::new(success(
             &gone,
             vec![MappingChange::Delete { key: key("n1") }],
         ))),
@@ -304,8 +310,8 @@ async fn an_object_mapped_and_unmapped_in_one_batch_is_gone(db: Db) {
     assert_eq!(db.mapped("n1").await, None);
 
     let batch = [
-        Write::Begin(Box::new(made_again.clone())),
-        Write::Finish(Box::new(success(&made_again, create_row("b1")))),
+        Write::Begin(Arc::new(made_again.clone())),
+        Write::Finish(Arc::new(success(&made_again, create_row("b1")))),
     ];
     assert_eq!(db.apply(&batch).await, [started, done]);
     assert!(db.mapped("n1").await.is_some());
@@ -315,8 +321,11 @@ async fn a_change_that_cannot_be_stored_is_told(db: Db) {
     let intent = create("n1");
     db.begin(&intent).await;
     let long = "x".repeat(513);
-    let outcome = success(&intent, vec![MappingChange::Create(mapping("n1", &long))]);
-    let written = db.one(Write::Finish(Box::new(outcome))).await;
+    let outcome = success(
+        &intent,
+        vec![MappingChange::Create(mapping("n1", &long).into())],
+    );
+    let written = db.one(Write::Finish(Arc::new(outcome))).await;
     assert!(matches!(written, Written::Invalid(words) if words.contains("backend_id")));
     assert_eq!(
         db.operation(intent.operation.id).await.state,

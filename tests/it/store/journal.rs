@@ -207,7 +207,7 @@ async fn reads_come_from_memory_until_a_write_changes_them(db: Db) {
     assert_eq!(reads(), 2, "absence is never kept");
 
     let row = mapping("n1", "b1");
-    run(&journal, "n1", vec![MappingChange::Create(row)]).await;
+    run(&journal, "n1", vec![MappingChange::Create(row.into())]).await;
     let kept = get("n1").await;
     assert_eq!(backend_id(&kept), Some("b1"));
     assert_eq!(reads(), 2, "what was committed is known");
@@ -368,8 +368,8 @@ async fn a_round_of_pruning_is_bounded(db: Db) {
             let intent = create(&number.to_string());
             let failed = outcome(&intent, State::Failed);
             [
-                Write::Begin(Box::new(intent)),
-                Write::Finish(Box::new(failed)),
+                Write::Begin(Arc::new(intent)),
+                Write::Finish(Arc::new(failed)),
             ]
         })
         .collect();

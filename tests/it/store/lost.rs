@@ -107,7 +107,10 @@ async fn create_and_finish(db: &Db, commits: bool) {
         Ok((Begun::Started, None))
     );
     store.losses.store(1, Ordering::SeqCst);
-    let outcome = success(&intent, vec![MappingChange::Create(mapping("n1", "b1"))]);
+    let outcome = success(
+        &intent,
+        vec![MappingChange::Create(mapping("n1", "b1").into())],
+    );
     assert_eq!(journal.finish(outcome).await, Ok((Finished::Done, None)));
     assert_eq!(
         db.operation(intent.operation.id).await.state,
@@ -154,7 +157,10 @@ async fn a_conflict_in_a_lost_commit_is_told(db: Db) {
     let intent = create("n2");
     db.begin(&intent).await;
     let (journal, _) = lossy(&db, true, 1);
-    let outcome = success(&intent, vec![MappingChange::Create(mapping("n2", "b1"))]);
+    let outcome = success(
+        &intent,
+        vec![MappingChange::Create(mapping("n2", "b1").into())],
+    );
     let Ok((Finished::Conflict(row), _)) = journal.finish(outcome).await else {
         panic!("b1 is n1's");
     };

@@ -20,7 +20,7 @@ async fn one_row_that_cannot_be_stored_fails_alone(db: Db) {
     // Known to the tables alone: a check constraint.
     bad.operation.side_effect = "maybe".into();
     let batch = [create("n1"), bad, create("n1"), create("n3")]
-        .map(|intent| Write::Begin(Box::new(intent)));
+        .map(|intent| Write::Begin(Arc::new(intent)));
     let written = db.apply(&batch).await;
     assert_eq!(written[0], Written::Begun(Begun::Started));
     assert!(matches!(written[1], Written::Invalid(_)), "{written:?}");
@@ -204,7 +204,7 @@ async fn a_read_only_server_is_not_writable_and_says_so() {
     let mut raw = crate::support::mariadb::raw(server.port, None).await;
     raw.execute("SET GLOBAL read_only = 1").await.unwrap();
     let writable = store.is_writable().await;
-    let begun = store.apply(&[Write::Begin(Box::new(create("n1")))]).await;
+    let begun = store.apply(&[Write::Begin(Arc::new(create("n1")))]).await;
     let read = store.mappings(&[key("n1")]).await;
     raw.execute("SET GLOBAL read_only = 0").await.unwrap();
 
@@ -215,7 +215,7 @@ async fn a_read_only_server_is_not_writable_and_says_so() {
     );
     assert_eq!(read, Ok(vec![None]));
     store
-        .apply(&[Write::Begin(Box::new(create("n1")))])
+        .apply(&[Write::Begin(Arc::new(create("n1")))])
         .await
         .unwrap();
 }
@@ -235,7 +235,7 @@ async fn a_connection_that_the_server_ended_is_made_again() {
     db.store.close().await;
     let store = MariaDbStore::connect(&relay, Exclusive::Yes).await.unwrap();
     store
-        .apply(&[Write::Begin(Box::new(create("n1")))])
+        .apply(&[Write::Begin(Arc::new(create("n1")))])
         .await
         .unwrap();
 
@@ -245,7 +245,7 @@ async fn a_connection_that_the_server_ended_is_made_again() {
         .await
         .unwrap();
     let begun = store
-        .apply(&[Write::Begin(Box::new(create("n2")))])
+        .apply(&[Write::Begin(Arc::new(create("n2")))])
         .await
         .unwrap();
     assert_eq!(begun.written, [Written::Begun(Begun::Started)]);
@@ -264,7 +264,7 @@ async fn a_connection_that_the_server_ended_is_made_again() {
         .unwrap();
     assert_eq!(taken, Some(1));
     assert_ne!(store.is_writable().await, Ok(true));
-    let refused = store.apply(&[Write::Begin(Box::new(create("n3")))]).await;
+    let refused = store.apply(&[Write::Begin(Arc::new(create("n3")))]).await;
     assert!(
         matches!(refused, Err(StoreError::Unavailable(_))),
         "{refused:?}"

@@ -43,7 +43,7 @@ async fn after_a_restart_every_pending_operation_is_unknown(db: Db) {
     let intents: Vec<_> = (0..300).map(|n| create(&n.to_string())).collect();
     let batch: Vec<_> = intents
         .iter()
-        .map(|intent| Write::Begin(Box::new(intent.clone())))
+        .map(|intent| Write::Begin(Arc::new(intent.clone())))
         .collect();
     db.apply(&batch).await;
     db.finish(&outcome(&intents[0], State::Failed)).await;
