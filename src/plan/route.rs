@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{BackendId, ResourceId, RouteId, Schema};
@@ -54,7 +55,7 @@ pub struct Route {
     /// Whether a template names `request.*`.
     pub reads_request: bool,
     /// What is published of its `examples`.
-    pub examples: Vec<PublishedExample>,
+    pub examples: PublishedExamples,
 }
 
 /// What a route does from the choice of an instance on: the whole of it, or one of its `variants`.
@@ -76,17 +77,56 @@ pub struct Way {
     pub reads: Reads,
 }
 
+/// Examples as JSON: only the document of the API reads them, and as values they were the largest part of a plan.
+#[derive(Debug, Default)]
+pub struct PublishedExamples(Vec<Box<str>>);
+
+impl PublishedExamples {
+    pub fn of(examples: &[PublishedExample]) -> Self {
+        let written = serde_json::to_string(examples).expect("JSON takes names and JSON values");
+        Self(vec![written.into()])
+    }
+
+    pub fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
+    pub fn read(&self) -> Vec<PublishedExample> {
+        let each = self.0.iter().map(|written| {
+            let read: Vec<PublishedExample> = serde_json::from_str(written).expect("written above");
+            read
+        });
+        each.flatten().collect()
+    }
+}
+
 /// An example as a reader of the API needs it: a request and what it is told.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct PublishedExample {
     pub name: Box<str>,
     pub path: Map<String, Value>,
     pub query: Map<String, Value>,
     pub headers: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "value")]
     pub body: Option<Value>,
     /// The status of the reply; `None`: the example does not say it.
     pub status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "value")]
     pub reply: Option<Value>,
+}
+
+/// A value that is there, if only as `null`.
+mod value {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    pub fn serialize<S: Serializer>(value: &Option<Value>, to: S) -> Result<S::Ok, S::Error> {
+        value.serialize(to)
+    }
+
+    pub fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Option<Value>, D::Error> {
+        Value::deserialize(from).map(Some)
+    }
 }
 
 /// Whether a template names what has to be made for templates alone.
@@ -591,4 +631,32 @@ pub enum ReplyBody {
     PassThrough,
     None,
     Tree(Tree),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn published_examples_are_read_as_they_were_written() {
+        let example = |name: &str, body: Option<Value>| PublishedExample {
+            name: name.into(),
+            path: Map::from_iter([("id".to_owned(), json!("n-1"))]),
+            query: Map::new(),
+            headers: Map::new(),
+            body,
+            status: Some(201),
+            reply: Some(json!({ "rate": 1.50, "tags": ["a", null] })),
+        };
+        let all = [
+            example("some", Some(json!({ "mtu": 1500 }))),
+            example("none", None),
+            example("null", Some(Value::Null)),
+        ];
+        let mut kept = PublishedExamples::of(&all[..2]);
+        kept.append(PublishedExamples::of(&all[2..]));
+        assert_eq!(kept.read(), all);
+    }
 }

@@ -41,8 +41,19 @@ enum Step {
 
 impl Program {
     pub(super) fn of(shape: &Shape) -> Self {
+        Self::made(|program| program.shape(shape))
+    }
+
+    /// A plan has many programs of a step or two, and keeps them: without room to grow.
+    fn made(write: impl FnOnce(&mut Self)) -> Self {
         let mut program = Self::default();
-        program.shape(shape);
+        write(&mut program);
+        program.steps.shrink_to_fit();
+        for step in &mut program.steps {
+            if let Step::Bytes(run) = step {
+                run.shrink_to_fit();
+            }
+        }
         program
     }
 
@@ -78,8 +89,7 @@ impl Program {
                 for item in items {
                     match item {
                         Shape::For { .. } => {
-                            let mut spliced = Self::default();
-                            spliced.walk(item, before);
+                            let spliced = Self::made(|spliced| spliced.walk(item, before));
                             self.steps.push(Step::Maybe(spliced));
                             before = before.max(Before::Perhaps);
                         }
@@ -119,9 +129,7 @@ impl Program {
             program.shape(value);
         };
         if value.may_be_absent() {
-            let mut maybe = Self::default();
-            write(&mut maybe);
-            self.steps.push(Step::Maybe(maybe));
+            self.steps.push(Step::Maybe(Self::made(write)));
             *before = (*before).max(Before::Perhaps);
         } else {
             write(self);
@@ -142,13 +150,13 @@ impl Program {
         let Shape::For { list, filter, item } = shape else {
             return;
         };
-        let mut round = Self::default();
-        round.comma(before.max(Before::Perhaps));
-        round.shape(item);
         self.steps.push(Step::For {
             list: list.clone(),
             filter: filter.clone(),
-            item: round,
+            item: Self::made(|round| {
+                round.comma(before.max(Before::Perhaps));
+                round.shape(item);
+            }),
         });
     }
 

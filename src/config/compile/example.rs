@@ -31,7 +31,7 @@ use crate::config::spec::response::ResponseSpec;
 use crate::diagnostics::{Diagnostic, Diagnostics, suggest};
 use crate::document::{Kind, Node, Span};
 use crate::driver::Protocol;
-use crate::plan::{BodyFormat, PublishedExample};
+use crate::plan::{BodyFormat, PublishedExample, PublishedExamples};
 use crate::transform::encode::{percent, text_of};
 
 /// The route that examples are of.
@@ -160,8 +160,9 @@ fn one(spec: &ExampleSpec, of: &Of<'_>, diags: &mut Diagnostics) -> Example {
 }
 
 /// What is published of the examples: the requests, and the replies as far as they are written.
-pub(super) fn published(examples: &[ExampleSpec]) -> Vec<PublishedExample> {
-    examples.iter().map(publish).collect()
+pub(super) fn published(examples: &[ExampleSpec]) -> PublishedExamples {
+    let examples: Vec<_> = examples.iter().map(publish).collect();
+    PublishedExamples::of(&examples)
 }
 
 fn publish(example: &ExampleSpec) -> PublishedExample {

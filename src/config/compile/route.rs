@@ -209,7 +209,7 @@ fn joined(ways: Vec<Route>) -> Option<Route> {
         route.mutating |= other.mutating;
         route.idempotent &= other.idempotent;
         route.reads_request |= other.reads_request;
-        route.examples.extend(other.examples);
+        route.examples.append(other.examples);
         route
     })
 }

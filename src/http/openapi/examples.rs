@@ -3,12 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::plan::{PublishedExample, Route};
+use crate::plan::PublishedExample;
 
 /// Adds the examples' bodies to a request's media type.
-pub fn of_request(route: &Route, media: &mut Value) {
-    let bodies = route
-        .examples
+pub fn of_request(examples: &[PublishedExample], media: &mut Value) {
+    let bodies = examples
         .iter()
         .filter_map(|example| Some((example, example.body.clone()?)));
     let examples = named(bodies);
@@ -18,8 +17,8 @@ pub fn of_request(route: &Route, media: &mut Value) {
 }
 
 /// Adds the first value that an example gives to a parameter.
-pub fn of_parameter(route: &Route, place: &str, name: &str, parameter: &mut Value) {
-    let value = route.examples.iter().find_map(|example| {
+pub fn of_parameter(examples: &[PublishedExample], place: &str, name: &str, parameter: &mut Value) {
+    let value = examples.iter().find_map(|example| {
         let given = match place {
             "path" => &example.path,
             "query" => &example.query,
@@ -33,9 +32,8 @@ pub fn of_parameter(route: &Route, place: &str, name: &str, parameter: &mut Valu
 }
 
 /// The replies of the examples that succeed; what is written in part only is no example of a reply.
-pub fn of_replies(route: &Route, schema: &Value) -> Option<Value> {
-    let replies = route
-        .examples
+pub fn of_replies(examples: &[PublishedExample], schema: &Value) -> Option<Value> {
+    let replies = examples
         .iter()
         .filter(|example| example.status.is_none_or(|status| status < 300))
         .filter_map(|example| Some((example, example.reply.clone()?)))

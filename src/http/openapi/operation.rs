@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema::{Components, Placed};
 use super::{examples, problems, replies};
-use crate::plan::{CmpIdSource, Plan, Route, Schema, Verb};
+use crate::plan::{CmpIdSource, Plan, PublishedExample, Route, Schema, Verb};
 
 /// A route's operation; its reply is kept apart until what recurs has been named.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub struct Request<'p> {
 
 pub fn of(plan: &Plan, route: &Route, components: &mut Components) -> Operation {
     let request = placed(route, components);
+    let examples = route.examples.read();
     let mut body = json!({
         "operationId": route.name,
         "tags": [plan.resource(route.resource).name],
@@ -45,7 +46,7 @@ pub fn of(plan: &Plan, route: &Route, components: &mut Components) -> Operation 
         body["summary"] = (**summary).into();
     }
     body["description"] = description(plan, route).into();
-    let parameters = parameters(plan, route, &request);
+    let parameters = parameters(plan, route, &request, &examples);
     for (variable, words) in selecting(plan, route) {
         if let Some(field) = variable.strip_prefix("body.") {
             components.narrow(&format!("{}_request", route.name), field, &words);
@@ -56,19 +57,19 @@ pub fn of(plan: &Plan, route: &Route, components: &mut Components) -> Operation 
     }
     if let Some(schema) = &request.body {
         let mut media = json!({ "schema": schema.reference() });
-        examples::of_request(route, &mut media);
+        examples::of_request(&examples, &mut media);
         body["requestBody"] = json!({
             "required": true,
             "content": { "application/json": media },
         });
     }
     let reply = replies::schema(route, &request);
-    let success = replies::Success::of(plan, route, reply.as_ref());
+    let success = replies::Success::of(plan, route, reply.as_ref(), &examples);
     Operation {
         body,
         reply,
         success,
-        problems: problems::of(plan, route),
+        problems: problems::of(plan, route, &examples),
     }
 }
 
@@ -139,7 +140,12 @@ fn description(plan: &Plan, route: &Route) -> String {
     words.join(" ")
 }
 
-fn parameters(plan: &Plan, route: &Route, request: &Request<'_>) -> Vec<Value> {
+fn parameters(
+    plan: &Plan,
+    route: &Route,
+    request: &Request<'_>,
+    examples: &[PublishedExample],
+) -> Vec<Value> {
     let mut found: Vec<Value> = route
         .path_params
         .iter()
@@ -150,7 +156,7 @@ fn parameters(plan: &Plan, route: &Route, request: &Request<'_>) -> Vec<Value> {
                 "required": true,
                 "schema": { "type": "string", "minLength": 1 },
             });
-            examples::of_parameter(route, "path", name, &mut parameter);
+            examples::of_parameter(examples, "path", name, &mut parameter);
             parameter
         })
         .collect();
@@ -190,7 +196,7 @@ fn parameters(plan: &Plan, route: &Route, request: &Request<'_>) -> Vec<Value> {
             if let Some(description) = description {
                 parameter["description"] = description;
             }
-            examples::of_parameter(route, place, name, &mut parameter);
+            examples::of_parameter(examples, place, name, &mut parameter);
             found.push(parameter);
         }
     }

@@ -10,8 +10,8 @@ use super::operation::acts;
 use super::schema::reference;
 use crate::http::problem::{self, Entry};
 use crate::plan::{
-    Action, BackendIdSource, CmpIdSource, Confirm, MappingOp, Plan, Prefer, Reply, ReplyBody,
-    Route, Verb, Way,
+    Action, BackendIdSource, CmpIdSource, Confirm, MappingOp, Plan, Prefer, PublishedExample,
+    Reply, ReplyBody, Route, Verb, Way,
 };
 use crate::relay::confirm::rule;
 
@@ -49,7 +49,7 @@ impl Answer {
 }
 
 /// The problem responses of a route, by status.
-pub fn of(plan: &Plan, route: &Route) -> Map<String, Value> {
+pub fn of(plan: &Plan, route: &Route, examples: &[PublishedExample]) -> Map<String, Value> {
     let mut answers: BTreeMap<u16, Answer> = BTreeMap::new();
     for (status, code, title) in possible(plan, route) {
         let answer = answers.entry(status.as_u16()).or_default();
@@ -59,7 +59,7 @@ pub fn of(plan: &Plan, route: &Route) -> Map<String, Value> {
     for rule in route.ways.iter().flat_map(|way| &way.response.errors) {
         let answer = answers.entry(rule.reply.as_u16()).or_default();
         let code = rule.code.as_deref().unwrap_or(problem::BACKEND_ERROR.1);
-        answer.add(code, || meaning(route, code, rule.reply));
+        answer.add(code, || meaning(examples, code, rule.reply));
         answer.stored = true;
         answer.ruled = true;
     }
@@ -134,8 +134,8 @@ pub fn schemas() -> [(String, Value); 3] {
 }
 
 /// What a code of an error rule means: the name of an example that shows it, or else its status.
-fn meaning(route: &Route, code: &str, status: StatusCode) -> String {
-    let shown = route.examples.iter().find(|example| {
+fn meaning(examples: &[PublishedExample], code: &str, status: StatusCode) -> String {
+    let shown = examples.iter().find(|example| {
         let reply = example.reply.as_ref();
         reply.and_then(|reply| reply["code"].as_str()) == Some(code)
     });

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::operation::Request;
 use super::schema::reference;
 use super::{examples, headers};
-use crate::plan::{Plan, ReplyBody, Route, Way};
+use crate::plan::{Plan, PublishedExample, ReplyBody, Route, Way};
 use crate::transform::outline::{MadeKind, Member};
 use crate::transform::{Expected, Outline, Test};
 
@@ -58,7 +58,12 @@ pub struct Success {
 }
 
 impl Success {
-    pub fn of(plan: &Plan, route: &Route, reply: Option<&Value>) -> Self {
+    pub fn of(
+        plan: &Plan,
+        route: &Route,
+        reply: Option<&Value>,
+        shown: &[PublishedExample],
+    ) -> Self {
         let mut headers = headers::named(["X-Request-Id", "Relay-Backend"]);
         if route.mutating {
             let journalled = [
@@ -98,7 +103,7 @@ impl Success {
         Self {
             statuses: statuses(route),
             headers,
-            examples: reply.and_then(|schema| examples::of_replies(route, schema)),
+            examples: reply.and_then(|schema| examples::of_replies(shown, schema)),
             abridged: route.mutating && route.ways.iter().any(|way| !way.store_reply),
             may_be_empty,
         }

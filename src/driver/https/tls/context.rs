@@ -122,7 +122,7 @@ fn roots(builder: &mut SslContextBuilder, ca_file: Option<&Path>) -> Result<(), 
             };
             let told = |error: &dyn Display| format!("the system's roots in {path}: {error}");
             let pem = std::fs::read(path).map_err(|error| told(&error))?;
-            let roots = parsed(pem).map_err(|error| told(&error))?;
+            let roots = parsed(&pem).map_err(|error| told(&error))?;
             if roots.is_empty() {
                 return Err(told(&"there is no certificate in it"));
             }
@@ -137,25 +137,26 @@ fn roots(builder: &mut SslContextBuilder, ca_file: Option<&Path>) -> Result<(), 
 
 /// The certificates of a bundle; the last one is remembered, for most backends trust the same roots, and
 /// parsing them takes longer than all else that a backend needs.
-fn parsed(pem: Vec<u8>) -> Result<Arc<[X509]>, ErrorStack> {
+fn parsed(pem: &[u8]) -> Result<Arc<[X509]>, ErrorStack> {
     static LAST: Mutex<Option<Bundle>> = Mutex::new(None);
+    let digest = openssl::sha::sha256(pem);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = &*last
-        && known.pem == pem
+        && known.digest == digest
     {
         return Ok(Arc::clone(&known.roots));
     }
-    let roots: Arc<[X509]> = X509::stack_from_pem(&pem)?.into();
+    let roots: Arc<[X509]> = X509::stack_from_pem(pem)?.into();
     *last = Some(Bundle {
-        pem,
+        digest,
         roots: Arc::clone(&roots),
     });
     Ok(roots)
 }
 
-/// Certificates, and the text that they were read from.
+/// Certificates, and the SHA-256 of the text that they were read from.
 struct Bundle {
-    pem: Vec<u8>,
+    digest: [u8; 32],
     roots: Arc<[X509]>,
 }
 
